@@ -1,0 +1,1 @@
+//! Raft behind Bellwether's own types: time and randomness are arguments.

@@ -1,0 +1,1 @@
+//! Health, metrics and status as HTTP messages, no sockets.

@@ -1,0 +1,1 @@
+//! The replication log on disk: segments, checksums, group fsync, truncation, retention.

@@ -1,0 +1,1 @@
+//! PostgreSQL's wire protocol: bytes to enums and back, no sockets.

@@ -1,0 +1,1 @@
+//! The tokio driver: sockets, threads, clocks around the pure rooms.

@@ -1,0 +1,1 @@
+//! What a read promises: tokens, guarantees, routing.

@@ -1,0 +1,1 @@
+//! SQLite: capture, apply, fingerprints, snapshots. The only room that names it.

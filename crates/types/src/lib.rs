@@ -1,0 +1,29 @@
+//! What every room speaks: names, positions, values, records, and the one codec of log and peers.
+//!
+//! Promises: no logic beyond encoding and ordering; no I/O, no clock, no randomness; every decoder accepts
+//! arbitrary bytes and answers an error, never a panic and never an allocation larger than its input.
+
+pub mod codec;
+pub mod disk;
+pub mod entry;
+pub mod error;
+pub mod fingerprint;
+pub mod format;
+pub mod id;
+pub mod position;
+pub mod record;
+pub mod statement;
+pub mod timestamp;
+pub mod value;
+
+pub use codec::{DecodeError, Decoder, Encoder};
+pub use entry::{Entry, HardState};
+pub use error::{ErrorKind, SqlError};
+pub use fingerprint::Fingerprint;
+pub use format::Format;
+pub use id::{ClusterId, DatabaseId, NodeId, RequestId, SessionId, TableId};
+pub use position::{LogIndex, Position, Term};
+pub use record::{Payload, Record};
+pub use statement::{Column, CommandTag, Statement};
+pub use timestamp::{HybridClock, Timestamp};
+pub use value::{Value, ValueRef};
