@@ -1,1 +1,3 @@
 //! SQLite: capture, apply, fingerprints, snapshots. The only room that names it.
+
+pub mod files;

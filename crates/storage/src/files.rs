@@ -1,0 +1,352 @@
+//! Where a replica's SQLite file lives, and how a connection to it is opened.
+//!
+//! Promises: every connection of a replica goes through [`Files::connect`], so all of them agree on journal mode,
+//! page size, checkpoint rules and busy handling; the running SQLite has the features that this room needs.
+//! Does not create tables, does not look at the content, does not retry.
+
+use std::ffi::CStr;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, ffi};
+
+/// Where a replica's SQLite file lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Files {
+    /// The main file; SQLite puts `-wal` and `-shm` beside it. Absolute.
+    pub path: PathBuf,
+    /// Through which virtual file system.
+    pub vfs: Vfs,
+    /// Where captured changes go that are too large for memory.
+    pub spill: Spill,
+}
+
+/// The virtual file system that SQLite uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Vfs {
+    /// SQLite's default one.
+    Os,
+    /// One that `vfs::register` registered under this name.
+    Simulated(String),
+}
+
+/// Where captured changes beyond the memory bound go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Spill {
+    /// Nowhere: they stay in memory (simulator, tests).
+    Memory,
+    /// Into unnamed files in this directory.
+    Directory(PathBuf),
+}
+
+/// What a connection is for; decides its pragmas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectionRole {
+    /// The one that writes; creates the file when there is none. Starts with `SQLITE_DBCONFIG_DEFENSIVE` on: who
+    /// applies rows of shadow tables turns it off while doing so.
+    Writer,
+    /// `query_only`, defensive.
+    Reader,
+    /// Moves WAL frames into the main file, or holds a read snapshot so that others do not.
+    Checkpointer,
+}
+
+/// Page size of files that we create, in bytes. SQLite's default and the page size of most disks and kernels.
+pub const PAGE_BYTES: u32 = 4096;
+
+/// Page cache of the writer. It holds a whole group's dirty pages; beyond it SQLite spills them into the WAL.
+const WRITER_CACHE_KIB: i64 = 64 * 1024;
+/// Page cache of each reader; there are many, and the kernel caches the file as well.
+const READER_CACHE_KIB: i64 = 8 * 1024;
+/// A checkpointer copies pages without caching them.
+const CHECKPOINTER_CACHE_KIB: i64 = 256;
+
+/// A restarted WAL is cut back to this length, so that one huge transaction does not keep its disk space.
+const RESTARTED_WAL_BYTES_MAX: i64 = 16 * 1024 * 1024;
+
+/// Compile-time options that this room stands on, with SQLite's name for them.
+const REQUIRED_OPTIONS: [&CStr; 4] = [
+    c"ENABLE_PREUPDATE_HOOK",
+    c"ENABLE_DBPAGE_VTAB",
+    c"ENABLE_SNAPSHOT",
+    c"ENABLE_MATH_FUNCTIONS",
+];
+
+impl Files {
+    /// Opens a connection: through the VFS, WAL mode, `synchronous=NORMAL`, no automatic checkpoint (neither by
+    /// size nor at close), no busy handler, foreign keys as SQLite was compiled.
+    pub fn connect(&self, role: ConnectionRole) -> Result<Connection, OpenError> {
+        check_compile_options()?;
+        let connection = self
+            .open(role)
+            .map_err(|error| OpenError::sqlite(&self.path, &error))?;
+        let mode = configure(&connection, role).map_err(|error| OpenError::sqlite(&self.path, &error))?;
+        if mode != "wal" {
+            return Err(OpenError::NotWal {
+                path: self.path.clone(),
+                mode,
+            });
+        }
+        Ok(connection)
+    }
+
+    /// SQLite's write-ahead log of this file.
+    pub fn wal_path(&self) -> PathBuf {
+        beside(&self.path, "-wal")
+    }
+
+    /// SQLite's index of the write-ahead log; rebuilt from it when missing.
+    pub fn shm_path(&self) -> PathBuf {
+        beside(&self.path, "-shm")
+    }
+
+    fn open(&self, role: ConnectionRole) -> rusqlite::Result<Connection> {
+        // Each connection stays with one thread at a time, so SQLite need not lock it. Readers write too: the
+        // WAL's index.
+        let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        if role == ConnectionRole::Writer {
+            flags |= OpenFlags::SQLITE_OPEN_CREATE;
+        }
+        match &self.vfs {
+            Vfs::Os => Connection::open_with_flags(&self.path, flags),
+            Vfs::Simulated(name) => Connection::open_with_flags_and_vfs(&self.path, flags, name.as_str()),
+        }
+    }
+}
+
+/// `path` with `suffix` appended to its last component.
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Sets everything that a role needs; answers the journal mode that SQLite chose.
+fn configure(connection: &Connection, role: ConnectionRole) -> rusqlite::Result<String> {
+    connection.busy_timeout(Duration::ZERO)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    let cache_kib = match role {
+        ConnectionRole::Writer => WRITER_CACHE_KIB,
+        ConnectionRole::Reader => READER_CACHE_KIB,
+        ConnectionRole::Checkpointer => CHECKPOINTER_CACHE_KIB,
+    };
+    if role == ConnectionRole::Writer {
+        connection.pragma_update(None, "page_size", PAGE_BYTES)?;
+    }
+    let mode = match role {
+        ConnectionRole::Writer => connection.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0))?,
+        _ => connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?,
+    };
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "journal_size_limit", RESTARTED_WAL_BYTES_MAX)?;
+    connection.pragma_update(None, "cache_size", -cache_kib)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    if role != ConnectionRole::Checkpointer {
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    }
+    if role == ConnectionRole::Reader {
+        connection.pragma_update(None, "query_only", true)?;
+    }
+    Ok(mode)
+}
+
+fn check_compile_options() -> Result<(), OpenError> {
+    for option in REQUIRED_OPTIONS {
+        // SAFETY: a static, NUL-terminated name; SQLite only reads it.
+        if unsafe { ffi::sqlite3_compileoption_used(option.as_ptr()) } == 0 {
+            return Err(OpenError::MissingCompileOption { option });
+        }
+    }
+    Ok(())
+}
+
+/// Why a replica's file cannot be opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OpenError {
+    /// The SQLite that was linked lacks a feature: the build did not see `.cargo/config.toml`.
+    MissingCompileOption {
+        /// SQLite's name for it.
+        option: &'static CStr,
+    },
+    /// SQLite refused.
+    Sqlite {
+        /// The main file.
+        path: PathBuf,
+        /// Extended result code; 0 when the error did not come from SQLite itself.
+        code: i32,
+        /// SQLite's words.
+        message: String,
+    },
+    /// The file is not in WAL mode: it is not a replica's, or somebody else changed it.
+    NotWal {
+        /// The main file.
+        path: PathBuf,
+        /// The mode it is in.
+        mode: String,
+    },
+    /// It is a SQLite file in WAL mode, but not one of ours.
+    NotAReplica {
+        /// The main file.
+        path: PathBuf,
+        /// What is missing or malformed.
+        what: String,
+    },
+}
+
+impl OpenError {
+    /// The facts of an error of the bindings.
+    pub(crate) fn sqlite(path: &Path, error: &rusqlite::Error) -> OpenError {
+        let (code, message) = sqlite_facts(error);
+        OpenError::Sqlite {
+            path: path.to_owned(),
+            code,
+            message,
+        }
+    }
+}
+
+/// Extended result code (0 when the error is of the bindings' own making) and message.
+pub(crate) fn sqlite_facts(error: &rusqlite::Error) -> (i32, String) {
+    match error {
+        rusqlite::Error::SqliteFailure(failure, message) => (
+            failure.extended_code,
+            message.clone().unwrap_or_else(|| failure.to_string()),
+        ),
+        other => (0, other.to_string()),
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OpenError::MissingCompileOption { option } => write!(
+                f,
+                "the linked SQLite was built without {}: build inside the source tree, so that cargo reads \
+                 .cargo/config.toml, which sets LIBSQLITE3_FLAGS",
+                option.to_string_lossy()
+            ),
+            OpenError::Sqlite { path, code, message } => {
+                write!(
+                    f,
+                    "cannot open {}: {message} (SQLite code {code})",
+                    path.display()
+                )
+            }
+            OpenError::NotWal { path, mode } => {
+                write!(
+                    f,
+                    "{} is in journal mode {mode:?}, expected \"wal\"",
+                    path.display()
+                )
+            }
+            OpenError::NotAReplica { path, what } => {
+                write!(f, "{} is not a replica's file: {what}", path.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(directory: &tempfile::TempDir) -> Files {
+        Files {
+            path: directory.path().join("replica.db"),
+            vfs: Vfs::Os,
+            spill: Spill::Memory,
+        }
+    }
+
+    fn pragma(connection: &Connection, name: &str) -> String {
+        connection
+            .pragma_query_value(None, name, |row| {
+                row.get::<_, rusqlite::types::Value>(0).map(|value| match value {
+                    rusqlite::types::Value::Text(text) => text,
+                    rusqlite::types::Value::Integer(number) => number.to_string(),
+                    other => format!("{other:?}"),
+                })
+            })
+            .expect("a readable pragma")
+    }
+
+    #[test]
+    fn a_writer_creates_a_file_in_wal_mode_with_our_settings() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let writer = files(&directory)
+            .connect(ConnectionRole::Writer)
+            .expect("a new file");
+        writer.execute_batch("CREATE TABLE t(x)").expect("a table");
+        for (name, value) in [
+            ("journal_mode", "wal"),
+            ("synchronous", "1"),
+            ("wal_autocheckpoint", "0"),
+            ("busy_timeout", "0"),
+            ("page_size", "4096"),
+            ("temp_store", "2"),
+            ("trusted_schema", "0"),
+            ("foreign_keys", "1"),
+        ] {
+            assert_eq!(pragma(&writer, name), value, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_reader_cannot_write_and_cannot_create() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let files = files(&directory);
+        assert!(matches!(
+            files.connect(ConnectionRole::Reader),
+            Err(OpenError::Sqlite { code: 14, .. })
+        ));
+        let writer = files.connect(ConnectionRole::Writer).expect("a new file");
+        writer.execute_batch("CREATE TABLE t(x)").expect("a table");
+        let reader = files.connect(ConnectionRole::Reader).expect("an existing file");
+        assert!(reader.execute("INSERT INTO t VALUES (1)", []).is_err());
+        assert!(
+            reader
+                .execute_batch("PRAGMA writable_schema=1; DELETE FROM sqlite_schema")
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn the_last_connection_leaves_the_wal_behind() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let files = files(&directory);
+        let writer = files.connect(ConnectionRole::Writer).expect("a new file");
+        writer.execute_batch("CREATE TABLE t(x)").expect("a table");
+        drop(writer);
+        assert!(std::fs::metadata(files.wal_path()).expect("a WAL").len() > 0);
+    }
+
+    #[test]
+    fn a_file_that_is_not_in_wal_mode_is_refused() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let files = files(&directory);
+        let plain = Connection::open(&files.path).expect("a new file");
+        plain.execute_batch("CREATE TABLE t(x)").expect("a table");
+        assert!(matches!(
+            files.connect(ConnectionRole::Reader),
+            Err(OpenError::NotWal { .. })
+        ));
+    }
+
+    #[test]
+    fn a_missing_compile_option_names_itself_and_the_place_to_look() {
+        let text = OpenError::MissingCompileOption {
+            option: c"ENABLE_SNAPSHOT",
+        }
+        .to_string();
+        assert!(
+            text.contains("ENABLE_SNAPSHOT") && text.contains(".cargo/config.toml"),
+            "{text}"
+        );
+    }
+}
