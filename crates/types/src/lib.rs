@@ -10,6 +10,7 @@ pub mod error;
 pub mod fingerprint;
 pub mod format;
 pub mod id;
+pub mod lexer;
 pub mod position;
 pub mod record;
 pub mod statement;
