@@ -1,1 +1,20 @@
-//! Health, metrics and status as HTTP messages, no sockets.
+//! The HTTP front door as plain values: what a node says about itself, and how it is said.
+//!
+//! Promises: `respond` is a function of its arguments; no sockets, no clock, no environment. Bytes from outside
+//! never panic and are bounded ([`MAX_HEAD_BYTES`]); metrics have a fixed number of series, whatever clients do.
+//! Does not: keep connections, do TLS, accept request bodies. The server owns the sockets and the counters.
+
+mod json;
+mod metrics;
+mod prometheus;
+mod request;
+mod respond;
+mod status;
+
+pub use metrics::{
+    Counter, Gauge, Histogram, HistogramSnapshot, Metrics, MetricsSnapshot, SQLSTATE_CLASSES,
+    SqlstateCounters,
+};
+pub use request::{BadRequest, MAX_HEAD_BYTES, Parsed, Request, parse_request};
+pub use respond::{PATHS, Response, respond};
+pub use status::{DatabaseStatus, NodeStatus, Role};
