@@ -1,0 +1,269 @@
+//! What the members of a group tell each other, and its codec.
+
+use bellwether_types::codec::{DecodeError, Decoder, Encoder};
+use bellwether_types::{Entry, LogIndex, NodeId, Position, Term};
+use raft::eraftpb;
+
+/// What a message asks or answers. Numbers are frozen: they are on the wire between versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum MessageKind {
+    /// Leader to follower: entries after `log`; empty entries probe or move the commit index.
+    Append = 1,
+    /// Follower to leader: `log.index` is the last matching index, or (rejected) where the probe failed.
+    AppendReply = 2,
+    /// Candidate to all: `log` is its last entry. A non-empty context marks a leader transfer.
+    Vote = 3,
+    /// The answer; `reject` is no.
+    VoteReply = 4,
+    /// Leader to follower: `log` is the snapshot's position. Metadata only; the content is fetched apart.
+    Snapshot = 5,
+    /// Leader to follower, every [`crate::HEARTBEAT_TICKS`]; the context carries a read's id.
+    Heartbeat = 6,
+    /// The answer, echoing the context.
+    HeartbeatReply = 7,
+    /// Follower to leader: hand over to `from`.
+    TransferLeader = 8,
+    /// Leader to the chosen follower: stand for election at once.
+    TimeoutNow = 9,
+    /// Follower to leader: from which index on is a read linearizable; the context is its id.
+    ReadIndex = 10,
+    /// The answer in `log.index`.
+    ReadIndexReply = 11,
+    /// As `Vote`, without raising terms: would you vote for me?
+    PreVote = 12,
+    /// The answer.
+    PreVoteReply = 13,
+}
+
+impl MessageKind {
+    const ALL: [(MessageKind, eraftpb::MessageType); 13] = {
+        use MessageKind::*;
+        use eraftpb::MessageType::*;
+        [
+            (Append, MsgAppend),
+            (AppendReply, MsgAppendResponse),
+            (Vote, MsgRequestVote),
+            (VoteReply, MsgRequestVoteResponse),
+            (Snapshot, MsgSnapshot),
+            (Heartbeat, MsgHeartbeat),
+            (HeartbeatReply, MsgHeartbeatResponse),
+            (TransferLeader, MsgTransferLeader),
+            (TimeoutNow, MsgTimeoutNow),
+            (ReadIndex, MsgReadIndex),
+            (ReadIndexReply, MsgReadIndexResp),
+            (PreVote, MsgRequestPreVote),
+            (PreVoteReply, MsgRequestPreVoteResponse),
+        ]
+    };
+
+    fn from_number(number: u8) -> Result<MessageKind, DecodeError> {
+        MessageKind::ALL
+            .iter()
+            .find(|(kind, _)| *kind as u8 == number)
+            .map(|(kind, _)| *kind)
+            .ok_or(DecodeError::UnknownTag {
+                what: "message kind",
+                tag: u64::from(number),
+            })
+    }
+
+    fn of_core(kind: eraftpb::MessageType) -> Option<MessageKind> {
+        MessageKind::ALL
+            .iter()
+            .find(|(_, core)| *core == kind)
+            .map(|(kind, _)| *kind)
+    }
+
+    fn to_core(self) -> eraftpb::MessageType {
+        let found = MessageKind::ALL.iter().find(|(kind, _)| *kind == self);
+        found.expect("the table lists every kind").1
+    }
+}
+
+/// One message. Fields that a kind does not name are zero.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// What.
+    pub kind: MessageKind,
+    /// The sender.
+    pub from: NodeId,
+    /// The receiver.
+    pub to: NodeId,
+    /// The sender's term (in `PreVote`: the term it would stand in). Zero for a forwarded `ReadIndex`.
+    pub term: Term,
+    /// A place in the log; see the kinds.
+    pub log: Position,
+    /// `Append`: consecutive, the first at `log.index + 1`.
+    pub entries: Vec<Entry>,
+    /// The sender's commit index (at most what it knows the receiver to have, in heartbeats).
+    pub commit: LogIndex,
+    /// Votes: the term at `commit`.
+    pub commit_term: Term,
+    /// Replies: no.
+    pub reject: bool,
+    /// `AppendReply`, rejected: the receiver's best guess where the logs agree.
+    pub reject_hint: LogIndex,
+    /// `AppendReply`: the receiver needs a snapshot at least as new as this; 0 otherwise.
+    pub request_snapshot: LogIndex,
+    /// Opaque to the receiver.
+    pub context: Vec<u8>,
+    /// `Snapshot`: the members at its position.
+    pub voters: Vec<NodeId>,
+}
+
+/// The longest context: ids of reads are 8 bytes, the transfer mark fewer than 32.
+const MAX_CONTEXT_BYTES: usize = 64;
+
+impl Message {
+    /// Whether it may be large and slow: such messages must not go before heartbeats in one stream.
+    pub fn is_bulk(&self) -> bool {
+        !self.entries.is_empty()
+    }
+
+    /// Bytes it counts for in bounds.
+    pub fn size_bytes(&self) -> usize {
+        self.entries.iter().map(Entry::size_bytes).sum::<usize>() + 64
+    }
+
+    /// Appends all fields.
+    pub fn encode(&self, out: &mut Encoder) {
+        out.u8(self.kind as u8);
+        out.u64(self.from.0);
+        out.u64(self.to.0);
+        out.u64(self.term.0);
+        self.log.encode(out);
+        out.u64(self.commit.0);
+        out.u64(self.commit_term.0);
+        out.bool(self.reject);
+        out.u64(self.reject_hint.0);
+        out.u64(self.request_snapshot.0);
+        out.bytes(&self.context);
+        out.u64(self.voters.len() as u64);
+        for voter in &self.voters {
+            out.u64(voter.0);
+        }
+        out.u64(self.entries.len() as u64);
+        for entry in &self.entries {
+            entry.encode(out);
+        }
+    }
+
+    /// Reads what `encode` wrote.
+    pub fn decode(input: &mut Decoder<'_>) -> Result<Message, DecodeError> {
+        let kind = MessageKind::from_number(input.u8()?)?;
+        let from = NodeId(input.u64()?);
+        let to = NodeId(input.u64()?);
+        let term = Term(input.u64()?);
+        let log = Position::decode(input)?;
+        let commit = LogIndex(input.u64()?);
+        let commit_term = Term(input.u64()?);
+        let reject = input.bool()?;
+        let reject_hint = LogIndex(input.u64()?);
+        let request_snapshot = LogIndex(input.u64()?);
+        let context = input.bytes()?;
+        if context.len() > MAX_CONTEXT_BYTES {
+            return Err(DecodeError::OutOfRange {
+                what: "context bytes",
+                value: context.len() as u64,
+            });
+        }
+        let context = context.to_vec();
+        let voters = (0..input.count()?)
+            .map(|_| input.u64().map(NodeId))
+            .collect::<Result<_, _>>()?;
+        let entries = (0..input.count()?)
+            .map(|_| Entry::decode(input))
+            .collect::<Result<_, _>>()?;
+        Ok(Message {
+            kind,
+            from,
+            to,
+            term,
+            log,
+            entries,
+            commit,
+            commit_term,
+            reject,
+            reject_hint,
+            request_snapshot,
+            context,
+            voters,
+        })
+    }
+
+    /// Of the core's message; `None` for the kinds that a core only sends to itself.
+    pub(crate) fn of_core(message: eraftpb::Message) -> Option<Message> {
+        let kind = MessageKind::of_core(message.msg_type)?;
+        let metadata = message.get_snapshot().get_metadata();
+        let (log, voters) = if kind == MessageKind::Snapshot {
+            let voters = metadata
+                .get_conf_state()
+                .voters
+                .iter()
+                .map(|id| NodeId(*id))
+                .collect();
+            (Position::new(metadata.term, metadata.index), voters)
+        } else {
+            (Position::new(message.log_term, message.index), Vec::new())
+        };
+        Some(Message {
+            kind,
+            from: NodeId(message.from),
+            to: NodeId(message.to),
+            term: Term(message.term),
+            log,
+            voters,
+            commit: LogIndex(message.commit),
+            commit_term: Term(message.commit_term),
+            reject: message.reject,
+            reject_hint: LogIndex(message.reject_hint),
+            request_snapshot: LogIndex(message.request_snapshot),
+            context: message.context.to_vec(),
+            entries: message.entries.into_iter().map(entry_of_core).collect(),
+        })
+    }
+
+    pub(crate) fn into_core(self) -> eraftpb::Message {
+        let mut message = eraftpb::Message {
+            msg_type: self.kind.to_core(),
+            from: self.from.0,
+            to: self.to.0,
+            term: self.term.0,
+            commit: self.commit.0,
+            commit_term: self.commit_term.0,
+            reject: self.reject,
+            reject_hint: self.reject_hint.0,
+            request_snapshot: self.request_snapshot.0,
+            context: self.context.into(),
+            ..Default::default()
+        };
+        if self.kind == MessageKind::Snapshot {
+            let metadata = message.mut_snapshot().mut_metadata();
+            metadata.index = self.log.index.0;
+            metadata.term = self.log.term.0;
+            metadata.mut_conf_state().voters = self.voters.iter().map(|node| node.0).collect();
+        } else {
+            message.log_term = self.log.term.0;
+            message.index = self.log.index.0;
+        }
+        message.entries = self.entries.into_iter().map(entry_into_core).collect();
+        message
+    }
+}
+
+pub(crate) fn entry_of_core(entry: eraftpb::Entry) -> Entry {
+    Entry {
+        position: Position::new(entry.term, entry.index),
+        payload: entry.data,
+    }
+}
+
+pub(crate) fn entry_into_core(entry: Entry) -> eraftpb::Entry {
+    eraftpb::Entry {
+        term: entry.position.term.0,
+        index: entry.position.index.0,
+        data: entry.payload,
+        ..Default::default()
+    }
+}

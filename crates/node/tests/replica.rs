@@ -1,0 +1,328 @@
+//! The machine alone: three replicas, a log and a writer that are vectors, messages delivered at once unless cut.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bellwether_node::{Config, Effect, Event, Message, Recovered, Replica, TICK_MS};
+use bellwether_types::{Entry, LogIndex, NodeId, Position};
+use bytes::Bytes;
+
+#[derive(Default)]
+struct Disk {
+    log: Vec<Entry>,
+    applied: Vec<Bytes>,
+    applied_through: LogIndex,
+}
+
+struct Node {
+    replica: Replica,
+    disk: Disk,
+    leads_at: Option<Position>,
+    follows_seen: usize,
+    ready_reads: BTreeSet<u64>,
+    held: Option<Bytes>,
+}
+
+struct Cluster {
+    nodes: BTreeMap<NodeId, Node>,
+    cut: BTreeSet<NodeId>,
+    inbox: VecDeque<Message>,
+    now_ms: u64,
+}
+
+impl Cluster {
+    fn new(count: u64) -> Cluster {
+        let voters: Vec<NodeId> = (1..=count).map(NodeId).collect();
+        let node = |id: NodeId| Node {
+            replica: Replica::new(
+                Config {
+                    node: id,
+                    voters: voters.clone(),
+                },
+                Recovered::default(),
+            ),
+            disk: Disk::default(),
+            leads_at: None,
+            follows_seen: 0,
+            ready_reads: BTreeSet::new(),
+            held: None,
+        };
+        let nodes = voters.iter().map(|id| (*id, node(*id))).collect();
+        Cluster {
+            nodes,
+            cut: BTreeSet::new(),
+            inbox: VecDeque::new(),
+            now_ms: 0,
+        }
+    }
+
+    fn handle(&mut self, id: NodeId, event: Event) {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            let node = self.nodes.get_mut(&id).expect("a member");
+            for effect in node.replica.handle(event, self.now_ms) {
+                if let Effect::Send(message) = effect {
+                    self.inbox.push_back(message);
+                } else {
+                    events.extend(node.perform(effect));
+                }
+            }
+        }
+    }
+
+    fn deliver(&mut self) {
+        while let Some(message) = self.inbox.pop_front() {
+            if !self.cut.contains(&message.from) && !self.cut.contains(&message.to) {
+                self.handle(message.to, Event::Message(message));
+            }
+        }
+    }
+
+    fn run_ms(&mut self, ms: u64) {
+        for _ in 0..ms / TICK_MS {
+            self.now_ms += TICK_MS;
+            for id in self.nodes.keys().copied().collect::<Vec<_>>() {
+                self.handle(id, Event::Tick);
+            }
+            self.deliver();
+        }
+    }
+
+    fn leader(&self) -> NodeId {
+        let leads = |(_, node): &(&NodeId, &Node)| node.leads_at.is_some();
+        *self
+            .nodes
+            .iter()
+            .filter(|(id, _)| !self.cut.contains(id))
+            .find(leads)
+            .expect("a leader")
+            .0
+    }
+
+    fn propose(&mut self, id: NodeId, text: &'static str) {
+        let node = self.nodes.get_mut(&id).expect("a member");
+        let at = node.leads_at.expect("it leads");
+        node.held = Some(Bytes::from(text));
+        self.handle(
+            id,
+            Event::Propose {
+                at,
+                payload: Bytes::from(text),
+                remaining: 0,
+            },
+        );
+        self.deliver();
+    }
+
+    fn applied(&self, id: u64) -> Vec<&str> {
+        let node = &self.nodes[&NodeId(id)];
+        node.disk
+            .applied
+            .iter()
+            .map(|bytes| std::str::from_utf8(bytes).expect("text"))
+            .collect()
+    }
+}
+
+impl Node {
+    fn perform(&mut self, effect: Effect) -> Option<Event> {
+        match effect {
+            Effect::Persist(persist) => {
+                if let Some(first) = persist.entries.first() {
+                    self.disk.log.truncate(first.position.index.0 as usize - 1);
+                }
+                self.disk.log.extend(persist.entries);
+                Some(Event::Persisted {
+                    ticket: persist.ticket,
+                })
+            }
+            Effect::Apply { entries } => {
+                let through = entries.last().expect("not empty").position.index;
+                let fresh = entries
+                    .into_iter()
+                    .filter(|entry| entry.position.index > self.disk.applied_through);
+                let payloads = fresh
+                    .map(|entry| entry.payload)
+                    .filter(|payload| !payload.is_empty());
+                self.disk.applied.extend(payloads);
+                self.disk.applied_through = through;
+                Some(Event::Applied { through })
+            }
+            Effect::Lead { next } => {
+                self.leads_at = Some(next);
+                None
+            }
+            Effect::Commit { position, next } => {
+                self.disk.applied.push(self.held.take().expect("a group is held"));
+                self.disk.applied_through = position.index;
+                self.leads_at = Some(next);
+                Some(Event::Applied {
+                    through: position.index,
+                })
+            }
+            Effect::Follow => {
+                (self.leads_at, self.held) = (None, None);
+                self.follows_seen += 1;
+                None
+            }
+            Effect::Fetch { purpose, fetch } => {
+                let from = fetch.from.0 as usize - 1;
+                let to = fetch.to.0 as usize - 1;
+                Some(Event::Fetched {
+                    purpose,
+                    entries: self.disk.log[from..to].to_vec(),
+                })
+            }
+            Effect::ReadReady { ticket } => {
+                self.ready_reads.insert(ticket);
+                None
+            }
+            _ => None,
+        }
+    }
+}
+
+#[test]
+fn a_leader_is_elected_and_its_groups_are_applied_in_the_same_order_everywhere() {
+    let mut cluster = Cluster::new(3);
+    cluster.run_ms(1_000);
+    let leader = cluster.leader();
+    cluster.propose(leader, "a");
+    cluster.propose(leader, "b");
+    cluster.run_ms(100);
+    for id in 1..=3 {
+        assert_eq!(cluster.applied(id), ["a", "b"], "node {id}");
+    }
+}
+
+#[test]
+fn a_single_node_leads_itself() {
+    let mut cluster = Cluster::new(1);
+    cluster.run_ms(1_000);
+    cluster.propose(NodeId(1), "alone");
+    assert_eq!(cluster.applied(1), ["alone"]);
+}
+
+#[test]
+fn a_leader_that_is_cut_off_rolls_back_and_takes_what_the_others_decided() {
+    let mut cluster = Cluster::new(3);
+    cluster.run_ms(1_000);
+    let old = cluster.leader();
+    cluster.cut.insert(old);
+    cluster.propose(old, "lost");
+    cluster.run_ms(2_000);
+    let new = cluster.leader();
+    assert_eq!(
+        cluster.nodes[&old].follows_seen, 1,
+        "it steps down without a quorum"
+    );
+    cluster.propose(new, "kept");
+    cluster.cut.clear();
+    cluster.run_ms(1_000);
+    for id in 1..=3 {
+        assert_eq!(cluster.applied(id), ["kept"], "node {id}");
+    }
+}
+
+#[test]
+fn a_leader_that_hands_over_commits_the_group_in_flight_first() {
+    let mut cluster = Cluster::new(3);
+    cluster.run_ms(1_000);
+    let old = cluster.leader();
+    let heir = *cluster.nodes.keys().find(|id| **id != old).expect("another");
+    cluster.propose(old, "before");
+    cluster.handle(old, Event::Transfer { to: heir });
+    cluster.deliver();
+    cluster.run_ms(200);
+    assert_eq!(cluster.leader(), heir);
+    cluster.propose(heir, "after");
+    cluster.run_ms(100);
+    for id in 1..=3 {
+        assert_eq!(cluster.applied(id), ["before", "after"], "node {id}");
+    }
+}
+
+#[test]
+fn a_read_at_a_follower_is_confirmed_by_the_leader_and_refused_without_one() {
+    let mut cluster = Cluster::new(3);
+    cluster.run_ms(1_000);
+    let leader = cluster.leader();
+    let follower = *cluster.nodes.keys().find(|id| **id != leader).expect("another");
+    cluster.handle(follower, Event::ReadIndex { ticket: 7 });
+    cluster.deliver();
+    cluster.run_ms(100);
+    assert!(cluster.nodes[&follower].ready_reads.contains(&7));
+    cluster.cut.insert(follower);
+    cluster.handle(follower, Event::ReadIndex { ticket: 8 });
+    cluster.run_ms(3_000);
+    assert!(!cluster.nodes[&follower].ready_reads.contains(&8));
+}
+
+#[test]
+fn a_message_that_would_break_the_core_is_dropped() {
+    let mut cluster = Cluster::new(3);
+    cluster.run_ms(1_000);
+    let leader = cluster.leader();
+    let follower = *cluster.nodes.keys().find(|id| **id != leader).expect("another");
+    let term = cluster.nodes[&leader].replica.status().term;
+    let heartbeat = Message {
+        kind: bellwether_node::MessageKind::Heartbeat,
+        from: leader,
+        to: follower,
+        term,
+        log: Position::ZERO,
+        entries: Vec::new(),
+        commit: LogIndex(999),
+        commit_term: term,
+        reject: false,
+        reject_hint: LogIndex(0),
+        request_snapshot: LogIndex(0),
+        context: Vec::new(),
+        voters: Vec::new(),
+    };
+    let node = cluster.nodes.get_mut(&follower).expect("a member");
+    let effects = node.replica.handle(Event::Message(heartbeat), cluster.now_ms);
+    assert!(
+        effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Dropped { .. })),
+        "{effects:?}"
+    );
+}
+
+#[test]
+fn a_group_of_several_payloads_is_proposed_one_by_one_and_committed_at_its_end() {
+    let mut cluster = Cluster::new(1);
+    cluster.run_ms(1_000);
+    let id = NodeId(1);
+    let node = cluster.nodes.get_mut(&id).expect("a member");
+    let first = node.leads_at.expect("it leads");
+    let mut at = first;
+    let mut wanted = 1;
+    for remaining in (0..20).rev() {
+        assert!(wanted > 0, "the machine asks for the next payload");
+        wanted -= 1;
+        let event = Event::Propose {
+            at,
+            payload: Bytes::from_static(b"x"),
+            remaining,
+        };
+        let mut effects = VecDeque::from(node.replica.handle(event, 2_000));
+        at.index = at.index.next();
+        while let Some(effect) = effects.pop_front() {
+            match effect {
+                Effect::NextPayload => wanted += 1,
+                Effect::Persist(persist) => {
+                    let event = Event::Persisted {
+                        ticket: persist.ticket,
+                    };
+                    effects.extend(node.replica.handle(event, 2_000));
+                }
+                Effect::Commit { position, .. } => {
+                    assert_eq!(remaining, 0);
+                    assert_eq!(position.index.0, first.index.0 + 19);
+                }
+                _ => {}
+            }
+        }
+    }
+}
