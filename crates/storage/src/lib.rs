@@ -2,6 +2,7 @@
 
 pub mod files;
 pub mod vfs;
+pub mod wal;
 
 #[cfg(test)]
 mod testing;
