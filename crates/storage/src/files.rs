@@ -7,10 +7,15 @@
 use std::ffi::CStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use bellwether_types::disk::Disk;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, ffi};
+
+use crate::os_disk::OsDisk;
+use crate::vfs;
 
 /// Where a replica's SQLite file lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,6 +107,16 @@ impl Files {
         beside(&self.path, "-shm")
     }
 
+    /// The disk below SQLite. Only for files that no connection has open, but for a Simulated one.
+    pub(crate) fn disk(&self) -> Result<Arc<dyn Disk>, OpenError> {
+        match &self.vfs {
+            Vfs::Os => Ok(Arc::new(OsDisk)),
+            Vfs::Simulated(name) => {
+                vfs::disk(name).ok_or_else(|| OpenError::VfsUnknown { name: name.clone() })
+            }
+        }
+    }
+
     fn open(&self, role: ConnectionRole) -> rusqlite::Result<Connection> {
         // Each connection stays with one thread at a time, so SQLite need not lock it. Readers write too: the
         // WAL's index.
@@ -181,6 +196,11 @@ pub enum OpenError {
         /// SQLite's words.
         message: String,
     },
+    /// No virtual file system of this name is registered.
+    VfsUnknown {
+        /// The name.
+        name: String,
+    },
     /// The file is not in WAL mode: it is not a replica's, or somebody else changed it.
     NotWal {
         /// The main file.
@@ -236,6 +256,7 @@ impl fmt::Display for OpenError {
                     path.display()
                 )
             }
+            OpenError::VfsUnknown { name } => write!(f, "no virtual file system {name:?} is registered"),
             OpenError::NotWal { path, mode } => {
                 write!(
                     f,

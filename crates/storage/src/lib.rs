@@ -1,6 +1,9 @@
 //! SQLite: capture, apply, fingerprints, snapshots. The only room that names it.
 
 pub mod files;
+mod os_disk;
+mod position;
+pub mod recovery;
 pub mod vfs;
 pub mod wal;
 

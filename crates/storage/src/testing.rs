@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bellwether_types::Position;
 use bellwether_types::disk::{Disk, DiskFile};
+use rusqlite::{Connection, params};
 
+use crate::files::{ConnectionRole, Files};
 use crate::vfs;
 
 /// Live bytes, durable bytes, and what happened in between.
@@ -330,4 +333,46 @@ impl Drop for Registered {
     fn drop(&mut self) {
         vfs::unregister(&self.name);
     }
+}
+
+/// A new replica with the position table and a table `t` that gets one row with each record.
+pub(crate) fn create_replica(files: &Files) -> Connection {
+    let writer = files.connect(ConnectionRole::Writer).expect("a new file");
+    let schema = "CREATE TABLE _bellwether_position(
+                      one INTEGER PRIMARY KEY CHECK (one = 1), term, log_index, timestamp);
+                  CREATE TABLE t(n INTEGER PRIMARY KEY, filler BLOB)";
+    writer.execute_batch(schema).expect("the tables");
+    writer
+        .query_row("PRAGMA wal_checkpoint", [], |_| Ok(()))
+        .expect("a checkpoint");
+    writer
+}
+
+/// One record: a row of its own, a change of an older one, and the position.
+pub(crate) fn commit(writer: &Connection, position: Position) -> rusqlite::Result<()> {
+    let (term, index) = (position.term.0 as i64, position.index.0 as i64);
+    writer.execute_batch("BEGIN IMMEDIATE")?;
+    let work = || {
+        writer.execute("INSERT INTO t VALUES (?1, zeroblob(?1 * 997 % 6000))", [index])?;
+        writer.execute(
+            "UPDATE t SET filler = zeroblob(?1 * 313 % 9000) WHERE n = ?1 / 2",
+            [index],
+        )?;
+        let place = "INSERT OR REPLACE INTO _bellwether_position VALUES (1, ?1, ?2, 0)";
+        writer.execute(place, params![term, index])?;
+        writer.execute_batch("COMMIT")
+    };
+    work().inspect_err(|_| {
+        let _ = writer.execute_batch("ROLLBACK");
+    })
+}
+
+/// The greatest row of `t`, having checked that none before it is missing; 0 for none.
+pub(crate) fn last_row(connection: &Connection) -> u64 {
+    let sql = "SELECT count(*), coalesce(max(n), 0) FROM t";
+    let (count, last): (i64, i64) = connection
+        .query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .expect("the rows");
+    assert_eq!(count, last, "rows are missing");
+    last as u64
 }
