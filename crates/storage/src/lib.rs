@@ -1,5 +1,6 @@
 //! SQLite: capture, apply, fingerprints, snapshots. The only room that names it.
 
+pub mod checkpoint;
 pub mod files;
 mod os_disk;
 mod position;

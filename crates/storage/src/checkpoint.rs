@@ -1,0 +1,466 @@
+//! Moves transactions from SQLite's WAL into the main file, but never past what the log holds durably, and tells up
+//! to where SQLite itself is durable.
+//!
+//! Promises:
+//! - No page of a record beyond the bound `upto` reaches the main file. A read transaction pins the WAL there:
+//!   SQLite moves no frame behind a reader's mark (sqlite.org/wal.html, §4), so after a crash the WAL can still be cut
+//!   at any record that the log may have lost ([`crate::recovery`]).
+//! - [`Checkpointed::through`] survives a power failure: its WAL frames were synced, and SQLite syncs the main file
+//!   before it lets a WAL restart. The log may be cut up to there and no further.
+//! - [`Checkpointer::checkpoint`] never takes the write lock and never waits.
+//!
+//! A WAL starts again from its beginning only when all of it is in the main file at the moment when a write begins.
+//! Under a steady load that moment never comes by itself, so the writer's owner makes it: when
+//! [`Checkpointed::wants_restart`], it calls [`Checkpointer::restart`] between two groups. That keeps the writer for
+//! two syncs and the few pages that came in since the last checkpoint, once per [`RESTART_FRAMES`].
+
+use std::ffi::c_int;
+use std::fmt;
+use std::ptr::null_mut;
+
+use bellwether_types::Position;
+use rusqlite::{Connection, ffi};
+
+use crate::files::{ConnectionRole, Files, OpenError, sqlite_facts};
+use crate::position::stored_position;
+
+/// A WAL longer than this should be restarted: 16 MiB at 4 KiB a page. Shorter restarts more often for nothing;
+/// longer costs disk, and time at the next start, which reads the whole WAL.
+pub const RESTART_FRAMES: u32 = 4096;
+
+/// A replica's two connections for checkpoints: one pins a snapshot, the other moves pages.
+pub struct Checkpointer {
+    pin: Connection,
+    mover: Connection,
+    /// What the open read transaction of `pin` sees.
+    pinned: Option<Position>,
+    /// As last found.
+    state: Checkpointed,
+}
+
+/// How far a checkpoint came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checkpointed {
+    /// SQLite's durable state contains at least every record up to here.
+    pub through: Position,
+    /// Frames in the WAL.
+    pub wal_frames: u32,
+    /// How many of them are not in the main file yet.
+    pub wal_frames_left: u32,
+}
+
+impl Checkpointed {
+    /// Whether the writer's owner should call [`Checkpointer::restart`] before the next group, once.
+    pub fn wants_restart(&self) -> bool {
+        self.wal_frames >= RESTART_FRAMES && self.wal_frames_left > 0
+    }
+}
+
+impl Checkpointer {
+    /// Opens both connections. The file must exist.
+    pub fn open(files: &Files) -> Result<Checkpointer, OpenError> {
+        Ok(Checkpointer {
+            pin: files.connect(ConnectionRole::Checkpointer)?,
+            mover: files.connect(ConnectionRole::Checkpointer)?,
+            pinned: None,
+            state: Checkpointed {
+                through: Position::ZERO,
+                wal_frames: 0,
+                wal_frames_left: 0,
+            },
+        })
+    }
+
+    /// Pins the present snapshot in place of an earlier one, and tells its position: the bound of the next
+    /// checkpoint.
+    pub fn pin(&mut self) -> Result<Position, CheckpointError> {
+        self.unpin()?;
+        self.pin.execute_batch("BEGIN")?;
+        // The first read opens the snapshot.
+        let position = stored_position(&self.pin).inspect_err(|_| {
+            let _ = self.pin.execute_batch("ROLLBACK");
+        })?;
+        self.pinned = Some(position);
+        Ok(position)
+    }
+
+    /// Makes SQLite durable through the pinned position and moves what is before it into the main file, if the
+    /// pinned position is at most `upto`; pins the present one first when none is. A pin beyond `upto` stays for the
+    /// next call; so does a new one, taken at the end, when there is more to move.
+    ///
+    /// `upto` is the last record that is committed by the quorum and fsynced in this node's own log.
+    pub fn checkpoint(&mut self, upto: Position) -> Result<Checkpointed, CheckpointError> {
+        let position = match self.pinned {
+            Some(position) => position,
+            None => self.pin()?,
+        };
+        if position > upto {
+            return self.run(ffi::SQLITE_CHECKPOINT_NOOP);
+        }
+        self.sync_wal()?;
+        self.state.through = self.state.through.max(position);
+        let checkpointed = self.run(ffi::SQLITE_CHECKPOINT_PASSIVE)?;
+        self.unpin()?;
+        if checkpointed.wal_frames_left > 0 {
+            // By the next call the log will have caught up with what is here now.
+            self.pin()?;
+        }
+        Ok(checkpointed)
+    }
+
+    /// Moves everything into the main file, so that the next write starts the WAL from its beginning. To be called
+    /// while no write transaction is open: keeps the write lock meanwhile. Moves nothing when a write transaction is
+    /// open or when the stored position is beyond `upto`; a reader's old snapshot makes it stop early. Then
+    /// `wal_frames_left` is not zero, and it should be tried again after the next checkpoint.
+    pub fn restart(&mut self, upto: Position) -> Result<Checkpointed, CheckpointError> {
+        self.unpin()?;
+        match self.pin.execute_batch("BEGIN IMMEDIATE") {
+            Ok(()) => {}
+            Err(error) if sqlite_facts(&error).0 & 0xFF == ffi::SQLITE_BUSY => {
+                return self.run(ffi::SQLITE_CHECKPOINT_NOOP);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let checkpointed = self.move_all(upto);
+        self.pin.execute_batch("ROLLBACK")?;
+        checkpointed
+    }
+
+    /// With the write lock held by `pin`.
+    fn move_all(&mut self, upto: Position) -> Result<Checkpointed, CheckpointError> {
+        let position = stored_position(&self.pin)?;
+        if position > upto {
+            return self.run(ffi::SQLITE_CHECKPOINT_NOOP);
+        }
+        self.sync_wal()?;
+        self.state.through = self.state.through.max(position);
+        self.run(ffi::SQLITE_CHECKPOINT_PASSIVE)
+    }
+
+    fn unpin(&mut self) -> Result<(), CheckpointError> {
+        if self.pinned.take().is_some() {
+            self.pin.execute_batch("COMMIT")?;
+        }
+        Ok(())
+    }
+
+    /// Syncs the WAL through SQLite's own handle. SQLite does so itself when it moves frames, but it need not move
+    /// any: with a reader in the way a checkpoint does nothing and succeeds.
+    fn sync_wal(&self) -> Result<(), CheckpointError> {
+        let mut file: *mut ffi::sqlite3_file = null_mut();
+        // SAFETY: the connection is open and ours alone; the verb stores a handle that lives as long as it is.
+        let code = unsafe {
+            let out = (&raw mut file).cast();
+            let found = ffi::sqlite3_file_control(
+                self.pin.handle(),
+                c"main".as_ptr(),
+                ffi::SQLITE_FCNTL_JOURNAL_POINTER,
+                out,
+            );
+            match file
+                .as_ref()
+                .and_then(|file| file.pMethods.as_ref())
+                .and_then(|methods| methods.xSync)
+            {
+                Some(sync) if found == ffi::SQLITE_OK => sync(file, ffi::SQLITE_SYNC_NORMAL),
+                _ => ffi::SQLITE_MISUSE,
+            }
+        };
+        if code == ffi::SQLITE_OK {
+            Ok(())
+        } else {
+            Err(CheckpointError::Sync { code })
+        }
+    }
+
+    fn run(&mut self, mode: c_int) -> Result<Checkpointed, CheckpointError> {
+        let (mut frames, mut moved): (c_int, c_int) = (0, 0);
+        // SAFETY: an open connection, a static name, two out parameters.
+        let code = unsafe {
+            ffi::sqlite3_wal_checkpoint_v2(
+                self.mover.handle(),
+                c"main".as_ptr(),
+                mode,
+                &mut frames,
+                &mut moved,
+            )
+        };
+        // Busy: the writer was just publishing a transaction. Nothing was moved, and the next call will.
+        if code != ffi::SQLITE_OK && code & 0xFF != ffi::SQLITE_BUSY {
+            let message = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None).to_string();
+            return Err(CheckpointError::Sqlite { code, message });
+        }
+        if code == ffi::SQLITE_OK {
+            // Both are -1 when there is no WAL yet.
+            self.state.wal_frames = frames.max(0).cast_unsigned();
+            self.state.wal_frames_left = self.state.wal_frames.saturating_sub(moved.max(0).cast_unsigned());
+        }
+        Ok(self.state)
+    }
+}
+
+/// Why a checkpoint failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CheckpointError {
+    /// The WAL could not be synced.
+    Sync {
+        /// SQLite's extended result code.
+        code: i32,
+    },
+    /// SQLite refused.
+    Sqlite {
+        /// Extended result code.
+        code: i32,
+        /// SQLite's words.
+        message: String,
+    },
+}
+
+impl CheckpointError {
+    /// Whether the node must stop: what is durable is unknown, or the file is damaged. Otherwise (the disk is full,
+    /// somebody else holds a lock) a later call may succeed.
+    pub fn is_fatal(&self) -> bool {
+        match self {
+            CheckpointError::Sync { .. } => true,
+            CheckpointError::Sqlite { code, .. } => !matches!(
+                code & 0xFF,
+                ffi::SQLITE_FULL
+                    | ffi::SQLITE_BUSY
+                    | ffi::SQLITE_LOCKED
+                    | ffi::SQLITE_NOMEM
+                    | ffi::SQLITE_INTERRUPT
+            ),
+        }
+    }
+}
+
+impl From<rusqlite::Error> for CheckpointError {
+    fn from(error: rusqlite::Error) -> CheckpointError {
+        let (code, message) = sqlite_facts(&error);
+        CheckpointError::Sqlite { code, message }
+    }
+}
+
+impl fmt::Display for CheckpointError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CheckpointError::Sync { code } => write!(f, "cannot sync the WAL (SQLite code {code})"),
+            CheckpointError::Sqlite { code, message } => {
+                write!(f, "checkpoint failed: {message} (SQLite code {code})")
+            }
+        }
+    }
+}
+
+impl std::error::Error for CheckpointError {}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+    use super::*;
+    use crate::files::{Spill, Vfs};
+    use crate::recovery::repair_ahead;
+    use crate::testing::{ForgetfulDisk, Registered, commit, create_replica, last_row};
+
+    const FRAME_BYTES: u64 = 4096 + 24;
+
+    fn files(vfs: &Registered) -> Files {
+        Files {
+            path: "/replica/main.db".into(),
+            vfs: Vfs::Simulated(vfs.name()),
+            spill: Spill::Memory,
+        }
+    }
+
+    fn real_files(directory: &tempfile::TempDir) -> Files {
+        Files {
+            path: directory.path().join("main.db"),
+            vfs: Vfs::Os,
+            spill: Spill::Memory,
+        }
+    }
+
+    fn at(index: u64) -> Position {
+        Position::new(1, index)
+    }
+
+    /// What the main file alone says, as after the loss of the whole WAL.
+    fn main_file_position(files: &Files) -> Position {
+        let copy = files.path.with_extension("copy");
+        std::fs::copy(&files.path, &copy).expect("a copy");
+        let alone = Files {
+            path: copy,
+            ..files.clone()
+        };
+        let reader = alone.connect(ConnectionRole::Reader).expect("the copy");
+        stored_position(&reader).expect("a position")
+    }
+
+    #[test]
+    fn nothing_beyond_the_bound_reaches_the_main_file() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let files = real_files(&directory);
+        let writer = create_replica(&files);
+        let mut checkpointer = Checkpointer::open(&files).expect("a checkpointer");
+        for index in 1..=5 {
+            commit(&writer, at(index)).expect("a record");
+        }
+        assert_eq!(checkpointer.pin(), Ok(at(5)));
+        commit(&writer, at(6)).expect("a record");
+        let early = checkpointer.checkpoint(at(4)).expect("nothing to do");
+        assert_eq!(early.through, Position::ZERO);
+        assert_eq!(early.wal_frames, early.wal_frames_left);
+        let done = checkpointer.checkpoint(at(5)).expect("a checkpoint");
+        assert_eq!(done.through, at(5));
+        assert!(done.wal_frames_left > 0 && done.wal_frames_left < done.wal_frames);
+        let last = checkpointer.checkpoint(at(9)).expect("a checkpoint");
+        assert_eq!((last.through, last.wal_frames_left), (at(6), 0));
+        assert_eq!(main_file_position(&files), at(6));
+    }
+
+    #[test]
+    fn a_restart_waits_for_the_log_the_writer_and_the_readers() {
+        let vfs = Registered::new(ForgetfulDisk::new(1), 1);
+        let files = files(&vfs);
+        let writer = create_replica(&files);
+        let mut checkpointer = Checkpointer::open(&files).expect("a checkpointer");
+        commit(&writer, at(1)).expect("a record");
+        let reader = files.connect(ConnectionRole::Reader).expect("a reader");
+        reader.execute_batch("BEGIN").expect("a snapshot");
+        assert_eq!(last_row(&reader), 1);
+        for index in 2..=9 {
+            commit(&writer, at(index)).expect("a record");
+        }
+
+        assert!(
+            checkpointer
+                .restart(at(1))
+                .expect("the log is behind")
+                .wal_frames_left
+                > 0
+        );
+        writer.execute_batch("BEGIN IMMEDIATE").expect("a group");
+        assert!(
+            checkpointer
+                .restart(at(9))
+                .expect("a group is open")
+                .wal_frames_left
+                > 0
+        );
+        writer.execute_batch("ROLLBACK").expect("no group");
+        let partly = checkpointer.restart(at(9)).expect("a reader holds on to 1");
+        assert!(partly.wal_frames_left > 0);
+        assert_eq!(partly.through, at(9), "durable in the WAL");
+        reader.execute_batch("COMMIT").expect("the end of the snapshot");
+        let whole = checkpointer.restart(at(9)).expect("nobody is in the way");
+        assert_eq!(whole.wal_frames_left, 0);
+
+        commit(&writer, at(10)).expect("a record");
+        let after = checkpointer.checkpoint(at(10)).expect("a checkpoint");
+        assert!(after.wal_frames < whole.wal_frames, "the WAL did not start again");
+    }
+
+    #[test]
+    fn the_wal_stays_bounded_under_a_steady_load_with_the_log_behind() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let files = real_files(&directory);
+        let writer = create_replica(&files);
+        let mut checkpointer = Checkpointer::open(&files).expect("a checkpointer");
+        let mut longest = 0;
+        let mut last = checkpointer.checkpoint(at(0)).expect("a checkpoint");
+        for index in 1..=12_000 {
+            commit(&writer, at(index)).expect("a record");
+            // Every second group or so the log's own fsync is late.
+            let upto = at(index - index % 2);
+            if last.wants_restart() {
+                last = checkpointer.restart(upto).expect("a restart");
+            }
+            if index % 250 == 0 {
+                last = checkpointer.checkpoint(at(index - 3)).expect("a checkpoint");
+                longest = longest.max(std::fs::metadata(files.wal_path()).expect("a WAL").len());
+            }
+        }
+        assert!(
+            longest > FRAME_BYTES * u64::from(RESTART_FRAMES),
+            "the load was too small to tell"
+        );
+        assert!(longest < 32 << 20, "the WAL grew to {longest} bytes");
+        assert!(last.through >= at(11_500), "checkpoints fell behind: {last:?}");
+    }
+
+    #[test]
+    fn checkpoints_run_beside_the_writer_in_a_thread_of_their_own() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let files = real_files(&directory);
+        let writer = create_replica(&files);
+        let mut checkpointer = Checkpointer::open(&files).expect("a checkpointer");
+        let (committed, done) = (AtomicU64::new(0), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            let (committed, done) = (&committed, &done);
+            scope.spawn(move || {
+                for index in 1..=3000 {
+                    commit(&writer, at(index)).expect("never busy");
+                    committed.store(index, Ordering::Release);
+                }
+                done.store(true, Ordering::Release);
+            });
+            scope.spawn(move || {
+                while !done.load(Ordering::Acquire) {
+                    let upto = at(committed.load(Ordering::Acquire));
+                    let through = checkpointer.checkpoint(upto).expect("a checkpoint").through;
+                    assert!(through <= upto);
+                }
+                let last = checkpointer.checkpoint(at(3000)).expect("a checkpoint");
+                let last = if last.wal_frames_left > 0 {
+                    checkpointer.checkpoint(at(3000))
+                } else {
+                    Ok(last)
+                };
+                assert_eq!(last.map(|last| last.through), Ok(at(3000)));
+            });
+        });
+        assert_eq!(main_file_position(&files), at(3000));
+    }
+
+    #[test]
+    fn after_a_crash_through_is_there_and_nothing_forces_a_new_seed() {
+        for seed in 0..300_u64 {
+            let disk = ForgetfulDisk::new(seed);
+            let vfs = Registered::new(disk.clone(), seed);
+            let writer = create_replica(&files(&vfs));
+            let mut checkpointer = Checkpointer::open(&files(&vfs)).expect("a checkpointer");
+            disk.die_after(30 + seed * 7 % 400);
+            let (mut index, mut through, mut bound) = (0, Position::ZERO, 0);
+            while commit(&writer, at(index + 1)).is_ok() {
+                index += 1;
+                // The log's durable end lags by up to three records, and never goes back.
+                bound = bound.max(index.saturating_sub((index ^ seed) % 4));
+                let result = match (index + seed) % 7 {
+                    0 | 3 => checkpointer.checkpoint(at(bound)),
+                    5 => checkpointer.restart(at(bound)),
+                    _ => continue,
+                };
+                match result {
+                    Ok(done) => through = done.through,
+                    Err(error) => assert!(error.is_fatal(), "seed {seed}: {error}"),
+                }
+            }
+            drop((checkpointer, writer, vfs));
+            disk.crash();
+            let vfs = Registered::new(disk, seed + 1000);
+            let log = |position: Position| position.index.0 <= bound;
+            let recovery = repair_ahead(&files(&vfs), log).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+            assert!(
+                recovery.position >= through,
+                "seed {seed}: {recovery:?}, promised {through}"
+            );
+            let reader = files(&vfs).connect(ConnectionRole::Reader).expect("the replica");
+            assert_eq!(last_row(&reader), recovery.position.index.0, "seed {seed}");
+            let check: String = reader
+                .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+                .expect("a check");
+            assert_eq!(check, "ok", "seed {seed}");
+        }
+    }
+}
