@@ -424,6 +424,31 @@ mod tests {
     }
 
     #[test]
+    fn what_a_reader_keeps_from_moving_is_durable_in_the_wal() {
+        for seed in 0..30 {
+            let disk = ForgetfulDisk::new(seed);
+            let vfs = Registered::new(disk.clone(), seed);
+            let writer = create_replica(&files(&vfs));
+            let mut checkpointer = Checkpointer::open(&files(&vfs)).expect("a checkpointer");
+            let reader = files(&vfs).connect(ConnectionRole::Reader).expect("a reader");
+            reader.execute_batch("BEGIN").expect("a snapshot");
+            assert_eq!(last_row(&reader), 0);
+            commit(&writer, at(1)).expect("a record");
+            let done = checkpointer.checkpoint(at(1)).expect("a checkpoint");
+            assert_eq!((done.through, done.wal_frames_left), (at(1), done.wal_frames));
+            disk.die_after(0);
+            drop((checkpointer, reader, writer, vfs));
+            disk.crash();
+            let vfs = Registered::new(disk, seed + 1000);
+            assert_eq!(
+                repair_ahead(&files(&vfs), |_| true).expect("no repair").position,
+                at(1),
+                "seed {seed}"
+            );
+        }
+    }
+
+    #[test]
     fn after_a_crash_through_is_there_and_nothing_forces_a_new_seed() {
         for seed in 0..300_u64 {
             let disk = ForgetfulDisk::new(seed);
