@@ -336,7 +336,7 @@ impl Log {
     /// Adds a frame to the group; writes the group and starts a segment first when the frame has no room in this
     /// one.
     fn push<'a>(&mut self, group: &mut Group<'a>, content: Content<'a>) -> Result<(), WriteError> {
-        if !self.tail.has_room(group.bytes.len() + content.max_frame_bytes()) {
+        if !self.tail.has_room(group.bytes.len(), content.max_frame_bytes()) {
             self.write(std::mem::take(group))?;
             self.roll()?;
         }

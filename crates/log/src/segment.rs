@@ -221,11 +221,12 @@ impl Tail {
         self.synced != self.end
     }
 
-    /// Whether `bytes` more can be written here rather than in a segment to come. A fresh one takes anything.
-    pub fn has_room(&self, bytes: usize) -> bool {
+    /// Whether a frame can be written here, behind `before` bytes of the same group, rather than in a segment to
+    /// come. A fresh segment takes any.
+    pub fn has_room(&self, before: usize, frame_bytes: usize) -> bool {
+        let is_fresh = self.end == self.first_end && before == 0;
         let limit = self.sizing.segment_bytes.min(SEGMENT_BYTES) as usize;
-        let is_fresh = self.end == self.first_end;
-        self.end as usize + bytes <= if is_fresh { SEGMENT_BYTES as usize } else { limit }
+        is_fresh || self.end as usize + before + frame_bytes <= limit
     }
 
     /// Where a frame goes that has `before` bytes written together with it in front.

@@ -2,6 +2,7 @@
 //! each change of a name since its sync survives, vanishes or (writes) tears, independently of the others.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(clippy::unwrap_used, reason = "a poisoned lock means that a test has already failed")]
 
 use std::collections::BTreeMap;
 use std::io;
