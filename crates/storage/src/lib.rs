@@ -5,6 +5,7 @@ pub mod files;
 mod os_disk;
 mod position;
 pub mod recovery;
+pub mod snapshot;
 pub mod vfs;
 pub mod wal;
 

@@ -1,0 +1,155 @@
+//! Taking an image of a live replica.
+
+use std::path::{Path, PathBuf};
+
+use bellwether_types::Position;
+use bellwether_types::disk::DiskFile;
+use rusqlite::Connection;
+use xxhash_rust::xxh3::Xxh3Default;
+
+use super::{CHUNK_BYTES_MAX, SYNC_BYTES, SnapshotError, SnapshotInfo, directory, remove_if_there};
+use crate::files::{ConnectionRole, Files};
+use crate::position::stored_position;
+
+/// A live replica at one position, held by a read transaction until dropped.
+pub struct Snapshot {
+    reader: Connection,
+    position: Position,
+    page_bytes: usize,
+    bytes: u64,
+}
+
+impl Snapshot {
+    /// Pins the present state. The writer goes on.
+    pub fn start(files: &Files) -> Result<Snapshot, SnapshotError> {
+        let reader = files.connect(ConnectionRole::Reader)?;
+        reader.execute_batch("BEGIN")?;
+        let position = stored_position(&reader)?;
+        let number = |name: &str| reader.pragma_query_value(None, name, |row| row.get::<_, u32>(0));
+        let (page_bytes, pages) = (number("page_size")?, number("page_count")?);
+        Ok(Snapshot {
+            reader,
+            position,
+            page_bytes: page_bytes as usize,
+            bytes: u64::from(page_bytes) * u64::from(pages),
+        })
+    }
+
+    /// Of the last record in it.
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// Length of the image.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The image from `offset`: `len` bytes, fewer at its end, and at most [`CHUNK_BYTES_MAX`].
+    pub fn read_chunk(&self, offset: u64, len: usize) -> Result<Vec<u8>, SnapshotError> {
+        let len = (len.min(CHUNK_BYTES_MAX) as u64).min(self.bytes.saturating_sub(offset)) as usize;
+        let mut chunk = Vec::with_capacity(len);
+        let mut page = self
+            .reader
+            .prepare_cached("SELECT data FROM sqlite_dbpage WHERE pgno = ?1")?;
+        while chunk.len() < len {
+            let at = offset + chunk.len() as u64;
+            let number = at / self.page_bytes as u64 + 1;
+            let skip = (at % self.page_bytes as u64) as usize;
+            page.query_row([number.cast_signed()], |row| {
+                let data = row.get_ref(0)?.as_blob()?;
+                let take = (data.len().saturating_sub(skip)).min(len - chunk.len());
+                chunk.extend_from_slice(&data[skip..skip + take]);
+                Ok(())
+            })?;
+        }
+        Ok(chunk)
+    }
+}
+
+/// An image on its way into a local file.
+pub struct Copying {
+    snapshot: Snapshot,
+    path: PathBuf,
+    file: Box<dyn DiskFile>,
+    hash: Xxh3Default,
+    written: u64,
+    synced: u64,
+}
+
+impl Copying {
+    /// Pins the present state of the replica; the image goes to `path`, whatever was there is replaced.
+    pub fn start(files: &Files, path: &Path) -> Result<Copying, SnapshotError> {
+        let snapshot = Snapshot::start(files)?;
+        let disk = files.disk()?;
+        remove_if_there(&*disk, path).map_err(SnapshotError::io(path))?;
+        let file = disk.open(path, true).map_err(SnapshotError::io(path))?;
+        disk.sync_dir(directory(path)).map_err(SnapshotError::io(path))?;
+        let path = path.to_owned();
+        Ok(Copying {
+            snapshot,
+            path,
+            file,
+            hash: Xxh3Default::new(),
+            written: 0,
+            synced: 0,
+        })
+    }
+
+    /// Of the last record in it.
+    pub fn position(&self) -> Position {
+        self.snapshot.position
+    }
+
+    /// Bytes copied, and bytes in all.
+    pub fn progress(&self) -> (u64, u64) {
+        (self.written, self.snapshot.bytes)
+    }
+
+    /// Copies about `budget_bytes` more (whole pages, at least one). Answers the facts of the image when it is
+    /// complete and durable; the replica is unpinned when this is dropped.
+    pub fn step(&mut self, budget_bytes: usize) -> Result<Option<SnapshotInfo>, SnapshotError> {
+        let page_bytes = self.snapshot.page_bytes;
+        let mut budget = (budget_bytes / page_bytes).max(1) * page_bytes;
+        while budget > 0 && self.written < self.snapshot.bytes {
+            let chunk = self
+                .snapshot
+                .read_chunk(self.written, budget.min(CHUNK_BYTES_MAX))?;
+            self.hash.update(&chunk);
+            self.file
+                .write_at(self.written, &chunk)
+                .map_err(SnapshotError::io(&self.path))?;
+            self.written += chunk.len() as u64;
+            budget -= chunk.len();
+            if self.written - self.synced >= SYNC_BYTES {
+                self.sync()?;
+            }
+        }
+        if self.written < self.snapshot.bytes {
+            return Ok(None);
+        }
+        self.sync()?;
+        Ok(Some(SnapshotInfo {
+            position: self.snapshot.position,
+            bytes: self.written,
+            checksum: self.hash.digest128(),
+        }))
+    }
+
+    fn sync(&mut self) -> Result<(), SnapshotError> {
+        self.synced = self.written;
+        self.file.sync().map_err(SnapshotError::io(&self.path))
+    }
+}
+
+/// A complete image's bytes from `offset`: `len`, fewer at its end, and at most [`CHUNK_BYTES_MAX`].
+pub fn read_chunk(files: &Files, path: &Path, offset: u64, len: usize) -> Result<Vec<u8>, SnapshotError> {
+    let disk = files.disk()?;
+    let mut chunk = vec![0; len.min(CHUNK_BYTES_MAX)];
+    let count = disk
+        .open(path, false)
+        .and_then(|mut file| file.read_at(offset, &mut chunk))
+        .map_err(SnapshotError::io(path))?;
+    chunk.truncate(count);
+    Ok(chunk)
+}

@@ -1,0 +1,184 @@
+//! Whole copies of a replica: taken from a live one at one position, and put in the place of another.
+//!
+//! An image is the main file as a reader of one snapshot sees it: its pages 1 to n, read through SQLite in one read
+//! transaction. It is sound by SQLite's own isolation; copying main file and WAL beside each other would need a proof
+//! that no checkpoint tears a page meanwhile.
+//!
+//! Promises: taking one never blocks the writer and works in steps that the caller sizes. While one is taken no
+//! checkpoint passes it, so the WAL grows by what is written meanwhile; [`Copying`] therefore goes to a local file,
+//! at the disk's speed, and slow receivers read from there. Receiving can be resumed, also after a restart; what
+//! arrives damaged is never put in place; placing is atomic under power failure: the old replica, none, or the new.
+
+mod copy;
+mod receive;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bellwether_types::Position;
+use bellwether_types::codec::{DecodeError, Decoder, Encoder};
+use bellwether_types::disk::{Disk, DiskFile};
+use xxhash_rust::xxh3::Xxh3Default;
+
+pub use self::copy::{Copying, Snapshot, read_chunk};
+pub use self::receive::{Receiving, restore};
+use crate::files::{OpenError, sqlite_facts};
+
+/// No chunk is larger: what a sender holds in memory per receiver.
+pub const CHUNK_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// After so many bytes a file being written is synced, so that the final sync is short and the disk is never flooded
+/// with dirty pages which the log's next sync would have to wait for.
+const SYNC_BYTES: u64 = 8 * 1024 * 1024;
+
+/// What a complete image is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SnapshotInfo {
+    /// Of the last record in it.
+    pub position: Position,
+    /// Its length.
+    pub bytes: u64,
+    /// XXH3, 128 bits, over all of it.
+    pub checksum: u128,
+}
+
+impl SnapshotInfo {
+    /// Position, length, checksum.
+    pub fn encode(&self, out: &mut Encoder) {
+        self.position.encode(out);
+        out.u64(self.bytes);
+        out.u128(self.checksum);
+    }
+
+    /// Reads what `encode` wrote.
+    pub fn decode(input: &mut Decoder<'_>) -> Result<SnapshotInfo, DecodeError> {
+        Ok(SnapshotInfo {
+            position: Position::decode(input)?,
+            bytes: input.u64()?,
+            checksum: input.u128()?,
+        })
+    }
+}
+
+/// Length and checksum of a file.
+fn measure(file: &mut dyn DiskFile) -> io::Result<(u64, u128)> {
+    let mut hash = Xxh3Default::new();
+    let mut buffer = vec![0; 1 << 20];
+    let mut bytes = 0;
+    loop {
+        let count = file.read_at(bytes, &mut buffer)?;
+        hash.update(&buffer[..count]);
+        bytes += count as u64;
+        if count < buffer.len() {
+            return Ok((bytes, hash.digest128()));
+        }
+    }
+}
+
+fn remove_if_there(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    match disk.remove(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn directory(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("/"))
+}
+
+/// Why an image cannot be taken, received or put in place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SnapshotError {
+    /// The replica cannot be opened.
+    Open(OpenError),
+    /// SQLite refused to read it.
+    Sqlite {
+        /// Extended result code.
+        code: i32,
+        /// SQLite's words.
+        message: String,
+    },
+    /// The disk refused.
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What kind of error.
+        kind: io::ErrorKind,
+        /// The disk's words.
+        message: String,
+    },
+    /// More bytes came than the image has.
+    TooLong {
+        /// How many it has.
+        bytes: u64,
+    },
+    /// The image is not what was announced; it was thrown away.
+    Damaged {
+        /// What was announced.
+        expected: SnapshotInfo,
+        /// Its length.
+        bytes: u64,
+        /// Its checksum.
+        checksum: u128,
+    },
+    /// The image is intact, but it is one of another position.
+    WrongPosition {
+        /// What was announced.
+        expected: Position,
+        /// What it says itself.
+        found: Position,
+    },
+}
+
+impl SnapshotError {
+    fn io(path: &Path) -> impl FnOnce(io::Error) -> SnapshotError {
+        move |error| SnapshotError::Io {
+            path: path.to_owned(),
+            kind: error.kind(),
+            message: error.to_string(),
+        }
+    }
+}
+
+impl From<rusqlite::Error> for SnapshotError {
+    fn from(error: rusqlite::Error) -> SnapshotError {
+        let (code, message) = sqlite_facts(&error);
+        SnapshotError::Sqlite { code, message }
+    }
+}
+
+impl From<OpenError> for SnapshotError {
+    fn from(error: OpenError) -> SnapshotError {
+        SnapshotError::Open(error)
+    }
+}
+
+impl fmt::Display for SnapshotError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SnapshotError::Open(error) => error.fmt(f),
+            SnapshotError::Sqlite { code, message } => {
+                write!(f, "cannot read the replica: {message} (SQLite code {code})")
+            }
+            SnapshotError::Io { path, message, .. } => write!(f, "{}: {message}", path.display()),
+            SnapshotError::TooLong { bytes } => write!(f, "more than the announced {bytes} bytes arrived"),
+            SnapshotError::Damaged {
+                expected,
+                bytes,
+                checksum,
+            } => write!(
+                f,
+                "the image has {bytes} bytes and checksum {checksum:032x}, announced were {} and {:032x}",
+                expected.bytes, expected.checksum
+            ),
+            SnapshotError::WrongPosition { expected, found } => {
+                write!(f, "the image is at {found}, announced was {expected}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for SnapshotError {}

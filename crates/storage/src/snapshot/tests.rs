@@ -1,0 +1,224 @@
+//! Images of a replica that is being written.
+
+use proptest::prelude::*;
+use rusqlite::Connection;
+
+use super::*;
+use crate::checkpoint::Checkpointer;
+use crate::files::{ConnectionRole, Files, Spill, Vfs};
+use crate::recovery::repair_ahead;
+use crate::testing::{ForgetfulDisk, Registered, commit, create_replica, last_row};
+
+fn files(vfs: &Registered, path: &str) -> Files {
+    Files {
+        path: path.into(),
+        vfs: Vfs::Simulated(vfs.name()),
+        spill: Spill::Memory,
+    }
+}
+
+fn at(index: u64) -> Position {
+    Position::new(1, index)
+}
+
+fn replica(files: &Files, records: u64) -> Connection {
+    let writer = create_replica(files);
+    for index in 1..=records {
+        commit(&writer, at(index)).expect("a record");
+    }
+    writer
+}
+
+/// An image of `files` in `path`.
+fn image(files: &Files, path: &str) -> SnapshotInfo {
+    let mut copying = Copying::start(files, Path::new(path)).expect("a snapshot");
+    copying
+        .step(usize::MAX / 2)
+        .expect("a copy")
+        .expect("complete in one step")
+}
+
+fn check_replica(files: &Files, index: u64) {
+    let reader = files.connect(ConnectionRole::Reader).expect("the replica");
+    assert_eq!(last_row(&reader), index);
+    let check: String = reader
+        .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+        .expect("a check");
+    assert_eq!(check, "ok");
+}
+
+#[test]
+fn an_image_is_of_one_position_while_the_writer_and_checkpoints_go_on() {
+    let vfs = Registered::new(ForgetfulDisk::new(1), 1);
+    let leader = files(&vfs, "/leader/main.db");
+    let writer = replica(&leader, 40);
+    let mut checkpointer = Checkpointer::open(&leader).expect("a checkpointer");
+    checkpointer.checkpoint(at(40)).expect("a checkpoint");
+    commit(&writer, at(41)).expect("a record");
+
+    let mut copying = Copying::start(&leader, Path::new("/leader/image")).expect("a snapshot");
+    let mut index = 41;
+    let info = loop {
+        if let Some(info) = copying.step(10_000).expect("a step") {
+            break info;
+        }
+        index += 1;
+        commit(&writer, at(index)).expect("the writer is not blocked");
+        checkpointer.checkpoint(at(index)).expect("a checkpoint");
+        let (done, all) = copying.progress();
+        assert!(done > 0 && done < all, "{done} of {all}");
+    };
+    assert!(index > 50, "too few steps to tell");
+    assert_eq!(info.position, at(41));
+
+    let learner = files(&vfs, "/learner/main.db");
+    let mut receiving = Receiving::start(&learner, info).expect("a start");
+    while receiving.received() < info.bytes {
+        let chunk =
+            read_chunk(&leader, Path::new("/leader/image"), receiving.received(), 7777).expect("a chunk");
+        receiving.append(&chunk).expect("a piece");
+    }
+    receiving.finish().expect("a replica");
+    check_replica(&learner, 41);
+    let grown = learner.connect(ConnectionRole::Writer).expect("the replica");
+    commit(&grown, at(42)).expect("life goes on");
+}
+
+#[test]
+fn receiving_goes_on_where_it_ended_and_only_with_the_same_image() {
+    let disk = ForgetfulDisk::new(2);
+    let vfs = Registered::new(disk.clone(), 2);
+    let leader = files(&vfs, "/leader/main.db");
+    drop(replica(&leader, 30));
+    let info = image(&leader, "/leader/image");
+    let whole = read_chunk(&leader, Path::new("/leader/image"), 0, CHUNK_BYTES_MAX).expect("the image");
+    assert_eq!(whole.len() as u64, info.bytes);
+
+    let learner = files(&vfs, "/learner/main.db");
+    let mut first = Receiving::start(&learner, info).expect("a start");
+    first.append(&whole[..5000]).expect("a piece");
+    drop(first);
+    let mut second = Receiving::start(&learner, info).expect("again");
+    assert_eq!(second.received(), 5000);
+    assert_eq!(
+        second.append(&vec![0; whole.len()]),
+        Err(SnapshotError::TooLong { bytes: info.bytes })
+    );
+    second.append(&whole[5000..]).expect("the rest");
+
+    let other = SnapshotInfo { checksum: 7, ..info };
+    assert_eq!(Receiving::start(&learner, other).expect("another").received(), 0);
+    let parts = disk
+        .names()
+        .into_iter()
+        .filter(|name| name.contains("incoming"))
+        .count();
+    assert_eq!(parts, 1, "parts of other images stay behind");
+}
+
+#[test]
+fn a_damaged_image_is_refused_and_the_old_replica_stays() {
+    let disk = ForgetfulDisk::new(3);
+    let vfs = Registered::new(disk.clone(), 3);
+    let (leader, learner) = (files(&vfs, "/leader/main.db"), files(&vfs, "/learner/main.db"));
+    drop((replica(&leader, 30), replica(&learner, 4)));
+    for damage in ["a flipped bit", "a lost tail", "another image"] {
+        let mut info = image(&leader, "/learner/image");
+        let mut file = disk.open(Path::new("/learner/image"), false).expect("the image");
+        match damage {
+            "a flipped bit" => file.write_at(9999, &[0xFF]).expect("a write"),
+            "a lost tail" => file.truncate(info.bytes - 4096).expect("a cut"),
+            _ => info.checksum += 1,
+        }
+        let error = restore(&learner, Path::new("/learner/image"), info).expect_err(damage);
+        assert!(
+            matches!(error, SnapshotError::Damaged { .. }),
+            "{damage}: {error}"
+        );
+        check_replica(&learner, 4);
+        assert!(!disk.names().contains(&"/learner/image".to_owned()));
+    }
+}
+
+#[test]
+fn an_image_that_lies_about_its_position_is_refused() {
+    let vfs = Registered::new(ForgetfulDisk::new(4), 4);
+    let (leader, learner) = (files(&vfs, "/leader/main.db"), files(&vfs, "/learner/main.db"));
+    drop(replica(&leader, 3));
+    let info = SnapshotInfo {
+        position: at(9),
+        ..image(&leader, "/learner/image")
+    };
+    let error = restore(&learner, Path::new("/learner/image"), info);
+    assert_eq!(
+        error,
+        Err(SnapshotError::WrongPosition {
+            expected: at(9),
+            found: at(3)
+        })
+    );
+}
+
+#[test]
+fn a_crash_while_restoring_leaves_the_old_replica_or_none_or_the_new_one() {
+    let mut seen = [0; 3];
+    for seed in 0..300 {
+        let disk = ForgetfulDisk::new(seed);
+        let vfs = Registered::new(disk.clone(), seed);
+        let (leader, learner) = (files(&vfs, "/leader/main.db"), files(&vfs, "/learner/main.db"));
+        let old = replica(&learner, 4);
+        old.query_row("PRAGMA wal_checkpoint", [], |_| Ok(()))
+            .expect("a checkpoint");
+        drop((old, replica(&leader, 30)));
+        let mut receiving = Receiving::start(&learner, image(&leader, "/leader/image")).expect("a start");
+        let whole = read_chunk(&leader, Path::new("/leader/image"), 0, CHUNK_BYTES_MAX).expect("the image");
+        receiving.append(&whole).expect("the image");
+        disk.die_after(seed % 10);
+        let _ = receiving.finish();
+        drop(vfs);
+        disk.crash();
+        let vfs = Registered::new(disk, seed + 1000);
+        let learner = files(&vfs, "/learner/main.db");
+        let found = repair_ahead(&learner, |_| true)
+            .unwrap_or_else(|e| panic!("seed {seed}: {e}"))
+            .position;
+        match found.index.0 {
+            0 => seen[0] += 1,
+            4 => seen[1] += 1,
+            30 => seen[2] += 1,
+            other => panic!("seed {seed}: a replica at {other}"),
+        }
+        if found != Position::ZERO {
+            check_replica(&learner, found.index.0);
+        }
+    }
+    assert!(
+        seen.iter().all(|&times| times > 5),
+        "one outcome was hardly tried: {seen:?}"
+    );
+}
+
+proptest! {
+    #[test]
+    fn chunks_of_a_live_snapshot_are_slices_of_the_image(offset in 0_u64..300_000, len in 0_usize..20_000) {
+        let vfs = Registered::new(ForgetfulDisk::new(5), 5);
+        let leader = files(&vfs, "/leader/main.db");
+        let writer = replica(&leader, 20);
+        let snapshot = Snapshot::start(&leader).expect("a snapshot");
+        let info = image(&leader, "/leader/image");
+        commit(&writer, at(21)).expect("a record");
+        prop_assert_eq!((snapshot.position(), snapshot.bytes()), (info.position, info.bytes));
+        let live = snapshot.read_chunk(offset, len).expect("a chunk");
+        let copied = read_chunk(&leader, Path::new("/leader/image"), offset, len).expect("a chunk");
+        prop_assert_eq!(live, copied);
+    }
+
+    #[test]
+    fn facts_of_an_image_survive_the_wire(term: u64, index: u64, bytes: u64, checksum: u128) {
+        let info = SnapshotInfo { position: Position::new(term, index), bytes, checksum };
+        let mut out = Encoder::new();
+        info.encode(&mut out);
+        let encoded = out.into_vec();
+        prop_assert_eq!(SnapshotInfo::decode(&mut Decoder::new(&encoded)), Ok(info));
+    }
+}
