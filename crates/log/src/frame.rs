@@ -9,8 +9,8 @@
 //! 20       body, then zeros up to a multiple of 8
 //! ```
 //!
-//! The head has a checksum of its own, so a length is believed only when it is right, a damaged body does not hide
-//! the frames after it, and the search for sync marks beyond a damaged frame looks at each byte once.
+//! The head has a checksum of its own, so a length is believed only when it is right, a damaged body does not
+//! hide the frames after it, and the search for sync marks beyond a damaged frame looks at each byte once.
 //! Nothing here panics or allocates by what the bytes say.
 
 use std::fmt;
@@ -51,8 +51,8 @@ pub enum Content<'a> {
         /// Opaque.
         payload: &'a [u8],
     },
-    /// The entry after `kept`; all that the log had after `kept` is void from here on. One frame, so that the old
-    /// suffix goes exactly when the new entry comes.
+    /// The entry after `kept`; all that the log had after `kept` is void from here on. One frame, so that the
+    /// old suffix goes exactly when the new entry comes.
     Supersede {
         /// The last entry that stays.
         kept: Position,
@@ -245,7 +245,8 @@ fn read_head(bytes: &[u8], offset: u32, seed: u32) -> Result<Head, Damage> {
     })
 }
 
-/// Reads the frame at the front of `bytes`, which starts at `offset` of its file; how many bytes it takes beside it.
+/// Reads the frame at the front of `bytes`, which starts at `offset` of its file; how many bytes it takes
+/// beside it.
 pub fn read(bytes: &[u8], offset: u32, seed: u32) -> Result<(Content<'_>, usize), Damage> {
     let head = read_head(bytes, offset, seed)?;
     let needed_bytes = frame_bytes(head.body_bytes);

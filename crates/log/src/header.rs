@@ -1,7 +1,7 @@
 //! The first 128 bytes of a segment: whose it is and where in the log it starts.
 //!
-//! Frozen for every version: the length, the magic in front, the version after it, the checksum in the last four
-//! bytes. So rot is never mistaken for another version.
+//! Frozen for every version: the length, the magic in front, the version after it, the checksum in the last
+//! four bytes. So rot is never mistaken for another version.
 
 use bellwether_types::codec::{DecodeError, Decoder, Encoder};
 use bellwether_types::id::{ClusterId, DatabaseId, NodeId};

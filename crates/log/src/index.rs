@@ -120,8 +120,8 @@ impl Index {
         extent.file_bytes = file_bytes;
     }
 
-    /// Takes over what the frame at `offset` of the last segment says. Errors, changing nothing, when it cannot
-    /// follow what came before.
+    /// Takes over what the frame at `offset` of the last segment says. Errors, changing nothing, when it
+    /// cannot follow what came before.
     pub fn apply(&mut self, offset: u32, content: &Content<'_>) -> Result<(), Flaw> {
         match *content {
             Content::HardState(_) | Content::Mark => Ok(()),
@@ -201,7 +201,8 @@ impl Index {
         self.generation += 1;
     }
 
-    /// The oldest segment, if it is not the last one and all its live entries have an index of at most `through`.
+    /// The oldest segment, if it is not the last one and all its live entries have an index of at most
+    /// `through`.
     pub fn cuttable(&self, through: LogIndex) -> Option<Extent> {
         let oldest = self.extents.front().filter(|_| self.extents.len() > 1)?;
         (self.last_within(oldest.sequence) <= through).then_some(*oldest)

@@ -1,12 +1,13 @@
 //! The replication log of one database on disk: segments, checksums, group fsync, truncation, retention.
 //!
-//! **What it promises.** What [`Log::sync`] answered for is there after a power loss, entry for entry; what was
-//! written later is there as a prefix of what was written, or not at all. A record that was durable and is
-//! damaged is an error that names file and byte ([`OpenError::Corrupt`], [`ReadError::Corrupt`]), never a
+//! **What it promises.** What [`Log::sync`] answered for is there after a power loss, entry for entry; what
+//! was written later is there as a prefix of what was written, or not at all. A record that was durable and
+//! is damaged is an error that names file and byte ([`OpenError::Corrupt`], [`ReadError::Corrupt`]), never a
 //! shorter log. A suffix that another leader's entries replaced is there whole until the first of these is.
 //!
-//! **What it does not do.** It does not know what is committed or applied: how far [`Log::cut_prefix`] may cut
-//! is the caller's. It repairs nothing from peers. It does not guard its directory against a second process.
+//! **What it does not do.** It does not know what is committed or applied: how far [`Log::cut_prefix`] may
+//! cut is the caller's. It repairs nothing from peers. It does not guard its directory against a second
+//! process, and founds a new log in an empty one: whether there should have been one is the caller's to know.
 //! After a failed write or sync it refuses everything ([`WriteError::is_fatal`]).
 //!
 //! # On disk
@@ -17,16 +18,18 @@
 //! ```
 //!
 //! A segment is written under a temporary name with its header and the current hard state, synced, and only
-//! then renamed; the segment before it is synced first, and the header says where its frames end. So a segment
-//! under its own name always had a sound header, and all but the last were durable through their ends.
+//! then renamed; the segment before it is synced first, and the header says where its frames end. So a
+//! segment under its own name always had a sound header, and all but the last were durable through their
+//! ends.
 //!
-//! Within the last segment each frame carries a **sync mark**: the byte through which the segment was known to
-//! be durable when the frame was written. When a frame does not check out, the rest of the segment is searched
-//! for a frame whose mark lies beyond it: one proves that durable bytes changed (corruption, refused); none
-//! means that the frame was never synced (a torn tail, cut).
+//! Within the last segment each frame carries a **sync mark**: the byte through which the segment was known
+//! to be durable when the frame was written. When a frame does not check out, the rest of the segment is
+//! searched for a frame whose mark lies beyond it: one proves that durable bytes changed (corruption,
+//! refused); none means that the frame was never synced (a torn tail, cut).
 //!
-//! **What remains ambiguous:** the frames of the very last sync, as long as nothing was written after them. Rot
-//! there looks like a torn write and is cut. [`Log::seal`] closes even that: call it at shutdown and when idle.
+//! **What remains ambiguous:** the frames of the very last sync, as long as nothing was written after them.
+//! Rot there looks like a torn write and is cut. [`Log::seal`] closes even that: call it at shutdown and when
+//! idle.
 //!
 //! Checksums are seeded with the segment's header (cluster, node, database, sequence, base) and each frame's
 //! offset, and a torn tail is overwritten with zeros before anything is appended: stale bytes never read as

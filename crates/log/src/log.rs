@@ -179,9 +179,9 @@ impl Log {
         self.reader.read(from, to, max_bytes)
     }
 
-    /// Writes entries, consecutive ones; durable after [`Log::sync`]. The first one's index is at most one more
-    /// than the last's; when it is less, everything from there on is superseded: after a crash either the old
-    /// suffix is there or the first of the new entries.
+    /// Writes entries, consecutive ones; durable after [`Log::sync`]. The first one's index is at most one
+    /// more than the last's; when it is less, everything from there on is superseded: after a crash either
+    /// the old suffix is there or the first of the new entries.
     pub fn append(&mut self, entries: &[Entry]) -> Result<(), WriteError> {
         self.check_running()?;
         let superseded = self.check_entries(entries)?;
@@ -201,6 +201,7 @@ impl Log {
     }
 
     /// Writes term, vote and commit; durable after [`Log::sync`]. Nothing is written when nothing changed.
+    /// Entries that `commit` counts must have been appended before: what survives a crash is a prefix.
     pub fn set_hard_state(&mut self, state: HardState) -> Result<(), WriteError> {
         self.check_running()?;
         if state == self.hard_state {
@@ -236,9 +237,9 @@ impl Log {
         Ok(())
     }
 
-    /// Retention: removes the oldest segments as long as all their entries have an index of at most `through`. How far
-    /// that may be is the caller's to know: never beyond what is durable elsewhere. The segment that is appended
-    /// to always stays.
+    /// Retention: removes the oldest segments as long as all their entries have an index of at most
+    /// `through`. How far that may be is the caller's to know: never beyond what is durable elsewhere. The
+    /// segment that is appended to always stays.
     pub fn cut_prefix(&mut self, through: LogIndex) -> Result<(), WriteError> {
         self.check_running()?;
         loop {
@@ -247,14 +248,15 @@ impl Log {
             // What supersedes the entries of later segments must not vanish after their predecessors have.
             self.sync()?;
             self.index.lock().cut_oldest();
-            // One by one: names may vanish in any order before the directory is synced, and a gap is corruption.
+            // One by one: names may vanish in any order before the directory is synced, and a gap is
+            // corruption.
             let outcome = self.remove_segments(&[oldest.sequence]);
             self.note_failure(outcome)?;
         }
     }
 
-    /// After a snapshot was installed: forgets all entries; the next one follows `base`. Durable when it returns,
-    /// the hard state with it.
+    /// After a snapshot was installed: forgets all entries; the next one follows `base`. Durable when it
+    /// returns, the hard state with it.
     pub fn reset(&mut self, base: Position) -> Result<(), WriteError> {
         self.check_running()?;
         let header = Header {
@@ -333,8 +335,8 @@ impl Log {
         Ok((kept != index.last()).then_some(kept))
     }
 
-    /// Adds a frame to the group; writes the group and starts a segment first when the frame has no room in this
-    /// one.
+    /// Adds a frame to the group; writes the group and starts a segment first when the frame has no room in
+    /// this one.
     fn push<'a>(&mut self, group: &mut Group<'a>, content: Content<'a>) -> Result<(), WriteError> {
         if !self.tail.has_room(group.bytes.len(), content.max_frame_bytes()) {
             self.write(std::mem::take(group))?;

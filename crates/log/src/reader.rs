@@ -54,8 +54,8 @@ impl LogReader {
         }
     }
 
-    /// Opens a log for reading only, whoever's it is: for tools. Changes nothing on disk; what is appended later
-    /// is not seen. None when `dir` holds no log.
+    /// Opens a log for reading only, whoever's it is: for tools. Changes nothing on disk; what is appended
+    /// later is not seen. None when `dir` holds no log.
     pub fn inspect(
         disk: Arc<dyn Disk>,
         dir: &Path,

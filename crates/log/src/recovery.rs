@@ -67,8 +67,8 @@ pub(crate) fn replay(
     Ok(Some(replay))
 }
 
-/// The headers of the segments that count, oldest first: back from the newest to where the log begins anew, or to
-/// what retention has left.
+/// The headers of the segments that count, oldest first: back from the newest to where the log begins anew,
+/// or to what retention has left.
 fn read_chain(
     disk: &dyn Disk,
     dir: &Path,
@@ -219,8 +219,8 @@ fn read_whole(file: &mut dyn DiskFile, path: &Path) -> Result<Vec<u8>, OpenError
     Ok(bytes)
 }
 
-/// Makes durable what was read (it may have been written and not synced before a kill), overwrites a torn tail with
-/// zeros, removes what no longer counts. The open file of the last segment.
+/// Makes durable what was read (it may have been written and not synced before a kill), overwrites a torn
+/// tail with zeros, removes what no longer counts. The open file of the last segment.
 pub(crate) fn repair(disk: &dyn Disk, dir: &Path, replay: &Replay) -> Result<Box<dyn DiskFile>, OpenError> {
     let last = replay
         .index

@@ -14,8 +14,8 @@ use crate::index::Extent;
 /// No segment is longer. The unit of retention, and the most memory that recovery takes at a time.
 pub const SEGMENT_BYTES: u32 = 16 << 20;
 
-/// Zeros are written ahead in steps of this, so that fdatasync rarely has a length or blocks to record: 1.3 times
-/// as many syncs a second on ext4. Not a whole segment at once: that would stall the writer for 10 ms and more.
+/// Zeros are written ahead in steps of this, so that fdatasync rarely has a length or blocks to record; 1.3
+/// times as many syncs a second were measured. Not a whole segment at once: its write would stall the log.
 pub const ALLOCATION_BYTES: u32 = 1 << 20;
 
 const _: () = assert!(
@@ -221,8 +221,8 @@ impl Tail {
         self.synced != self.end
     }
 
-    /// Whether a frame can be written here, behind `before` bytes of the same group, rather than in a segment to
-    /// come. A fresh segment takes any.
+    /// Whether a frame can be written here, behind `before` bytes of the same group, rather than in a segment
+    /// to come. A fresh segment takes any.
     pub fn has_room(&self, before: usize, frame_bytes: usize) -> bool {
         let is_fresh = self.end == self.first_end && before == 0;
         let limit = self.sizing.segment_bytes.min(SEGMENT_BYTES) as usize;

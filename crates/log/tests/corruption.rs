@@ -145,6 +145,14 @@ fn a_damaged_header_is_named() {
 }
 
 #[test]
+fn a_new_segments_first_frame_is_never_a_torn_tail() {
+    let disk = MemoryDisk::default();
+    open(&disk).expect("a new log");
+    let error = open(&flip(&disk, &segment(1), HEADER_BYTES * 8 + 170)).expect_err("corrupt");
+    assert!(matches!(error, OpenError::Corrupt { offset: 128, .. }), "{error}");
+}
+
+#[test]
 fn a_segment_cut_short_from_outside_is_corrupt_at_its_end() {
     let (disk, _, _) = filled();
     let bytes = disk.bytes(&segment(2));

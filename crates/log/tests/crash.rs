@@ -1,5 +1,5 @@
-//! Whatever the log was doing when the power failed: all that was synced is there, and what is there beyond it is a
-//! prefix of what was written.
+//! Whatever the log was doing when the power failed: all that was synced is there, and what is there beyond
+//! it is a prefix of what was written.
 
 mod common;
 
@@ -186,10 +186,14 @@ impl Run {
         self.synced = 0;
     }
 
-    /// Opens after a power loss, perhaps after more of them during the opening itself.
+    /// Opens after a power loss, perhaps after more of them during the opening itself; or after a disk that
+    /// failed for a while, without any.
     fn recover(&mut self, random: &mut Random) {
         self.log = None;
-        self.disk = self.disk.crash(random);
+        self.disk.set_fuse(None);
+        if random.below(4) > 0 {
+            self.disk = self.disk.crash(random);
+        }
         for _ in 0..random.below(3) {
             self.disk.set_fuse(Some(random.below(8) as u64));
             match open(&self.disk) {
@@ -197,6 +201,7 @@ impl Run {
                 Err(error) => panic!("refused after a crash during opening: {error}"),
             }
         }
+        self.disk.set_fuse(None);
         let (mut log, recovered) = open(&self.disk).unwrap_or_else(|error| panic!("refused: {error}"));
         let mut differences = Vec::new();
         for model in self.history[self.synced..].iter().rev() {

@@ -439,6 +439,62 @@ fn a_reader_beside_a_writer_never_sees_a_mix_of_two_suffixes() {
 }
 
 #[test]
+fn a_read_that_is_overtaken_by_a_new_suffix_answers_the_new_suffix() {
+    let (disk, mut log) = filled(9);
+    let mut reader = log.reader();
+    disk.before_next_read(move || log.append(&entries(2, 4..=5)).expect("an overlap"));
+    let expected = [entries(1, 1..=3), entries(2, 4..=5)].concat();
+    assert_eq!(
+        reader.read(LogIndex(1), ALL, usize::MAX).expect("sound"),
+        expected
+    );
+}
+
+#[test]
+fn a_read_that_is_overtaken_by_a_reset_says_that_the_entries_are_gone() {
+    let (disk, mut log) = filled(9);
+    let mut reader = log.reader();
+    let base = Position::new(3, 50);
+    disk.before_next_read(move || log.reset(base).expect("a sound disk"));
+    let gone = reader.read(LogIndex(1), ALL, usize::MAX);
+    assert!(matches!(gone, Err(ReadError::Cut { base: found }) if found == base));
+}
+
+/// The file was written by this test when version 1 was new; it must read for as long as version 1 does.
+#[test]
+fn a_segment_of_version_1_reads_and_is_written_the_same() {
+    let disk = MemoryDisk::default();
+    let (mut log, _) = open(&disk).expect("a new log");
+    log.append(&[entry(1, 1, b"first"), entry(1, 2, b""), entry(2, 3, b"third")])
+        .expect("in order");
+    log.sync().expect("a sound disk");
+    let hard_state = HardState {
+        commit: LogIndex(2),
+        ..vote(300, 3)
+    };
+    log.set_hard_state(hard_state).expect("a later term");
+    log.append(&[entry(300, 3, b"another third")])
+        .expect("an overlap");
+    log.seal().expect("a sound disk");
+    let fixture = include_bytes!("fixtures/version-1.log");
+    assert!(
+        disk.bytes(&segment(1)) == fixture,
+        "the format has changed: raise its version"
+    );
+
+    let disk = MemoryDisk::default();
+    disk.put(&segment(1), fixture);
+    let (mut log, recovered) = open(&disk).expect("a sound log");
+    assert_eq!((recovered.hard_state, recovered.torn_tail_bytes), (hard_state, 0));
+    let expected = [
+        entry(1, 1, b"first"),
+        entry(1, 2, b""),
+        entry(300, 3, b"another third"),
+    ];
+    assert_eq!(log.read(LogIndex(1), ALL, usize::MAX).expect("sound"), expected);
+}
+
+#[test]
 fn the_operating_systems_files_hold_a_log() {
     let parent = tempfile::tempdir().expect("a temporary directory");
     let dir = parent.path().join("a/b");

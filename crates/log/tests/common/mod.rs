@@ -1,8 +1,12 @@
-//! A disk in memory with live and durable bytes, read as strictly as POSIX allows: at a power loss each write and
-//! each change of a name since its sync survives, vanishes or (writes) tears, independently of the others.
+//! A disk in memory with live and durable bytes, read as strictly as POSIX allows: at a power loss each write
+//! and each change of a name since its sync survives, vanishes or (writes) tears, independently of the
+//! others.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
-#![allow(clippy::unwrap_used, reason = "a poisoned lock means that a test has already failed")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a poisoned lock means that a test has already failed"
+)]
 
 use std::collections::BTreeMap;
 use std::io;
@@ -159,6 +163,8 @@ struct State {
     fuse: Option<u64>,
     /// No byte can be added to a file.
     is_full: bool,
+    /// Runs before the next read.
+    on_read: Option<Box<dyn FnOnce() + Send>>,
 }
 
 impl State {
@@ -191,6 +197,11 @@ impl MemoryDisk {
 
     pub fn set_full(&self, is_full: bool) {
         self.state.lock().unwrap().is_full = is_full;
+    }
+
+    /// What happens just before the next read: how a test comes between two steps of a reader.
+    pub fn before_next_read(&self, action: impl FnOnce() + Send + 'static) {
+        self.state.lock().unwrap().on_read = Some(Box::new(action));
     }
 
     pub fn names(&self) -> Vec<String> {
@@ -253,7 +264,8 @@ impl MemoryDisk {
         after
     }
 
-    /// What is there after a power loss that only these of the unsynced writes to `path` survived, counted from 0.
+    /// What is there after a power loss that only these of the unsynced writes to `path` survived, counted
+    /// from 0.
     pub fn crash_keeping(&self, path: &Path, survivors: &[usize]) -> MemoryDisk {
         let after = self.copy();
         let content = self.state.lock().unwrap().live[path].clone();
@@ -368,6 +380,10 @@ impl MemoryFile {
 
 impl DiskFile for MemoryFile {
     fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let action = self.state.lock().unwrap().on_read.take();
+        if let Some(action) = action {
+            action();
+        }
         let content = self.content.lock().unwrap();
         let rest = content.live.get(offset as usize..).unwrap_or(&[]);
         let len = rest.len().min(buffer.len());
