@@ -12,7 +12,8 @@
 //! A WAL starts again from its beginning only when all of it is in the main file at the moment when a write begins.
 //! Under a steady load that moment never comes by itself, so the writer's owner makes it: when
 //! [`Checkpointed::wants_restart`], it calls [`Checkpointer::restart`] between two groups. That keeps the writer for
-//! two syncs and the few pages that came in since the last checkpoint, once per [`RESTART_FRAMES`].
+//! two syncs and the few pages that came in since the last checkpoint, once per [`RESTART_FRAMES`]. A writer that is
+//! faster than the checkpoints is held up for longer when the WAL has [`WAL_FRAMES_MAX`].
 
 use std::ffi::c_int;
 use std::fmt;
@@ -27,6 +28,14 @@ use crate::position::stored_position;
 /// A WAL longer than this should be restarted: 16 MiB at 4 KiB a page. Shorter restarts more often for nothing;
 /// longer costs disk, and time at the next start, which reads the whole WAL.
 pub const RESTART_FRAMES: u32 = 4096;
+
+/// A WAL of this length is restarted whatever it costs the writer: 48 MiB.
+pub const WAL_FRAMES_MAX: u32 = 3 * RESTART_FRAMES;
+
+/// With more frames to move than this a restart would keep the writer for long; another checkpoint goes first.
+const RESTART_LEFT_MAX: u32 = 1000;
+
+const _: () = assert!(RESTART_LEFT_MAX < RESTART_FRAMES);
 
 /// A replica's two connections for checkpoints: one pins a snapshot, the other moves pages.
 pub struct Checkpointer {
@@ -52,7 +61,14 @@ pub struct Checkpointed {
 impl Checkpointed {
     /// Whether the writer's owner should call [`Checkpointer::restart`] before the next group, once.
     pub fn wants_restart(&self) -> bool {
-        self.wal_frames >= RESTART_FRAMES && self.wal_frames_left > 0
+        let is_cheap = self.wal_frames_left <= RESTART_LEFT_MAX;
+        self.wal_frames_left > 0
+            && (self.wal_frames >= RESTART_FRAMES && is_cheap || self.wal_frames >= WAL_FRAMES_MAX)
+    }
+
+    /// Whether so much is left that the next checkpoint should follow at once, with a later bound.
+    pub fn wants_another(&self) -> bool {
+        self.wal_frames_left > RESTART_LEFT_MAX
     }
 }
 
@@ -97,9 +113,13 @@ impl Checkpointer {
         if position > upto {
             return self.run(ffi::SQLITE_CHECKPOINT_NOOP);
         }
-        self.sync_wal()?;
+        self.sync(ffi::SQLITE_FCNTL_JOURNAL_POINTER)?;
         self.state.through = self.state.through.max(position);
         let checkpointed = self.run(ffi::SQLITE_CHECKPOINT_PASSIVE)?;
+        if checkpointed.wal_frames >= RESTART_FRAMES {
+            // SQLite syncs the main file only when it has moved all. Now, lest the writer wait for it in a restart.
+            self.sync(ffi::SQLITE_FCNTL_FILE_POINTER)?;
+        }
         self.unpin()?;
         if checkpointed.wal_frames_left > 0 {
             // By the next call the log will have caught up with what is here now.
@@ -132,7 +152,7 @@ impl Checkpointer {
         if position > upto {
             return self.run(ffi::SQLITE_CHECKPOINT_NOOP);
         }
-        self.sync_wal()?;
+        self.sync(ffi::SQLITE_FCNTL_JOURNAL_POINTER)?;
         self.state.through = self.state.through.max(position);
         self.run(ffi::SQLITE_CHECKPOINT_PASSIVE)
     }
@@ -144,19 +164,14 @@ impl Checkpointer {
         Ok(())
     }
 
-    /// Syncs the WAL through SQLite's own handle. SQLite does so itself when it moves frames, but it need not move
-    /// any: with a reader in the way a checkpoint does nothing and succeeds.
-    fn sync_wal(&self) -> Result<(), CheckpointError> {
+    /// Syncs the WAL (`JOURNAL_POINTER`) or the main file through SQLite's own handle. SQLite syncs the WAL itself when
+    /// it moves frames, but it need not move any: with a reader in the way a checkpoint does nothing and succeeds.
+    fn sync(&self, which: c_int) -> Result<(), CheckpointError> {
         let mut file: *mut ffi::sqlite3_file = null_mut();
         // SAFETY: the connection is open and ours alone; the verb stores a handle that lives as long as it is.
         let code = unsafe {
             let out = (&raw mut file).cast();
-            let found = ffi::sqlite3_file_control(
-                self.pin.handle(),
-                c"main".as_ptr(),
-                ffi::SQLITE_FCNTL_JOURNAL_POINTER,
-                out,
-            );
+            let found = ffi::sqlite3_file_control(self.pin.handle(), c"main".as_ptr(), which, out);
             match file
                 .as_ref()
                 .and_then(|file| file.pMethods.as_ref())
@@ -202,7 +217,7 @@ impl Checkpointer {
 /// Why a checkpoint failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CheckpointError {
-    /// The WAL could not be synced.
+    /// The WAL or the main file could not be synced.
     Sync {
         /// SQLite's extended result code.
         code: i32,
@@ -244,7 +259,7 @@ impl From<rusqlite::Error> for CheckpointError {
 impl fmt::Display for CheckpointError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            CheckpointError::Sync { code } => write!(f, "cannot sync the WAL (SQLite code {code})"),
+            CheckpointError::Sync { code } => write!(f, "cannot sync WAL or main file (SQLite code {code})"),
             CheckpointError::Sqlite { code, message } => {
                 write!(f, "checkpoint failed: {message} (SQLite code {code})")
             }
@@ -376,7 +391,7 @@ mod tests {
             if last.wants_restart() {
                 last = checkpointer.restart(upto).expect("a restart");
             }
-            if index % 250 == 0 {
+            if index % 250 == 0 || last.wants_another() {
                 last = checkpointer.checkpoint(at(index - 3)).expect("a checkpoint");
                 longest = longest.max(std::fs::metadata(files.wal_path()).expect("a WAL").len());
             }
