@@ -32,7 +32,7 @@ pub const CHUNK_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// After so many bytes a file being written is synced, so that the final sync is short and the disk is never flooded
 /// with dirty pages which the log's next sync would have to wait for.
-const SYNC_BYTES: u64 = 8 * 1024 * 1024;
+const SYNC_BYTES: u64 = 2 * 1024 * 1024;
 
 /// What a complete image is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
