@@ -1,0 +1,262 @@
+//! A cluster whose nodes a test starts, kills and pauses one by one.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+
+use bellwether_http::{DatabaseStatus, NodeStatus, Role};
+use bellwether_types::NodeId;
+use tempfile::TempDir;
+use tokio_postgres::{Client, Config, NoTls};
+
+use super::{bellwether, free_addresses, print_log, send_signal, status, wait_for};
+
+/// The database that a fresh cluster has.
+pub const DATABASE: &str = "postgres";
+
+/// Nodes 1 … N. Those that run are killed when it is dropped.
+pub struct Cluster {
+    dir: TempDir,
+    nodes: Vec<Node>,
+}
+
+struct Node {
+    peer: SocketAddr,
+    pg: SocketAddr,
+    http: SocketAddr,
+    child: Option<Child>,
+}
+
+impl Cluster {
+    /// Starts a fresh cluster and waits until every node is up and one leads.
+    #[track_caller]
+    pub fn start(nodes: u64) -> Cluster {
+        let mut cluster = Cluster::prepare(nodes);
+        for node in cluster.ids() {
+            cluster.start_node(node);
+        }
+        cluster.wait_until_ready();
+        cluster
+    }
+
+    /// A fresh cluster of which no node runs yet.
+    pub fn prepare(nodes: u64) -> Cluster {
+        let dir = tempfile::tempdir().expect("a directory");
+        let addresses = free_addresses(nodes as usize * 3);
+        let node = |addresses: &[SocketAddr]| Node {
+            peer: addresses[0],
+            pg: addresses[1],
+            http: addresses[2],
+            child: None,
+        };
+        Cluster {
+            dir,
+            nodes: addresses.chunks(3).map(node).collect(),
+        }
+    }
+
+    /// The nodes' numbers.
+    pub fn ids(&self) -> Vec<NodeId> {
+        (1..=self.nodes.len() as u64).map(NodeId).collect()
+    }
+
+    /// Where PostgreSQL clients connect.
+    pub fn pg(&self, node: NodeId) -> SocketAddr {
+        self.node(node).pg
+    }
+
+    /// Where health, metrics and status are.
+    pub fn http(&self, node: NodeId) -> SocketAddr {
+        self.node(node).http
+    }
+
+    /// Where a node keeps its data.
+    pub fn data_dir(&self, node: NodeId) -> PathBuf {
+        self.dir.path().join(format!("node-{node}"))
+    }
+
+    /// What a node writes to stderr.
+    pub fn log_path(&self, node: NodeId) -> PathBuf {
+        self.dir.path().join(format!("node-{node}.log"))
+    }
+
+    /// Starts a node that does not run, on what it left.
+    pub fn start_node(&mut self, node: NodeId) {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_path(node))
+            .expect("a log");
+        let Node {
+            peer,
+            pg,
+            http,
+            child,
+        } = self.node(node);
+        assert!(child.is_none(), "node {node} runs already");
+        let mut command = bellwether();
+        command
+            .args(["serve", "--cluster", "b0b", "--node", &node.to_string()])
+            .arg("--data-dir")
+            .arg(self.data_dir(node))
+            .args(["--listen-peer", &peer.to_string()])
+            .args(["--listen-pg", &pg.to_string()])
+            .args(["--listen-http", &http.to_string()]);
+        for (id, Node { peer, pg, http, .. }) in self.ids().into_iter().zip(&self.nodes) {
+            command.args(["--member", &format!("{id}={peer},{pg},{http}")]);
+        }
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn();
+        self.node_mut(node).child = Some(child.expect("the built program starts"));
+    }
+
+    /// `kill -9`: what was not synced may still be in the system's cache, but the process is gone.
+    pub fn kill(&mut self, node: NodeId) {
+        let mut child = self
+            .node_mut(node)
+            .child
+            .take()
+            .unwrap_or_else(|| panic!("node {node} does not run"));
+        child.kill().expect("it has not been waited for");
+        child.wait().expect("it was started here");
+    }
+
+    /// SIGTERM, and waits for the end.
+    #[track_caller]
+    pub fn stop(&mut self, node: NodeId) {
+        let mut child = self
+            .node_mut(node)
+            .child
+            .take()
+            .unwrap_or_else(|| panic!("node {node} does not run"));
+        send_signal(child.id(), libc::SIGTERM);
+        let end = wait_for("a node that was asked to stop", || {
+            child.try_wait().expect("it was started here")
+        });
+        assert!(end.success(), "node {node} was asked to stop: {end}");
+    }
+
+    /// SIGSTOP: the node freezes, its sockets stay open.
+    pub fn pause(&self, node: NodeId) {
+        send_signal(self.process(node), libc::SIGSTOP);
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self, node: NodeId) {
+        send_signal(self.process(node), libc::SIGCONT);
+    }
+
+    /// What a node says about itself; `None` when it does not answer.
+    pub fn status(&self, node: NodeId) -> Option<NodeStatus> {
+        status(self.http(node))
+    }
+
+    /// What a node says about its replica of [`DATABASE`].
+    pub fn replica(&self, node: NodeId) -> Option<DatabaseStatus> {
+        self.status(node)?.database(DATABASE).cloned()
+    }
+
+    /// The leader, by its own word: the one of the latest term, should two think so.
+    pub fn leader(&self) -> Option<NodeId> {
+        let replicas = self
+            .ids()
+            .into_iter()
+            .filter_map(|node| Some((node, self.replica(node)?)));
+        let leaders = replicas.filter(|(_, replica)| replica.role == Role::Leader);
+        leaders
+            .max_by_key(|(_, replica)| replica.term)
+            .map(|(node, _)| node)
+    }
+
+    /// Waits for a leader.
+    #[track_caller]
+    pub fn wait_for_leader(&self) -> NodeId {
+        wait_for("a leader", || self.leader())
+    }
+
+    /// Waits for a leader other than `old`.
+    #[track_caller]
+    pub fn wait_for_leader_other_than(&self, old: NodeId) -> NodeId {
+        wait_for("another leader", || self.leader().filter(|leader| *leader != old))
+    }
+
+    /// Waits until every node that runs serves and one leads.
+    #[track_caller]
+    pub fn wait_until_ready(&self) {
+        let running: Vec<NodeId> = self
+            .ids()
+            .into_iter()
+            .filter(|node| self.node(*node).child.is_some())
+            .collect();
+        wait_for("all nodes to serve", || {
+            let serves = |node: &NodeId| self.replica(*node).is_some_and(|replica| replica.serving);
+            (running.iter().all(serves) && self.leader().is_some()).then_some(())
+        });
+    }
+
+    /// Waits until every node holds the same position, then asserts that it holds the same content.
+    #[track_caller]
+    pub fn assert_equal_fingerprints(&self) {
+        let replicas: Vec<DatabaseStatus> = wait_for("all nodes at one position", || {
+            let replicas: Option<Vec<_>> = self.ids().into_iter().map(|node| self.replica(node)).collect();
+            replicas.filter(|replicas| replicas.windows(2).all(|pair| pair[0].applied == pair[1].applied))
+        });
+        for (node, replica) in self.ids().into_iter().zip(&replicas) {
+            assert_eq!(
+                replica.fingerprint, replicas[0].fingerprint,
+                "node {node} against node 1 at {}",
+                replica.applied
+            );
+        }
+    }
+
+    /// A session at a node.
+    pub async fn connect(&self, node: NodeId) -> Result<Client, tokio_postgres::Error> {
+        let pg = self.pg(node);
+        let mut config = Config::new();
+        config
+            .host(pg.ip().to_string())
+            .port(pg.port())
+            .user("postgres")
+            .dbname(DATABASE);
+        let (client, connection) = config.connect(NoTls).await?;
+        // How it ended shows at the client's next use.
+        tokio::spawn(async move { connection.await.ok() });
+        Ok(client)
+    }
+
+    fn process(&self, node: NodeId) -> u32 {
+        self.node(node)
+            .child
+            .as_ref()
+            .unwrap_or_else(|| panic!("node {node} does not run"))
+            .id()
+    }
+
+    fn node(&self, node: NodeId) -> &Node {
+        &self.nodes[node.0 as usize - 1]
+    }
+
+    fn node_mut(&mut self, node: NodeId) -> &mut Node {
+        &mut self.nodes[node.0 as usize - 1]
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for child in self.nodes.iter_mut().filter_map(|node| node.child.as_mut()) {
+            // Either may fail for a child that has ended by itself, which is what is wanted.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if std::thread::panicking() {
+            for node in self.ids() {
+                print_log(&format!("node {node}"), &self.log_path(node));
+            }
+        }
+    }
+}
