@@ -10,7 +10,7 @@ use bellwether_types::NodeId;
 use tempfile::TempDir;
 use tokio_postgres::{Client, Config, NoTls};
 
-use super::{bellwether, free_addresses, print_log, send_signal, status, wait_for};
+use super::{bellwether, free_range, print_log, send_signal, status, wait_for};
 
 /// The database that a fresh cluster has.
 pub const DATABASE: &str = "postgres";
@@ -31,7 +31,7 @@ struct Node {
 impl Cluster {
     /// Starts a fresh cluster and waits until every node is up and one leads.
     #[track_caller]
-    pub fn start(nodes: u64) -> Cluster {
+    pub fn start(nodes: u16) -> Cluster {
         let mut cluster = Cluster::prepare(nodes);
         for node in cluster.ids() {
             cluster.start_node(node);
@@ -41,18 +41,19 @@ impl Cluster {
     }
 
     /// A fresh cluster of which no node runs yet.
-    pub fn prepare(nodes: u64) -> Cluster {
+    pub fn prepare(nodes: u16) -> Cluster {
         let dir = tempfile::tempdir().expect("a directory");
-        let addresses = free_addresses(nodes as usize * 3);
-        let node = |addresses: &[SocketAddr]| Node {
-            peer: addresses[0],
-            pg: addresses[1],
-            http: addresses[2],
+        let first = free_range(nodes * 3);
+        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let node = |port| Node {
+            peer: at(port),
+            pg: at(port + 1),
+            http: at(port + 2),
             child: None,
         };
         Cluster {
             dir,
-            nodes: addresses.chunks(3).map(node).collect(),
+            nodes: (first..first + nodes * 3).step_by(3).map(node).collect(),
         }
     }
 

@@ -14,6 +14,7 @@ pub mod supervised;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use bellwether_http::NodeStatus;
@@ -46,25 +47,23 @@ pub fn wait_for<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Ports that were free a moment ago. Another process may take one before it is used; then a node says so in its
-/// log, which the failing test prints.
-pub fn free_addresses(count: usize) -> Vec<SocketAddr> {
-    let bind = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    let listeners: Vec<TcpListener> = (0..count).map(bind).collect();
-    listeners
-        .iter()
-        .map(|listener| listener.local_addr().expect("it is bound"))
-        .collect()
-}
+/// Ports below those that systems hand out by themselves (Linux: from 32768), so that no connection takes one
+/// between its being found free and its being used.
+const PORTS: std::ops::Range<u32> = 10_000..32_000;
 
-/// The first of `count` free ports in a row.
+/// Ports that this process has given out.
+static GIVEN: AtomicU32 = AtomicU32::new(0);
+
+/// The first of `count` ports in a row that are free and were not given to another test. Processes begin at
+/// different places; should one lose a race all the same, its node says so in the log, which the test prints.
 pub fn free_range(count: u16) -> u16 {
+    let begin = std::process::id().wrapping_mul(97);
     wait_for("free ports in a row", || {
-        let first = free_addresses(1)[0].port();
-        let range = first..first.checked_add(count)?;
-        let bound: Result<Vec<_>, _> = range
-            .map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)))
-            .collect();
+        let given = GIVEN.fetch_add(u32::from(count), Ordering::Relaxed);
+        let room = PORTS.end - PORTS.start - u32::from(count);
+        let first = (PORTS.start + begin.wrapping_add(given) % room) as u16;
+        let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+        let bound: Result<Vec<_>, _> = (first..first + count).map(bind).collect();
         bound.ok().map(|_| first)
     })
 }
