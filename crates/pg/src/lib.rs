@@ -1,1 +1,27 @@
-//! PostgreSQL's wire protocol: bytes to enums and back, no sockets.
+//! PostgreSQL's wire protocol: bytes to enums and back, and one connection as a state machine.
+//!
+//! Promises: no sockets, no threads, no clock, no SQLite; any bytes are answered, never with a panic and never
+//! with an allocation that their own length does not back. [`connection::Connection`] is the door; the driver's
+//! duties stand there.
+//! Does not do yet: COPY, SCRAM, TLS, `pg_catalog`. Their places: `frontend` reads COPY's messages,
+//! `connection::Connection::challenge` carries a password exchange, `connection::startup` answers the request
+//! for TLS.
+
+#![allow(
+    clippy::result_large_err,
+    reason = "an SqlError is rare and moved once, its fields are read where it is made"
+)]
+
+pub mod backend;
+pub mod command;
+pub mod connection;
+pub mod frontend;
+pub mod infer;
+mod input;
+pub mod row;
+pub mod sqlstate;
+pub mod types;
+
+pub use command::Command;
+pub use connection::{Connection, Request};
+pub use row::{Description, Field, Formats, RowEncoder};

@@ -1,0 +1,225 @@
+//! What the driver answers to requests.
+
+use std::sync::Arc;
+
+use bellwether_types::{CommandTag, ErrorKind, SqlError, ValueRef};
+
+use super::{Connection, Ending, Phase, PortalProgress, Rows, Transaction, Waiting};
+use crate::backend::Severity;
+use crate::command::TransactionModes;
+use crate::row::{Description, Formats, RowEncoder};
+
+impl Connection {
+    /// Answers `Describe`.
+    pub fn described(&mut self, description: Arc<Description>) {
+        debug_assert!(
+            matches!(self.waiting, Waiting::Description),
+            "no description was asked for"
+        );
+        self.waiting = Waiting::Nothing;
+        self.description = Some(description);
+    }
+
+    /// Begins the answer to a `Run` that gives rows, before the first of them, also when there will be none. An
+    /// error (the columns are not those that the client was told) is for `fail`.
+    pub fn start_rows(&mut self, encoder: RowEncoder) -> Result<(), SqlError> {
+        let Waiting::Rows(rows) = &mut self.waiting else {
+            return Err(out_of_turn("rows"));
+        };
+        let portal = rows.portal.as_ref().and_then(|name| self.portals.get_mut(name));
+        let formats = match portal {
+            Some(portal) => {
+                if portal.told.as_ref().is_some_and(|told| told != encoder.fields()) {
+                    return Err(SqlError::new(
+                        ErrorKind::NotSupported,
+                        "cached plan must not change result type",
+                    )
+                    .with_hint(
+                        "The schema has changed since the statement was prepared: prepare it again.",
+                    ));
+                }
+                portal.progress = PortalProgress::Done { had_rows: true };
+                portal.formats.clone()
+            }
+            None => Formats::Text,
+        };
+        if std::mem::take(&mut rows.describe) {
+            self.output.row_description(encoder.fields(), &formats);
+        }
+        rows.encoder = Some(encoder);
+        Ok(())
+    }
+
+    /// Rows that the encoder has encoded, on another thread perhaps: any number of whole messages.
+    pub fn rows(&mut self, messages: &[u8]) {
+        debug_assert!(matches!(self.waiting, Waiting::Rows(_)), "no rows were asked for");
+        self.output.append(messages);
+    }
+
+    /// One row. An error (a value that does not fit its column) is for `fail`.
+    pub fn row<'v>(&mut self, values: impl IntoIterator<Item = ValueRef<'v>>) -> Result<(), SqlError> {
+        let encoder = match &self.waiting {
+            Waiting::Rows(rows) => rows.encoder.as_ref(),
+            _ => None,
+        };
+        encoder
+            .ok_or_else(|| out_of_turn("a row"))?
+            .encode(values, self.output.bytes_mut())
+    }
+
+    /// Ends the answer to `Run` or `Fetch`: all rows were given (`tag` counts those of this answer only), or there
+    /// are none to give.
+    pub fn complete(&mut self, tag: CommandTag) {
+        if self.end_rows().is_some() {
+            self.complete_command(tag);
+        }
+    }
+
+    /// Ends the answer to `Run` or `Fetch`: `max_rows` were given and there are more.
+    pub fn suspended(&mut self) {
+        let Some(rows) = self.end_rows() else { return };
+        let portal = rows.portal.as_ref().and_then(|name| self.portals.get_mut(name));
+        if let (Some(portal), Some(cursor)) = (portal, rows.cursor) {
+            portal.progress = PortalProgress::Suspended {
+                cursor,
+                encoder: rows.encoder,
+            };
+        }
+        self.output.portal_suspended();
+    }
+
+    /// What was due before the end, if a result is on its way at all.
+    fn end_rows(&mut self) -> Option<Box<Rows>> {
+        match std::mem::replace(&mut self.waiting, Waiting::Nothing) {
+            Waiting::Rows(rows) => {
+                // A simple query tells columns or nothing; a described portal is told that there are none.
+                if rows.describe && rows.portal.is_some() {
+                    self.output.no_data();
+                }
+                Some(rows)
+            }
+            other => {
+                debug_assert!(false, "no result was asked for");
+                self.waiting = other;
+                None
+            }
+        }
+    }
+
+    /// Answers everything about transactions: `Begin`, `Commit`, `Rollback`, `Savepoint`, `RollbackTo`, `Release`.
+    pub fn done(&mut self) {
+        match std::mem::replace(&mut self.waiting, Waiting::Nothing) {
+            Waiting::Begin { tag: None, .. } => self.transaction = Transaction::Implicit,
+            Waiting::Begin {
+                tag: Some(tag),
+                read_only,
+            } => {
+                self.transaction = Transaction::Explicit;
+                let modes = TransactionModes {
+                    read_only,
+                    deferrable: None,
+                };
+                self.apply_modes(modes).expect("on and off are valid");
+                self.complete_command(CommandTag::plain(tag));
+            }
+            Waiting::Commit(ending) => {
+                self.end_transaction(true);
+                self.end(ending);
+            }
+            Waiting::Rollback(ending) => {
+                self.end_transaction(false);
+                self.end(ending);
+            }
+            Waiting::Savepoint(name) => {
+                self.settings.savepoint(&name);
+                self.savepoints.push(name);
+                self.complete_command(CommandTag::plain("SAVEPOINT"));
+            }
+            Waiting::RollbackTo(name) => {
+                if let Ok(at) = self.find_savepoint(&name) {
+                    self.savepoints.truncate(at + 1);
+                }
+                self.settings.rollback_to(&name);
+                self.portals
+                    .retain(|_, portal| !matches!(portal.progress, PortalProgress::Suspended { .. }));
+                self.transaction = Transaction::Explicit;
+                self.lost = None;
+                self.complete_command(CommandTag::plain("ROLLBACK"));
+            }
+            Waiting::Release(name) => {
+                if let Ok(at) = self.find_savepoint(&name) {
+                    self.savepoints.truncate(at);
+                }
+                self.settings.release(&name);
+                self.complete_command(CommandTag::plain("RELEASE"));
+            }
+            other => {
+                debug_assert!(false, "nothing was asked that ends like this");
+                self.waiting = other;
+            }
+        }
+    }
+
+    fn end(&mut self, ending: Ending) {
+        match ending {
+            Ending::Command(tag) => self.complete_command(CommandTag::plain(tag)),
+            Ending::Script => {
+                if let Some(tag) = self.script.as_mut().and_then(|script| script.take_held()) {
+                    self.output.command_complete(&tag);
+                }
+            }
+            Ending::Sync => self.owes_ready = true,
+            Ending::Failure => {}
+        }
+    }
+
+    /// Answers any request: it failed. Before the client is let in, that ends the connection.
+    pub fn fail(&mut self, error: SqlError) {
+        match std::mem::replace(&mut self.waiting, Waiting::Nothing) {
+            Waiting::Nothing => debug_assert!(false, "nothing was asked that could fail: {error}"),
+            Waiting::Authentication => self.abort(&error),
+            // Committed or not, it is over.
+            Waiting::Commit(ending) | Waiting::Rollback(ending) => {
+                self.end_transaction(false);
+                self.failed(error);
+                if ending == Ending::Sync {
+                    self.skip_to_sync = false;
+                    self.owes_ready = true;
+                }
+            }
+            _ => self.failed(error),
+        }
+    }
+
+    /// The open transaction was lost while the client was silent: the writer was taken from it, or leadership
+    /// changed. The client is told at its next statement; ROLLBACK comes as a request all the same.
+    pub fn lose_transaction(&mut self, error: SqlError) {
+        match self.transaction {
+            Transaction::Explicit => {
+                self.transaction = Transaction::Failed;
+                self.lost = Some(error);
+            }
+            // Its end is due by itself: the client has sent the beginning of a pipeline without Sync.
+            Transaction::Implicit => self.failed(error),
+            Transaction::None | Transaction::ImplicitFailed | Transaction::Failed => {}
+        }
+    }
+
+    /// Ends the connection, at any moment, with a last word. Roll back what is open.
+    pub fn abort(&mut self, error: &SqlError) {
+        if self.phase != Phase::Closed {
+            self.output.error(Severity::Fatal, error);
+        }
+        self.phase = Phase::Closed;
+        self.waiting = Waiting::Nothing;
+        self.input.clear();
+        self.must_flush = true;
+    }
+}
+
+fn out_of_turn(what: &str) -> SqlError {
+    SqlError::new(
+        ErrorKind::Internal,
+        format!("{what} came without a request for it"),
+    )
+}

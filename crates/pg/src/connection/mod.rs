@@ -1,0 +1,573 @@
+//! One client's connection as a state machine: bytes in, requests out, answers in, bytes out.
+//!
+//! The driver's duties, in a loop:
+//!
+//! 1. Read from the socket, pass what came to [`Connection::receive`]. End of file: roll back what is open.
+//! 2. While [`Connection::next_request`] gives a [`Request`], do it, and answer it by the method that the
+//!    request names, before asking for the next. A failure is answered by [`Connection::fail`], whatever the
+//!    request was. Any number of [`Connection::rows`] may come before a result's end; when
+//!    [`Connection::output`] is longer than 64 KiB write it to the socket and call [`Connection::sent`]: that is
+//!    the backpressure.
+//! 3. When there is no request: if [`Connection::must_flush`], write all output, call [`Connection::sent`]. If
+//!    [`Connection::is_closed`], close the socket. Go to 1.
+//!
+//! Transactions: each [`Request::Begin`] is followed by exactly one [`Request::Commit`] or
+//! [`Request::Rollback`], unless the connection ends. In between, [`Run::scope`] is `Transaction`. Cursors end
+//! with their transaction, and at [`Request::RollbackTo`].
+//! Positions: advance the token ([`Connection::settings_mut`]) before answering what committed; it is reported
+//! with the next ReadyForQuery.
+
+mod answer;
+mod execute;
+mod extended;
+mod script;
+mod startup;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU32;
+use std::sync::{Arc, OnceLock};
+
+use bellwether_session::Settings;
+use bellwether_types::{ClusterId, CommandTag, ErrorKind, SqlError, Statement, Value};
+
+use crate::backend::{Output, Severity, Status};
+use crate::command::Command;
+use crate::frontend::{CancelKey, Frontend, FrontendError, tag};
+use crate::input::{Frame, Input};
+use crate::row::{Description, Field, Formats, RowEncoder};
+use crate::types::Oid;
+
+/// What a connection is told when it is made.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Tokens of another cluster are refused.
+    pub cluster: ClusterId,
+    /// Longest message; at least 10,000.
+    pub max_message_bytes: usize,
+}
+
+impl Config {
+    /// Messages of at most 128 MiB: the largest blob, as bytea in binary.
+    pub fn new(cluster: ClusterId) -> Config {
+        Config {
+            cluster,
+            max_message_bytes: 128 << 20,
+        }
+    }
+}
+
+/// Names a result that is read in pieces; unique in its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CursorId(pub u64);
+
+/// Who wants to come in, and where to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Startup {
+    /// The role.
+    pub user: String,
+    /// The database; the user's name if the client did not say.
+    pub database: String,
+}
+
+/// What a client that is let in is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Welcome {
+    /// What its cancel requests will carry.
+    pub key: CancelKey,
+    /// Whether this node's replica follows.
+    pub in_hot_standby: bool,
+}
+
+/// Which transaction a statement belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// It is one: committed before it is answered as complete.
+    Single,
+    /// The one that [`Request::Begin`] opened.
+    Transaction,
+}
+
+/// A statement to run. Answer: [`Connection::start_rows`] and [`Connection::rows`] if it gives rows (also none),
+/// then [`Connection::complete`], or [`Connection::suspended`] when `max_rows` were given and there are more.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// Text and parameters.
+    pub statement: Statement,
+    /// For CommandComplete, and to tell reads from writes roughly: `SELECT`, `INSERT`, `CREATE TABLE`.
+    pub verb: String,
+    /// Which transaction.
+    pub scope: Scope,
+    /// Whether writes are to be refused (25006).
+    pub read_only: bool,
+    /// For [`RowEncoder::new`].
+    pub formats: Formats,
+    /// Give at most so many rows. Writes are done whole, whatever the number.
+    pub max_rows: Option<NonZeroU32>,
+    /// Keep the rest under this name for [`Request::Fetch`]; `None`: nobody will ask for the rest.
+    pub cursor: Option<CursorId>,
+}
+
+/// What the driver must do now.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Request {
+    /// Decide who comes in. Answer: [`Connection::accept`], [`Connection::challenge`].
+    Authenticate(Startup),
+    /// What the client answered to a challenge. Answer: as for `Authenticate`.
+    Password(Vec<u8>),
+    /// Stop what the connection of this key runs, if it is the right key. No answer; the connection ends.
+    Cancel(CancelKey),
+    /// Types of a statement, without running it. Answer: [`Connection::described`].
+    Describe {
+        /// Exactly one statement.
+        sql: String,
+    },
+    /// Open a transaction. Answer: [`Connection::done`].
+    Begin {
+        /// Whether the client did not ask for it: several statements in one simple query or pipeline.
+        implicit: bool,
+        /// READ ONLY, by its own word or by the default.
+        read_only: bool,
+    },
+    /// Run a statement. Answer: see [`Run`].
+    Run(Run),
+    /// Go on with a result. Answer: as for `Run`, without `start_rows`.
+    Fetch {
+        /// The name given in `Run`.
+        cursor: CursorId,
+        /// Give at most so many rows; `None`: all that are left.
+        max_rows: Option<NonZeroU32>,
+    },
+    /// Forget a result. No answer.
+    CloseCursor(CursorId),
+    /// Commit. Answer: [`Connection::done`]; when it failed the transaction is over, too.
+    Commit,
+    /// Roll back. Answer: [`Connection::done`].
+    Rollback,
+    /// Take a savepoint. Answer: [`Connection::done`].
+    Savepoint(String),
+    /// Back to a savepoint, which exists and stays. Answer: [`Connection::done`].
+    RollbackTo(String),
+    /// Forget a savepoint, which exists. Answer: [`Connection::done`].
+    Release(String),
+    /// The client leaves. No answer; the connection ends.
+    Terminate,
+}
+
+/// A connection. See the module's text for how it is driven.
+#[derive(Debug)]
+pub struct Connection {
+    config: Config,
+    input: Input,
+    output: Output,
+    must_flush: bool,
+    phase: Phase,
+    startup: Option<startup::Pending>,
+    settings: Settings,
+    reports: Reports,
+    transaction: Transaction,
+    /// Names of savepoints in the transaction, oldest first.
+    savepoints: Vec<String>,
+    statements: BTreeMap<String, Arc<Prepared>>,
+    portals: BTreeMap<String, Portal>,
+    /// A portal whose description is sent with its rows, since its Execute follows at once.
+    describe_with_rows: Option<String>,
+    script: Option<script::Script>,
+    waiting: Waiting,
+    /// The answer to the last `Request::Describe`, for the message that asked.
+    description: Option<Arc<Description>>,
+    /// After an error in the extended protocol: messages up to Sync are dropped.
+    skip_to_sync: bool,
+    /// A simple query is over: ReadyForQuery is due.
+    owes_ready: bool,
+    closing: VecDeque<CursorId>,
+    next_cursor: u64,
+    /// Why the driver gave up the open transaction; told at the next statement.
+    lost: Option<SqlError>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Opening,
+    Authenticating,
+    Open,
+    Closed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Transaction {
+    None,
+    /// Opened because several statements belong together.
+    Implicit,
+    /// An implicit one that failed: rolled back before anything else happens.
+    ImplicitFailed,
+    /// Opened by BEGIN.
+    Explicit,
+    /// Opened by BEGIN, failed; the client must end it.
+    Failed,
+}
+
+/// What was reported by ParameterStatus, and at which revision of the settings.
+#[derive(Debug, Default)]
+struct Reports {
+    revision: u64,
+    values: Vec<(&'static str, String)>,
+}
+
+/// A prepared statement.
+#[derive(Debug)]
+struct Prepared {
+    sql: String,
+    command: Command,
+    /// What the client said at Parse; 0 and missing ones are inferred.
+    client_types: Vec<Oid>,
+    parameter_count: usize,
+    described: OnceLock<Arc<Description>>,
+}
+
+#[derive(Debug)]
+struct Portal {
+    prepared: Arc<Prepared>,
+    parameters: Vec<Value>,
+    formats: Formats,
+    progress: PortalProgress,
+    /// The columns that the client was told, by Describe of the portal or of its statement.
+    told: Option<Arc<[Field]>>,
+}
+
+#[derive(Debug)]
+enum PortalProgress {
+    Ready,
+    Suspended {
+        cursor: CursorId,
+        encoder: Option<RowEncoder>,
+    },
+    Done {
+        had_rows: bool,
+    },
+}
+
+/// Which answer is due.
+#[derive(Debug)]
+enum Waiting {
+    Nothing,
+    Authentication,
+    Description,
+    Begin {
+        tag: Option<&'static str>,
+        read_only: Option<bool>,
+    },
+    Rows(Box<Rows>),
+    Commit(Ending),
+    Rollback(Ending),
+    Savepoint(String),
+    RollbackTo(String),
+    Release(String),
+}
+
+/// A result on its way.
+#[derive(Debug)]
+struct Rows {
+    /// `None`: of a simple query.
+    portal: Option<String>,
+    cursor: Option<CursorId>,
+    encoder: Option<RowEncoder>,
+    /// RowDescription (or NoData) is due before the result.
+    describe: bool,
+}
+
+/// What ends a transaction, and so what follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// A command: it completes with this tag.
+    Command(&'static str),
+    /// The end of a simple query: its last statement's completion was held back.
+    Script,
+    /// Sync: ReadyForQuery.
+    Sync,
+    /// A failure, which is already reported.
+    Failure,
+}
+
+/// What became of a message or statement.
+enum Step {
+    /// All is done.
+    Done,
+    /// The driver is asked; its answer finishes it.
+    Ask(Request),
+    /// The driver is asked; then the same is tried again.
+    AskFirst(Request),
+}
+
+impl Connection {
+    /// Of a client that has said nothing yet.
+    pub fn new(config: Config) -> Connection {
+        let settings = Settings::new(config.cluster, "");
+        Connection {
+            config,
+            input: Input::default(),
+            output: Output::default(),
+            must_flush: false,
+            phase: Phase::Opening,
+            startup: None,
+            settings,
+            reports: Reports::default(),
+            transaction: Transaction::None,
+            savepoints: Vec::new(),
+            statements: BTreeMap::new(),
+            portals: BTreeMap::new(),
+            describe_with_rows: None,
+            script: None,
+            waiting: Waiting::Nothing,
+            description: None,
+            skip_to_sync: false,
+            owes_ready: false,
+            closing: VecDeque::new(),
+            next_cursor: 1,
+            lost: None,
+        }
+    }
+
+    /// Takes bytes from the client. Cheap; nothing is understood before `next_request`.
+    pub fn receive(&mut self, bytes: &[u8]) {
+        if self.phase != Phase::Closed {
+            self.input.push(bytes);
+        }
+    }
+
+    /// What to do next; `None` if more bytes are needed, an answer is due, or the connection is closed.
+    pub fn next_request(&mut self) -> Option<Request> {
+        while matches!(self.waiting, Waiting::Nothing) {
+            if let Some(cursor) = self.closing.pop_front() {
+                return Some(Request::CloseCursor(cursor));
+            }
+            let request = match self.phase {
+                Phase::Closed => return None,
+                Phase::Opening => self.step_opening()?,
+                Phase::Authenticating => self.step_authentication()?,
+                Phase::Open if self.transaction == Transaction::ImplicitFailed => {
+                    self.waiting = Waiting::Rollback(Ending::Failure);
+                    Step::Ask(Request::Rollback)
+                }
+                Phase::Open if self.script.is_some() => self.step_script(),
+                Phase::Open if self.owes_ready => {
+                    self.ready();
+                    Step::Done
+                }
+                Phase::Open => self.step_message()?,
+            };
+            if let Step::Ask(request) | Step::AskFirst(request) = request {
+                return Some(request);
+            }
+        }
+        None
+    }
+
+    /// What is to be sent. Write it when it is longer than 64 KiB, or when `must_flush`.
+    pub fn output(&self) -> &[u8] {
+        self.output.as_slice()
+    }
+
+    /// Whether the client waits for what is in `output`.
+    pub fn must_flush(&self) -> bool {
+        self.must_flush && !self.output.is_empty()
+    }
+
+    /// All of `output` was written.
+    pub fn sent(&mut self) {
+        self.output.clear();
+        self.must_flush = false;
+    }
+
+    /// Whether to close the socket once `output` is written.
+    pub fn is_closed(&self) -> bool {
+        self.phase == Phase::Closed
+    }
+
+    /// The session's settings and token.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// To advance the token, and to tell that the replica's role changed. Reported with the next ReadyForQuery.
+    pub fn settings_mut(&mut self) -> &mut Settings {
+        &mut self.settings
+    }
+
+    /// The transaction's status as clients are told it.
+    pub fn status(&self) -> Status {
+        match self.transaction {
+            Transaction::None => Status::Idle,
+            Transaction::Implicit | Transaction::Explicit => Status::Transaction,
+            Transaction::ImplicitFailed | Transaction::Failed => Status::Failed,
+        }
+    }
+
+    /// Whether the client is silent between two statements: when timeouts of idle sessions count.
+    pub fn is_idle(&self) -> bool {
+        self.phase == Phase::Open && matches!(self.waiting, Waiting::Nothing) && self.script.is_none()
+    }
+
+    fn step_message(&mut self) -> Option<Step> {
+        let frame = match self.input.message(self.config.max_message_bytes) {
+            Ok(frame) => frame?,
+            Err(error) => {
+                self.abort(&error.into());
+                return Some(Step::Done);
+            }
+        };
+        if self.skip_to_sync && !matches!(frame.tag, tag::SYNC | tag::TERMINATE) {
+            self.input.consume(&frame);
+            return Some(Step::Done);
+        }
+        // The message borrows from the buffer, its handling from the rest.
+        let mut input = std::mem::take(&mut self.input);
+        let result = match Frontend::decode(frame.tag, input.body(&frame)) {
+            Ok(message) => self.handle_message(message, &frame),
+            Err(error) => {
+                self.malformed(frame.tag, error);
+                Ok(Step::Done)
+            }
+        };
+        let step = result.unwrap_or_else(|error| {
+            self.failed(error);
+            Step::Done
+        });
+        if !matches!(step, Step::AskFirst(_)) {
+            input.consume(&frame);
+        }
+        if self.phase != Phase::Closed {
+            self.input = input;
+        }
+        Some(step)
+    }
+
+    fn handle_message(&mut self, message: Frontend<'_>, frame: &Frame) -> Result<Step, SqlError> {
+        match message {
+            Frontend::Query { sql } => self.start_script(sql),
+            Frontend::Parse { name, sql, types } => self.parse(name, sql, types, frame.next_tag),
+            Frontend::Bind(bind) => self.bind(&bind),
+            Frontend::Describe(target) => self.describe(target, frame.next_tag),
+            Frontend::Execute { portal, max_rows } => self.execute_portal(portal, max_rows, frame.next_tag),
+            Frontend::Close(target) => {
+                self.close(target);
+                Ok(Step::Done)
+            }
+            Frontend::Flush => {
+                self.must_flush = true;
+                Ok(Step::Done)
+            }
+            Frontend::Sync => Ok(self.sync()),
+            Frontend::Terminate => {
+                self.phase = Phase::Closed;
+                Ok(Step::Ask(Request::Terminate))
+            }
+            // Left over from a COPY that failed: dropped, as the protocol says.
+            Frontend::CopyData(_) | Frontend::CopyDone | Frontend::CopyFail(_) => Ok(Step::Done),
+            Frontend::FunctionCall => {
+                self.owes_ready = true;
+                self.report_failure(&SqlError::new(
+                    ErrorKind::NotSupported,
+                    "function calls by oid are not supported",
+                ));
+                Ok(Step::Done)
+            }
+            Frontend::Password(_) => Err(SqlError::new(
+                ErrorKind::Protocol,
+                "a password was sent that nobody asked for",
+            )),
+        }
+    }
+
+    /// A message that is framed well and has wrong content.
+    fn malformed(&mut self, tag: u8, error: FrontendError) {
+        if error.is_fatal() {
+            return self.abort(&error.into());
+        }
+        self.report_failure(&error.into());
+        match tag {
+            tag::QUERY | tag::FUNCTION_CALL => self.owes_ready = true,
+            _ => self.skip_to_sync = true,
+        }
+    }
+
+    /// A statement or message failed.
+    fn failed(&mut self, error: SqlError) {
+        match self.script.take() {
+            Some(script) => {
+                self.report_failure(&script.place(error));
+                self.owes_ready = true;
+            }
+            None => {
+                self.report_failure(&error);
+                self.skip_to_sync = true;
+            }
+        }
+    }
+
+    /// Tells the failure, and what it does to the transaction and to the settings.
+    fn report_failure(&mut self, error: &SqlError) {
+        self.describe_with_rows = None;
+        self.description = None;
+        self.output.error(Severity::Error, error);
+        match self.transaction {
+            Transaction::None => self.settings.rollback(),
+            Transaction::Implicit => self.transaction = Transaction::ImplicitFailed,
+            Transaction::Explicit => self.transaction = Transaction::Failed,
+            Transaction::ImplicitFailed | Transaction::Failed => {}
+        }
+    }
+
+    /// Tells settings that changed and that the server waits.
+    fn ready(&mut self) {
+        self.owes_ready = false;
+        if self.transaction == Transaction::None {
+            self.settings.commit();
+            self.portals.clear();
+        }
+        self.report_settings();
+        self.output.ready_for_query(self.status());
+        self.must_flush = true;
+    }
+
+    fn report_settings(&mut self) {
+        if self.settings.revision() == self.reports.revision && !self.reports.values.is_empty() {
+            return;
+        }
+        let values: Vec<_> = self.settings.reported().collect();
+        for (index, (name, value)) in values.iter().enumerate() {
+            if self
+                .reports
+                .values
+                .get(index)
+                .is_none_or(|(_, reported)| reported != value)
+            {
+                self.output.parameter_status(name, value);
+            }
+        }
+        self.reports = Reports {
+            revision: self.settings.revision(),
+            values,
+        };
+    }
+
+    /// The transaction is over, however it ended.
+    fn end_transaction(&mut self, committed: bool) {
+        self.transaction = Transaction::None;
+        self.savepoints.clear();
+        self.portals.clear();
+        self.lost = None;
+        if committed {
+            self.settings.commit()
+        } else {
+            self.settings.rollback()
+        }
+    }
+
+    /// A command is complete. The last of an implicit transaction is told only when that is committed.
+    fn complete_command(&mut self, tag: CommandTag) {
+        match &mut self.script {
+            Some(script) if script.is_over() && self.transaction == Transaction::Implicit => script.hold(tag),
+            _ => self.output.command_complete(&tag),
+        }
+    }
+}
