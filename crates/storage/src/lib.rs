@@ -1,13 +1,43 @@
 //! SQLite: capture, apply, fingerprints, snapshots. The only room that names it.
 
+mod apply;
+mod authorizer;
+mod capture;
+mod catalog;
 pub mod checkpoint;
+mod cursor;
+mod database;
+pub mod error;
 pub mod files;
+mod fingerprint;
+pub mod group;
+mod internal;
+mod kind;
 mod os_disk;
 mod position;
+pub mod reader;
 pub mod recovery;
+pub mod run;
+mod schema;
+pub mod scrub;
+mod seal;
+pub mod session;
 pub mod snapshot;
+mod statement;
 pub mod vfs;
 pub mod wal;
+mod writer;
 
 #[cfg(test)]
 mod testing;
+
+pub use cursor::Cursor;
+pub use database::{STATEMENT_BYTES_MAX, VALUE_BYTES_MAX};
+pub use error::{ApplyError, Divergence, SqliteError, StorageError};
+pub use files::{Files, OpenError, Spill, Vfs};
+pub use group::{Begin, GroupStart, RowSink, Sealed};
+pub use kind::StatementKind;
+pub use reader::{Description, InterruptHandle, Reader};
+pub use run::{Answer, ClientTransaction, RESULT_BYTES_MAX, StatementResult, run_group};
+pub use session::SessionState;
+pub use writer::Writer;

@@ -1,0 +1,215 @@
+//! The follower's side: committed entries, in order, become one SQLite transaction per record.
+//!
+//! Chunks are applied as they arrive, into a transaction that stays open until their record; nobody sees them before
+//! its COMMIT. Memory is bounded by one chunk and the largest single change.
+
+use bellwether_types::format::row::Change;
+use bellwether_types::{
+    DecodeError, Decoder, Entry, Fingerprint, Format, LogIndex, Payload, Record, TableId, Term,
+};
+
+use crate::capture::Purpose;
+use crate::database::VALUE_BYTES_MAX;
+use crate::error::{ApplyError, Divergence, StorageError};
+use crate::seal;
+use crate::writer::{Phase, Writer};
+
+pub(crate) mod row;
+
+/// A change names a row's old key and new values: no change is longer.
+const CHANGE_BYTES_MAX: usize = 2 * VALUE_BYTES_MAX as usize + (1 << 20);
+
+/// Chunks that were applied, waiting for their record.
+pub(crate) struct Run {
+    term: Term,
+    last: LogIndex,
+    next_chunk: u64,
+    /// The beginning of a change whose end is in the next entry.
+    rest: Vec<u8>,
+}
+
+impl Writer {
+    /// Applies the next committed entry. Entries at or below [`Writer::position`] are skipped; an empty one (a new
+    /// leader's first) abandons a run of chunks. After an error nothing of the record is there.
+    pub fn apply(&mut self, entry: &Entry) -> Result<(), ApplyError> {
+        if entry.position.index <= self.position.index {
+            return Ok(());
+        }
+        if matches!(self.phase, Phase::Group(_) | Phase::Sealed(_)) {
+            return Err(StorageError::OutOfOrder("apply while a group is open").into());
+        }
+        if entry.payload.is_empty() {
+            self.discard();
+            return Ok(());
+        }
+        let result = self.apply_payload(entry);
+        if result.is_err() {
+            self.discard();
+        }
+        result
+    }
+
+    /// Abandons a run of chunks whose record will not come.
+    pub fn discard(&mut self) {
+        if !matches!(self.phase, Phase::Run(_)) {
+            return;
+        }
+        let database = self.connection.database.clone();
+        let _gate = database.enter();
+        if !database.is_autocommit() {
+            let _ = self.connection.internal.rollback.run();
+        }
+        self.connection.hook.capture().roll_back();
+        self.phase = Phase::Idle;
+    }
+
+    fn apply_payload(&mut self, entry: &Entry) -> Result<(), ApplyError> {
+        match Payload::from_bytes(&entry.payload)? {
+            Payload::Chunk { sequence, body } => {
+                self.enter_run(entry, sequence)?;
+                self.apply_body(&body)?;
+                if let Phase::Run(run) = &mut self.phase {
+                    run.next_chunk += 1;
+                    run.last = entry.position.index;
+                }
+                Ok(())
+            }
+            Payload::Record(record) => {
+                if record.position != entry.position {
+                    return Err(ApplyError::Misplaced {
+                        expected: record.position,
+                        found: entry.position,
+                    });
+                }
+                let Format::Row = record.format;
+                self.enter_run(entry, record.chunks)?;
+                self.apply_body(&record.body)?;
+                self.end_record(&record)
+            }
+            Payload::Vacuum { .. } => Err(ApplyError::Nonsense(
+                "VACUUM is not applied by this build".to_owned(),
+            )),
+        }
+    }
+
+    /// Continues the run that has `sequence` chunks so far, or begins one.
+    fn enter_run(&mut self, entry: &Entry, sequence: u64) -> Result<(), ApplyError> {
+        if sequence == 0 {
+            self.discard();
+            self.turn_to(Purpose::Apply)?;
+            let database = self.connection.database.clone();
+            let _gate = database.enter();
+            self.connection.internal.begin.run()?;
+            self.connection.hook.capture().begin(Purpose::Apply);
+            self.phase = Phase::Run(Run {
+                term: entry.position.term,
+                last: entry.position.index,
+                next_chunk: 0,
+                rest: Vec::new(),
+            });
+            return Ok(());
+        }
+        match &self.phase {
+            Phase::Run(run)
+                if run.next_chunk == sequence
+                    && run.term == entry.position.term
+                    && run.last.next() == entry.position.index =>
+            {
+                Ok(())
+            }
+            _ => Err(ApplyError::Nonsense(format!(
+                "the entry at {} continues a run of {sequence} chunks that are not there",
+                entry.position
+            ))),
+        }
+    }
+
+    /// Applies the changes that are whole.
+    fn apply_body(&mut self, body: &[u8]) -> Result<(), ApplyError> {
+        let Phase::Run(run) = &mut self.phase else {
+            return Err(StorageError::OutOfOrder("no run is open").into());
+        };
+        let database = self.connection.database.clone();
+        let _gate = database.enter();
+        let joined = if run.rest.is_empty() {
+            None
+        } else {
+            run.rest.extend_from_slice(body);
+            Some(std::mem::take(&mut run.rest))
+        };
+        let mut input = Decoder::new(joined.as_deref().unwrap_or(body));
+        while input.remaining() > 0 {
+            let mut ahead = input.clone();
+            match Change::decode(&mut ahead) {
+                Ok(change) => row::apply(&mut self.connection, &change)?,
+                Err(DecodeError::Truncated) => break,
+                Err(error) => return Err(error.into()),
+            }
+            input = ahead;
+        }
+        if input.remaining() > CHANGE_BYTES_MAX {
+            return Err(ApplyError::Nonsense(format!(
+                "a change of more than {CHANGE_BYTES_MAX} bytes"
+            )));
+        }
+        run.rest = match joined {
+            Some(joined) if input.remaining() == joined.len() => joined,
+            _ => input.rest().to_vec(),
+        };
+        Ok(())
+    }
+
+    /// Verifies, writes down, commits.
+    fn end_record(&mut self, record: &Record) -> Result<(), ApplyError> {
+        if let Phase::Run(run) = &self.phase
+            && !run.rest.is_empty()
+        {
+            return Err(DecodeError::Truncated.into());
+        }
+        let database = self.connection.database.clone();
+        let _gate = database.enter();
+        self.connection.hook.capture().check()?;
+        self.verify(record)?;
+        seal::write_down(&mut self.connection, record)?;
+        self.connection.internal.commit.run()?;
+        let mut capture = self.connection.hook.capture();
+        capture.check()?;
+        capture.commit();
+        drop(capture);
+        self.position = record.position;
+        self.timestamp = record.timestamp;
+        self.ended_sessions
+            .retain(|session| !record.ended_sessions.contains(session));
+        self.phase = Phase::Idle;
+        Ok(())
+    }
+
+    /// Each table that the leader or this replica touched has the leader's sum.
+    fn verify(&self, record: &Record) -> Result<(), ApplyError> {
+        let capture = self.connection.hook.capture();
+        let expected = |table: TableId| {
+            let place = record
+                .fingerprints
+                .binary_search_by_key(&table, |(table, _)| *table);
+            place.ok().map(|place| record.fingerprints[place].1)
+        };
+        let touched = capture.touched().into_iter().map(|(table, _)| table);
+        for table in record.fingerprints.iter().map(|(table, _)| *table).chain(touched) {
+            let found = capture.sum(table);
+            let committed = || capture.sums().get(&table).copied().unwrap_or_default();
+            let expected: Fingerprint = expected(table).unwrap_or_else(committed);
+            if found != expected {
+                let name = capture
+                    .catalog()
+                    .tables
+                    .get(&table)
+                    .map(|table| table.name.clone());
+                return Err(ApplyError::Diverged {
+                    table: name.unwrap_or_default(),
+                    divergence: Divergence::Fingerprint { expected, found },
+                });
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,284 @@
+//! What changes in a group, as it changes: encoded for the record, and summed for the fingerprints.
+//!
+//! SQLite reports rows that a later ROLLBACK TO takes back, so every savepoint has a [`Frame`]: its place in the
+//! buffer, its own sums, and the catalog as it was.
+
+use std::collections::BTreeMap;
+use std::ffi::c_void;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bellwether_types::{Fingerprint, TableId};
+use rusqlite::ffi;
+
+use crate::catalog::{Catalog, Table};
+use crate::database::Database;
+use crate::error::StorageError;
+use crate::files::Spill;
+use crate::fingerprint::RowHasher;
+
+pub(crate) mod buffer;
+pub(crate) mod row;
+
+use buffer::ChangeBuffer;
+
+/// What reported row changes are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Leader: encode and sum.
+    Lead,
+    /// Follower: sum only; the changes come from the log.
+    Apply,
+}
+
+/// What a savepoint has changed so far.
+#[derive(Debug)]
+struct Frame {
+    /// Of the buffer when it began.
+    start: u64,
+    /// As they were when it began.
+    catalog: Arc<Catalog>,
+    sequences: Arc<Sequences>,
+    /// What its changes add to tables' sums. Few tables: searched in order.
+    deltas: Vec<(TableId, Fingerprint)>,
+}
+
+/// `sqlite_sequence` as last captured: the largest rowid ever given out, by AUTOINCREMENT table.
+pub(crate) type Sequences = BTreeMap<TableId, i64>;
+
+/// Changes of the open group, by frame. Frame 0 is the group.
+#[derive(Debug)]
+pub(crate) struct Capture {
+    purpose: Purpose,
+    catalog: Arc<Catalog>,
+    sequences: Arc<Sequences>,
+    pub(crate) buffer: ChangeBuffer,
+    frames: Vec<Frame>,
+    spare: Vec<Vec<(TableId, Fingerprint)>>,
+    /// Committed.
+    sums: BTreeMap<TableId, Fingerprint>,
+    hasher: RowHasher,
+    /// While a schema statement runs, rows of tables that are not known yet are its own doing.
+    in_schema_statement: bool,
+    /// The table of the last change: changes come in runs.
+    last: Option<Arc<Table>>,
+    failure: Option<StorageError>,
+    scratch: row::Scratch,
+    /// SQLite's way to say that a stored row is shorter than its table.
+    missing: *const ffi::sqlite3_value,
+}
+
+// SAFETY: `missing` is the address of a constant of SQLite's, only compared.
+unsafe impl Send for Capture {}
+
+impl Capture {
+    pub(crate) fn new(
+        spill: Spill,
+        catalog: Catalog,
+        sequences: Sequences,
+        sums: BTreeMap<TableId, Fingerprint>,
+    ) -> Capture {
+        Capture {
+            purpose: Purpose::Lead,
+            catalog: Arc::new(catalog),
+            sequences: Arc::new(sequences),
+            buffer: ChangeBuffer::new(spill),
+            frames: Vec::new(),
+            spare: Vec::new(),
+            sums,
+            hasher: RowHasher::default(),
+            in_schema_statement: false,
+            last: None,
+            failure: None,
+            scratch: row::Scratch::default(),
+            missing: std::ptr::null(),
+        }
+    }
+
+    pub(crate) fn catalog(&self) -> &Arc<Catalog> {
+        &self.catalog
+    }
+
+    pub(crate) fn set_catalog(&mut self, catalog: Catalog) {
+        self.catalog = Arc::new(catalog);
+        self.last = None;
+    }
+
+    /// What was captured last of a table's line in `sqlite_sequence`.
+    pub(crate) fn known_sequence(&self, table: TableId) -> Option<i64> {
+        self.sequences.get(&table).copied()
+    }
+
+    pub(crate) fn set_known_sequence(&mut self, table: TableId, value: Option<i64>) {
+        if self.known_sequence(table) == value {
+            return;
+        }
+        let sequences = Arc::make_mut(&mut self.sequences);
+        match value {
+            Some(value) => sequences.insert(table, value),
+            None => sequences.remove(&table),
+        };
+    }
+
+    /// Frame 0.
+    pub(crate) fn begin(&mut self, purpose: Purpose) {
+        debug_assert!(self.frames.is_empty(), "the last group was ended");
+        self.purpose = purpose;
+        self.failure = None;
+        self.buffer.clear();
+        self.push();
+    }
+
+    /// A savepoint begins.
+    pub(crate) fn push(&mut self) {
+        self.frames.push(Frame {
+            start: self.buffer.len(),
+            catalog: self.catalog.clone(),
+            sequences: self.sequences.clone(),
+            deltas: self.spare.pop().unwrap_or_default(),
+        });
+    }
+
+    pub(crate) fn depth(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// The innermost savepoint was released: its changes are the outer one's. Answers whether there were any.
+    pub(crate) fn merge(&mut self) -> bool {
+        let Some(mut frame) = self.frames.pop() else {
+            return false;
+        };
+        for (table, delta) in frame.deltas.drain(..) {
+            self.add(table, delta);
+        }
+        self.spare.push(frame.deltas);
+        self.buffer.len() > frame.start
+    }
+
+    /// The innermost savepoint was rolled back: nothing of it happened.
+    pub(crate) fn discard(&mut self) {
+        if let Some(mut frame) = self.frames.pop() {
+            self.buffer.truncate(frame.start);
+            self.catalog = frame.catalog;
+            self.sequences = frame.sequences;
+            self.last = None;
+            frame.deltas.clear();
+            self.spare.push(frame.deltas);
+        }
+    }
+
+    /// The whole group was rolled back.
+    pub(crate) fn roll_back(&mut self) {
+        while !self.frames.is_empty() {
+            self.discard();
+        }
+        self.buffer.clear();
+        self.failure = None;
+    }
+
+    /// The group was committed.
+    pub(crate) fn commit(&mut self) {
+        for (table, sum) in self.touched() {
+            if self.catalog.tables.contains_key(&table) || table == TableId(0) {
+                self.sums.insert(table, sum);
+            } else {
+                self.sums.remove(&table);
+            }
+        }
+        self.frames.clear();
+        self.buffer.clear();
+    }
+
+    /// Adds to a table's sum in the innermost frame.
+    pub(crate) fn add(&mut self, table: TableId, delta: Fingerprint) {
+        let Some(frame) = self.frames.last_mut() else {
+            self.failure = Some(StorageError::OutOfOrder("a row changed outside of a group"));
+            return;
+        };
+        match frame.deltas.iter_mut().find(|(known, _)| *known == table) {
+            Some((_, sum)) => *sum = sum.plus(delta),
+            None => frame.deltas.push((table, delta)),
+        }
+    }
+
+    /// A table's sum now.
+    pub(crate) fn sum(&self, table: TableId) -> Fingerprint {
+        let committed = self.sums.get(&table).copied().unwrap_or_default();
+        let deltas = self.frames.iter().flat_map(|frame| &frame.deltas);
+        deltas
+            .filter(|(known, _)| *known == table)
+            .fold(committed, |sum, (_, delta)| sum.plus(*delta))
+    }
+
+    /// A table's sum was computed anew.
+    pub(crate) fn set_sum(&mut self, table: TableId, sum: Fingerprint) {
+        let delta = sum.minus(self.sum(table));
+        self.add(table, delta);
+    }
+
+    /// Tables that the group touched, with their sums after it, ascending.
+    pub(crate) fn touched(&self) -> Vec<(TableId, Fingerprint)> {
+        let mut tables: Vec<TableId> = self
+            .frames
+            .iter()
+            .flat_map(|frame| &frame.deltas)
+            .map(|(table, _)| *table)
+            .collect();
+        tables.sort_unstable();
+        tables.dedup();
+        tables.into_iter().map(|table| (table, self.sum(table))).collect()
+    }
+
+    /// Committed sums, by table.
+    pub(crate) fn sums(&self) -> &BTreeMap<TableId, Fingerprint> {
+        &self.sums
+    }
+
+    pub(crate) fn set_in_schema_statement(&mut self, is_in: bool) {
+        self.in_schema_statement = is_in;
+    }
+
+    pub(crate) fn fail(&mut self, failure: StorageError) {
+        self.failure.get_or_insert(failure);
+    }
+
+    /// What went wrong inside the hook, where SQLite cannot be told.
+    pub(crate) fn check(&mut self) -> Result<(), StorageError> {
+        self.failure.take().map_or(Ok(()), Err)
+    }
+}
+
+/// The capture of a connection, shared with SQLite's pre-update hook while it lives.
+pub(crate) struct Hook {
+    capture: Arc<Mutex<Capture>>,
+    database: Arc<Database>,
+}
+
+impl Hook {
+    /// Starts to report `database`'s changes to `capture`.
+    pub(crate) fn install(database: Arc<Database>, capture: Arc<Mutex<Capture>>) -> Hook {
+        let context = Arc::as_ptr(&capture).cast_mut().cast::<c_void>();
+        {
+            let mut capture = capture.lock().unwrap_or_else(PoisonError::into_inner);
+            capture.missing = row::missing_value(&database);
+        }
+        // SAFETY: open connection; the context lives until the hook is taken off by `drop`.
+        unsafe { ffi::sqlite3_preupdate_hook(database.handle(), Some(row::on_change), context) };
+        Hook { capture, database }
+    }
+
+    pub(crate) fn capture(&self) -> MutexGuard<'_, Capture> {
+        self.capture.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn shared(&self) -> Arc<Mutex<Capture>> {
+        self.capture.clone()
+    }
+}
+
+impl Drop for Hook {
+    fn drop(&mut self) {
+        let _gate = self.database.enter();
+        // SAFETY: the connection is open as long as `database` lives.
+        unsafe { ffi::sqlite3_preupdate_hook(self.database.handle(), None, std::ptr::null_mut()) };
+    }
+}

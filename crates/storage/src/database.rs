@@ -1,0 +1,203 @@
+//! A connection to a replica's SQLite file, shared by its owner and the cursors open on it.
+//!
+//! Promises: one thread at a time uses the connection, whoever holds a handle (the gate); it is closed when the
+//! last handle is gone; clients' statements are asked about (see `authorizer`) and cached.
+
+use std::ffi::{c_int, c_void};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bellwether_types::SqlError;
+use rusqlite::{Connection, ffi};
+
+use crate::authorizer;
+use crate::error::SqliteError;
+use crate::session::Counters;
+use crate::statement::{Prepared, StatementCache};
+
+/// The largest value and row, in bytes. A change of one row must fit the memory of every replica a few times
+/// over; a blob of 100 MB fits with room.
+pub const VALUE_BYTES_MAX: i32 = 256 << 20;
+/// The longest statement, in bytes: parameters are the place for large values.
+pub const STATEMENT_BYTES_MAX: i32 = 64 << 20;
+/// Depth of expressions and of triggers: SQLite's own defaults are for trusted text; parsing recurses.
+const EXPRESSION_DEPTH_MAX: i32 = 1000;
+/// As PostgreSQL: parameters are counted in 16 bits on the wire.
+const PARAMETERS_MAX: i32 = 65_535;
+
+/// The connection. Fields are dropped in this order: statements before the connection that compiled them, the
+/// contexts of its callbacks after it.
+pub(crate) struct Database {
+    cache: Mutex<StatementCache>,
+    handle: *mut ffi::sqlite3,
+    gate: Mutex<()>,
+    owner: Mutex<Connection>,
+    counters: Arc<Counters>,
+}
+
+// SAFETY: SQLite's connections may be used by any thread, one at a time: that is what the gate is for.
+unsafe impl Send for Database {}
+// SAFETY: as above.
+unsafe impl Sync for Database {}
+
+impl Database {
+    /// Takes a connection over: limits, authorizer, the functions that tell about a session.
+    pub(crate) fn new(connection: Connection) -> Result<Arc<Database>, SqliteError> {
+        // SAFETY: the handle is used only while `owner` keeps the connection open.
+        let handle = unsafe { connection.handle() };
+        let counters = Arc::new(Counters::default());
+        let database = Database {
+            cache: Mutex::default(),
+            handle,
+            gate: Mutex::new(()),
+            owner: Mutex::new(connection),
+            counters,
+        };
+        for (limit, value) in [
+            (ffi::SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX),
+            (ffi::SQLITE_LIMIT_SQL_LENGTH, STATEMENT_BYTES_MAX),
+            (ffi::SQLITE_LIMIT_EXPR_DEPTH, EXPRESSION_DEPTH_MAX),
+            (ffi::SQLITE_LIMIT_VARIABLE_NUMBER, PARAMETERS_MAX),
+            (ffi::SQLITE_LIMIT_ATTACHED, 0),
+            (ffi::SQLITE_LIMIT_WORKER_THREADS, 0),
+        ] {
+            // SAFETY: open connection.
+            unsafe { ffi::sqlite3_limit(handle, limit, value) };
+        }
+        // SAFETY: open connection; `counters` outlives it.
+        unsafe {
+            ffi::sqlite3_extended_result_codes(handle, 1);
+            authorizer::install(handle);
+        }
+        database.counters.install(&database)?;
+        Ok(Arc::new(database))
+    }
+
+    /// Held while the connection is used.
+    pub(crate) fn enter(&self) -> MutexGuard<'_, ()> {
+        // The gate guards no data that a panic could leave half-written.
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn handle(&self) -> *mut ffi::sqlite3 {
+        self.handle
+    }
+
+    pub(crate) fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
+    /// For the few calls that the bindings wrap well.
+    pub(crate) fn owner(&self) -> MutexGuard<'_, Connection> {
+        self.owner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A client's statement, from the cache or compiled.
+    pub(crate) fn client_statement(&self, sql: &str) -> Result<Prepared, SqlError> {
+        let cached = self.cached().take(sql);
+        match cached {
+            Some(prepared) => Ok(prepared),
+            None => Prepared::client(self, sql),
+        }
+    }
+
+    /// Back into the cache.
+    pub(crate) fn give_back(&self, prepared: Prepared) {
+        self.cached().put(prepared);
+    }
+
+    fn cached(&self) -> MutexGuard<'_, StatementCache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Compiles and runs one statement of our own.
+    pub(crate) fn execute(&self, sql: &str) -> Result<(), SqliteError> {
+        Prepared::internal(self, sql)?.run()
+    }
+
+    /// Whether no transaction is open.
+    pub(crate) fn is_autocommit(&self) -> bool {
+        // SAFETY: open connection.
+        unsafe { ffi::sqlite3_get_autocommit(self.handle) != 0 }
+    }
+
+    /// Sets a switch by `sqlite3_db_config`, which unlike the PRAGMA works inside a transaction.
+    pub(crate) fn set_switch(&self, switch: c_int, on: bool) {
+        // SAFETY: open connection; these switches take an int and an optional out pointer.
+        unsafe {
+            ffi::sqlite3_db_config(
+                self.handle,
+                switch,
+                c_int::from(on),
+                std::ptr::null_mut::<c_int>(),
+            );
+        }
+    }
+
+    /// Whether a foreign key is violated now, deferred ones included.
+    pub(crate) fn has_unresolved_foreign_keys(&self) -> bool {
+        let (mut current, mut highest) = (0, 0);
+        // SAFETY: open connection, valid out pointers.
+        unsafe {
+            ffi::sqlite3_db_status(
+                self.handle,
+                ffi::SQLITE_DBSTATUS_DEFERRED_FKS,
+                &mut current,
+                &mut highest,
+                0,
+            );
+        }
+        current != 0
+    }
+
+    pub(crate) fn last_insert_rowid(&self) -> i64 {
+        // SAFETY: open connection.
+        unsafe { ffi::sqlite3_last_insert_rowid(self.handle) }
+    }
+
+    pub(crate) fn set_last_insert_rowid(&self, rowid: i64) {
+        // SAFETY: open connection.
+        unsafe { ffi::sqlite3_set_last_insert_rowid(self.handle, rowid) };
+    }
+
+    /// Rows changed by the last INSERT, UPDATE or DELETE, ours included.
+    pub(crate) fn changes(&self) -> i64 {
+        // SAFETY: open connection.
+        unsafe { ffi::sqlite3_changes64(self.handle) }
+    }
+
+    pub(crate) fn total_changes(&self) -> i64 {
+        // SAFETY: open connection.
+        unsafe { ffi::sqlite3_total_changes64(self.handle) }
+    }
+
+    /// Registers a function without arguments whose context outlives the connection.
+    ///
+    /// # Safety
+    /// `context` stays valid until the connection is closed.
+    pub(crate) unsafe fn register(
+        &self,
+        name: &std::ffi::CStr,
+        context: *mut c_void,
+        function: unsafe extern "C" fn(*mut ffi::sqlite3_context, c_int, *mut *mut ffi::sqlite3_value),
+    ) -> Result<(), SqliteError> {
+        // SAFETY: per contract.
+        unsafe {
+            let code = ffi::sqlite3_create_function_v2(
+                self.handle,
+                name.as_ptr(),
+                0,
+                ffi::SQLITE_UTF8 | ffi::SQLITE_INNOCUOUS,
+                context,
+                Some(function),
+                None,
+                None,
+                None,
+            );
+            if code == ffi::SQLITE_OK {
+                Ok(())
+            } else {
+                Err(SqliteError::last(self.handle, code))
+            }
+        }
+    }
+}

@@ -1,0 +1,722 @@
+//! The leader's side: client transactions, each in a savepoint, join one SQLite transaction, which becomes one
+//! record; its COMMIT is held until the record is committed by the quorum.
+//!
+//! The order of calls: `begin_group`, then any number of `begin` … `finish` (or `abandon`), then `seal`,
+//! `next_payload` until `None`, and `commit` or `rollback`. `rollback` is always allowed and ends the group.
+
+use std::collections::HashMap;
+
+use bellwether_types::record::Transaction;
+use bellwether_types::{
+    Column, CommandTag, ErrorKind, NodeId, Position, RequestId, SessionId, SqlError, Statement, TableId,
+    Timestamp, ValueRef,
+};
+use bytes::Bytes;
+use rusqlite::ffi;
+
+use crate::capture::Purpose;
+use crate::cursor::{Cursor, check_utf8};
+use crate::database::Database;
+use crate::error::{StorageError, foreign_key_violation, group_lost};
+use crate::kind::{self, StatementKind};
+use crate::schema;
+use crate::seal::SealedGroup;
+use crate::session::SessionState;
+use crate::statement::Prepared;
+use crate::writer::{Phase, WriteConnection, Writer};
+
+/// Sessions that ended are told with the next record that has another reason; so many are a reason.
+const ENDED_SESSIONS_WAITING_MAX: usize = 256;
+
+/// What a group's record will say of its beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GroupStart {
+    /// The node that executes it.
+    pub origin: NodeId,
+    /// Its time, greater than that of every record before.
+    pub timestamp: Timestamp,
+}
+
+/// Whether a request is to be executed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Begin {
+    /// A client transaction is open now.
+    Fresh,
+    /// It was executed before; this is what it answered. Nothing is open.
+    Executed(Transaction),
+}
+
+/// What there is to propose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sealed {
+    /// Nothing was changed: the group is ended, nothing is to be proposed.
+    Empty,
+    /// So many entries, at consecutive positions; the last is the record.
+    Payloads(u64),
+}
+
+/// Where rows go.
+pub trait RowSink {
+    /// Once, before the first row, when the statement answers rows at all.
+    fn columns(&mut self, columns: &[Column]) -> Result<(), SqlError>;
+    /// A row; text is UTF-8. The connection is held meanwhile. An error ends the statement.
+    fn row(&mut self, values: &[ValueRef<'_>]) -> Result<(), SqlError>;
+}
+
+/// An open group.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) start: GroupStart,
+    /// Those that changed something, in order.
+    pub(crate) transactions: Vec<Transaction>,
+    /// Last place in `transactions`, by session.
+    last_by_session: HashMap<SessionId, usize>,
+    open: Option<OpenTransaction>,
+    is_lost: bool,
+}
+
+/// The client transaction that has the connection.
+#[derive(Debug)]
+struct OpenTransaction {
+    request: RequestId,
+    session: SessionState,
+    tag: CommandTag,
+    returned_rows: bool,
+    /// The client's savepoints, innermost last.
+    savepoints: Vec<String>,
+    /// An error came: only rolling back helps.
+    is_failed: bool,
+    defers_foreign_keys: bool,
+    has_written: bool,
+}
+
+impl Writer {
+    /// Opens a group.
+    pub fn begin_group(&mut self, start: GroupStart) -> Result<(), StorageError> {
+        if !matches!(self.phase, Phase::Idle) {
+            return Err(StorageError::OutOfOrder("begin_group while something is open"));
+        }
+        self.turn_to(Purpose::Lead)?;
+        let database = self.connection.database.clone();
+        let _gate = database.enter();
+        self.connection.internal.begin.run()?;
+        self.connection.hook.capture().begin(Purpose::Lead);
+        self.phase = Phase::Group(Group {
+            start,
+            transactions: Vec::new(),
+            last_by_session: HashMap::new(),
+            open: None,
+            is_lost: false,
+        });
+        Ok(())
+    }
+
+    /// Opens a client transaction, unless its request was executed before.
+    pub fn begin(&mut self, request: RequestId, session: SessionState) -> Result<Begin, SqlError> {
+        let database = self.connection.database.clone();
+        let _gate = database.enter();
+        let group = running(&mut self.phase)?;
+        if group.open.is_some() {
+            return Err(SqlError::new(
+                ErrorKind::TransactionState,
+                "a transaction is open already",
+            ));
+        }
+        if let Some(executed) = find_executed(group, &mut self.connection, request)? {
+            return Ok(Begin::Executed(executed));
+        }
+        self.connection.internal.savepoint.run().map_err(internal)?;
+        self.connection.hook.capture().push();
+        self.connection
+            .take_session(&session)
+            .map_err(StorageError::into_sql_error)?;
+        group.open = Some(OpenTransaction {
+            request,
+            session,
+            tag: CommandTag::plain(""),
+            returned_rows: false,
+            savepoints: Vec::new(),
+            is_failed: false,
+            defers_foreign_keys: false,
+            has_written: false,
+        });
+        Ok(Begin::Fresh)
+    }
+
+    /// Runs one statement of the open client transaction. After an error only `rollback_to` and `abandon` help.
+    pub fn execute(&mut self, statement: &Statement, rows: &mut dyn RowSink) -> Result<CommandTag, SqlError> {
+        let database = self.connection.database.clone();
+        let _gate = database.enter();
+        let open = healthy(&mut self.phase)?;
+        let result = run_statement(&mut self.connection, open, statement, rows);
+        match &result {
+            Ok(tag) => open.tag = tag.clone(),
+            Err(_) => open.is_failed = true,
+        }
+        self.note_loss(&database);
+        result
+    }
+
+    /// A query whose rows are fetched one by one. Its errors do not fail the transaction by themselves.
+    pub fn open_cursor(&mut self, statement: &Statement) -> Result<Cursor, SqlError> {
+        healthy(&mut self.phase)?;
+        Cursor::open(&self.connection.database, statement)
+    }
+
+    /// The client's SAVEPOINT. A name may be given again: the inner one hides the outer.
+    pub fn savepoint(&mut self, name: &str) -> Result<(), SqlError> {
+        let database = self.connection.database.clone();
+        let _gate = database.enter();
+        let open = healthy(&mut self.phase)?;
+        let depth = open.savepoints.len();
+        // FTS5 writes what it held back before a savepoint begins: that is the outer one's change.
+        let result = without_traces(&database, || {
+            database.execute(&format!("SAVEPOINT client_{depth}"))
+        });
+        result.map_err(internal)?;
+        self.connection.hook.capture().push();
+        open.savepoints.push(name.to_owned());
+        Ok(())
+    }
+
+    /// The client's ROLLBACK TO: what came after the savepoint did not happen; the savepoint stays.
+    pub fn rollback_to(&mut self, name: &str) -> Result<(), SqlError> {
+        let database = self.connection.database.clone();
+        let _gate = database.enter();
+        let open = opened(&mut self.phase)?;
+        let depth = find_savepoint(open, name)?;
+        database
+            .execute(&format!("ROLLBACK TO client_{depth}"))
+            .map_err(internal)?;
+        let mut capture = self.connection.hook.capture();
+        for _ in depth..open.savepoints.len() {
+            capture.discard();
+        }
+        capture.push();
+        open.savepoints.truncate(depth + 1);
+        open.is_failed = false;
+        Ok(())
+    }
+
+    /// The client's RELEASE SAVEPOINT: the savepoint and those inside it are forgotten, their changes stay.
+    pub fn release(&mut self, name: &str) -> Result<(), SqlError> {
+        let database = self.connection.database.clone();
+        let _gate = database.enter();
+        let open = healthy(&mut self.phase)?;
+        let depth = find_savepoint(open, name)?;
+        without_traces(&database, || database.execute(&format!("RELEASE client_{depth}")))
+            .map_err(internal)?;
+        let mut capture = self.connection.hook.capture();
+        for _ in depth..open.savepoints.len() {
+            capture.merge();
+        }
+        open.savepoints.truncate(depth);
+        Ok(())
+    }
+
+    /// The client's COMMIT: the transaction joins the group. When it fails, it is rolled back and nothing is open.
+    pub fn finish(&mut self) -> Result<SessionState, SqlError> {
+        let database = self.connection.database.clone();
+        let _gate = database.enter();
+        let open = opened(&mut self.phase)?;
+        let result = if open.is_failed {
+            Err(SqlError::new(
+                ErrorKind::TransactionFailed,
+                "current transaction is aborted, commands ignored until end of transaction block",
+            ))
+        } else {
+            self.connection.leave(open)
+        };
+        match result {
+            Ok((session, is_changed)) => {
+                if let Phase::Group(group) = &mut self.phase
+                    && let Some(open) = group.open.take()
+                    && is_changed
+                {
+                    group.join(open);
+                }
+                Ok(session)
+            }
+            Err(error) => {
+                self.take_back(&database);
+                Err(error)
+            }
+        }
+    }
+
+    /// The client's ROLLBACK: the open transaction did not happen; the group goes on. What the session sees of it
+    /// (`changes()` and the like) stays, as in SQLite.
+    pub fn abandon(&mut self) -> SessionState {
+        let database = self.connection.database.clone();
+        let _gate = database.enter();
+        self.take_back(&database)
+    }
+
+    /// Whether an error rolled back the whole SQLite transaction: every client transaction of the group, finished or
+    /// not, did not happen. Only `rollback` helps; then the finished ones can be executed again.
+    pub fn is_group_lost(&self) -> bool {
+        matches!(&self.phase, Phase::Group(group) if group.is_lost)
+    }
+
+    /// Whether a client transaction is open.
+    pub fn is_in_transaction(&self) -> bool {
+        matches!(&self.phase, Phase::Group(group) if group.open.is_some())
+    }
+
+    /// A session is gone: its line in the request table goes with this group or a later one.
+    pub fn end_session(&mut self, session: SessionId) {
+        if !self.ended_sessions.contains(&session) {
+            self.ended_sessions.push(session);
+        }
+    }
+
+    /// Ends the group's execution: writes position, sums and requests into the same SQLite transaction. `next` is the
+    /// position of the first entry to be proposed; the record's is as many places later as there are chunks.
+    pub fn seal(&mut self, next: Position) -> Result<Sealed, StorageError> {
+        let group = match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Group(group) if group.open.is_none() && !group.is_lost => group,
+            other => {
+                let is_lost = matches!(&other, Phase::Group(group) if group.is_lost);
+                self.phase = other;
+                return Err(if is_lost {
+                    StorageError::GroupLost
+                } else {
+                    StorageError::OutOfOrder("seal without a group, or while a transaction is open")
+                });
+            }
+        };
+        if group.transactions.is_empty() && self.ended_sessions.len() < ENDED_SESSIONS_WAITING_MAX {
+            self.phase = Phase::Group(group);
+            self.rollback()?;
+            return Ok(Sealed::Empty);
+        }
+        let database = self.connection.database.clone();
+        let _gate = database.enter();
+        // Should what follows fail, the group is still there to be rolled back.
+        let sealed = SealedGroup::new(&mut self.connection, &group, &self.ended_sessions, next);
+        match sealed {
+            Ok(sealed) => {
+                let count = sealed.count();
+                self.phase = Phase::Sealed(sealed);
+                Ok(Sealed::Payloads(count))
+            }
+            Err(error) => {
+                self.phase = Phase::Group(group);
+                Err(error)
+            }
+        }
+    }
+
+    /// The next entry's payload: chunks, then the record; `None` after it. At most one is in memory at a time.
+    pub fn next_payload(&mut self) -> Result<Option<Bytes>, StorageError> {
+        match &mut self.phase {
+            Phase::Sealed(sealed) => sealed.next_payload(&mut self.connection.hook.capture().buffer),
+            _ => Err(StorageError::OutOfOrder("next_payload without a sealed group")),
+        }
+    }
+
+    /// The held COMMIT: the record is committed by the quorum.
+    pub fn commit(&mut self) -> Result<(), StorageError> {
+        let Phase::Sealed(sealed) = &self.phase else {
+            return Err(StorageError::OutOfOrder("commit without a sealed group"));
+        };
+        let database = self.connection.database.clone();
+        let _gate = database.enter();
+        let captured = self.connection.hook.capture().buffer.len();
+        self.connection.internal.commit.run()?;
+        let mut capture = self.connection.hook.capture();
+        capture.check()?;
+        if capture.buffer.len() != captured {
+            return Err(StorageError::ChangedAfterSeal);
+        }
+        capture.commit();
+        self.position = sealed.position();
+        self.timestamp = sealed.timestamp();
+        self.ended_sessions.drain(..sealed.ended_sessions());
+        drop(capture);
+        self.phase = Phase::Idle;
+        Ok(())
+    }
+
+    /// Ends the group without a trace: leadership was lost, or the group was. Also when none is open.
+    pub fn rollback(&mut self) -> Result<(), StorageError> {
+        if !matches!(self.phase, Phase::Group(_) | Phase::Sealed(_)) {
+            return Ok(());
+        }
+        let database = self.connection.database.clone();
+        let _gate = database.enter();
+        if !database.is_autocommit() {
+            self.connection.internal.rollback.run()?;
+        }
+        self.connection.hook.capture().roll_back();
+        self.phase = Phase::Idle;
+        Ok(())
+    }
+
+    /// Notes when SQLite rolled back everything.
+    fn note_loss(&mut self, database: &Database) {
+        if let Phase::Group(group) = &mut self.phase
+            && !group.is_lost
+            && database.is_autocommit()
+        {
+            group.is_lost = true;
+            self.connection.hook.capture().roll_back();
+        }
+    }
+
+    fn take_back(&mut self, database: &Database) -> SessionState {
+        self.note_loss(database);
+        let Phase::Group(group) = &mut self.phase else {
+            return SessionState::default();
+        };
+        let Some(open) = group.open.take() else {
+            return SessionState::default();
+        };
+        let session = self.connection.session(&open);
+        if group.is_lost {
+            return session;
+        }
+        self.connection.stop_deferring(&open);
+        let connection = &mut self.connection;
+        let undone = connection
+            .internal
+            .rollback_to
+            .run()
+            .and_then(|()| connection.internal.release.run());
+        if undone.is_err() {
+            // SQLite could not roll back the part: the whole goes.
+            group.is_lost = true;
+            if !database.is_autocommit() {
+                let _ = connection.internal.rollback.run();
+            }
+            connection.hook.capture().roll_back();
+            return session;
+        }
+        let mut capture = connection.hook.capture();
+        while capture.depth() > 1 {
+            capture.discard();
+        }
+        // What the hook complained about was taken back.
+        let _ = capture.check();
+        session
+    }
+}
+
+impl Group {
+    fn join(&mut self, open: OpenTransaction) {
+        self.last_by_session
+            .insert(open.request.session, self.transactions.len());
+        self.transactions.push(Transaction {
+            request: open.request,
+            tag: open.tag,
+            returned_rows: open.returned_rows,
+        });
+    }
+}
+
+fn internal(error: crate::error::SqliteError) -> SqlError {
+    StorageError::Sqlite(error).into_sql_error()
+}
+
+fn running(phase: &mut Phase) -> Result<&mut Group, SqlError> {
+    match phase {
+        Phase::Group(group) if group.is_lost => Err(group_lost()),
+        Phase::Group(group) => Ok(group),
+        _ => Err(SqlError::new(ErrorKind::Internal, "no group is open")),
+    }
+}
+
+fn opened(phase: &mut Phase) -> Result<&mut OpenTransaction, SqlError> {
+    let none = || SqlError::new(ErrorKind::TransactionState, "there is no transaction in progress");
+    running(phase)?.open.as_mut().ok_or_else(none)
+}
+
+fn healthy(phase: &mut Phase) -> Result<&mut OpenTransaction, SqlError> {
+    let open = opened(phase)?;
+    if open.is_failed {
+        return Err(SqlError::new(
+            ErrorKind::TransactionFailed,
+            "current transaction is aborted, commands ignored until end of transaction block",
+        ));
+    }
+    Ok(open)
+}
+
+fn find_savepoint(open: &OpenTransaction, name: &str) -> Result<usize, SqlError> {
+    open.savepoints
+        .iter()
+        .rposition(|known| known == name)
+        .ok_or_else(|| {
+            SqlError::new(
+                ErrorKind::UndefinedSavepoint,
+                format!("savepoint \"{name}\" does not exist"),
+            )
+        })
+}
+
+/// Looks in this group, then in the request table.
+fn find_executed(
+    group: &Group,
+    connection: &mut WriteConnection,
+    request: RequestId,
+) -> Result<Option<Transaction>, SqlError> {
+    let last = match group.last_by_session.get(&request.session) {
+        Some(place) => Some(group.transactions[*place].clone()),
+        None => connection
+            .internal
+            .find_request(request.session)
+            .map_err(internal)?,
+    };
+    match last {
+        Some(last) if last.request.sequence == request.sequence => Ok(Some(last)),
+        Some(last) if last.request.sequence > request.sequence => Err(SqlError::new(
+            ErrorKind::UnknownOutcome,
+            format!("transaction {request} is older than its session's last one"),
+        )
+        .with_detail(format!("The last one is {}.", last.request))),
+        _ => Ok(None),
+    }
+}
+
+/// What FTS5 writes by itself must not show in the session's counters.
+fn without_traces<T>(database: &Database, run: impl FnOnce() -> T) -> T {
+    let rowid = database.last_insert_rowid();
+    let (changes, total) = (database.changes(), database.total_changes());
+    let counters = database.counters();
+    let (seen, seen_total) = (counters.changes(changes, total), counters.total_changes(total));
+    let result = run();
+    database.set_last_insert_rowid(rowid);
+    if database.total_changes() != total || database.changes() != changes {
+        counters.begin(database, seen, seen_total);
+    }
+    result
+}
+
+impl WriteConnection {
+    /// Sets what belongs to the session.
+    fn take_session(&mut self, session: &SessionState) -> Result<(), StorageError> {
+        let database = &self.database;
+        database.set_last_insert_rowid(session.last_insert_rowid);
+        database
+            .counters()
+            .begin(database, session.changes, session.total_changes);
+        if self.foreign_keys != session.foreign_keys {
+            // Expires every compiled statement, so only when it differs.
+            database.set_switch(ffi::SQLITE_DBCONFIG_ENABLE_FKEY, session.foreign_keys);
+            self.foreign_keys = session.foreign_keys;
+        }
+        if self.recursive_triggers != session.recursive_triggers {
+            let sql = format!(
+                "PRAGMA recursive_triggers = {}",
+                u8::from(session.recursive_triggers)
+            );
+            database.execute(&sql)?;
+            self.recursive_triggers = session.recursive_triggers;
+        }
+        Ok(())
+    }
+
+    /// What the session takes along.
+    fn session(&self, open: &OpenTransaction) -> SessionState {
+        let (changes, total) = (self.database.changes(), self.database.total_changes());
+        let counters = self.database.counters();
+        SessionState {
+            last_insert_rowid: self.database.last_insert_rowid(),
+            changes: counters.changes(changes, total),
+            total_changes: counters.total_changes(total),
+            ..open.session
+        }
+    }
+
+    fn stop_deferring(&self, open: &OpenTransaction) {
+        if open.defers_foreign_keys {
+            // A switch of the connection until the next COMMIT, which is the group's.
+            let _ = self.database.execute("PRAGMA defer_foreign_keys = 0");
+        }
+    }
+
+    /// The client's COMMIT, within the group. Answers whether anything was changed.
+    fn leave(&mut self, open: &OpenTransaction) -> Result<(SessionState, bool), SqlError> {
+        let session = self.session(open);
+        if self.hook.capture().catalog().has_virtual_tables {
+            // FTS5 holds rows back until a savepoint begins.
+            self.database.execute("SAVEPOINT flush_").map_err(internal)?;
+            self.database.execute("RELEASE flush_").map_err(internal)?;
+        }
+        self.hook
+            .capture()
+            .check()
+            .map_err(StorageError::into_sql_error)?;
+        if self.database.has_unresolved_foreign_keys() {
+            return Err(foreign_key_violation());
+        }
+        if open.has_written {
+            self.capture_sequences()?;
+        }
+        self.stop_deferring(open);
+        self.internal.release.run().map_err(internal)?;
+        let mut is_changed = false;
+        let mut capture = self.hook.capture();
+        while capture.depth() > 1 {
+            is_changed |= capture.merge();
+        }
+        capture.check().map_err(StorageError::into_sql_error)?;
+        Ok((session, is_changed))
+    }
+
+    /// `sqlite_sequence` is not reported: INSERT OR IGNORE moves it without a row.
+    fn capture_sequences(&mut self) -> Result<(), SqlError> {
+        let catalog = self.hook.capture().catalog().clone();
+        if !catalog.has_autoincrement {
+            return Ok(());
+        }
+        let found = self.internal.read_sequences(&self.database).map_err(internal)?;
+        let mut capture = self.hook.capture();
+        for table in catalog.tables.values().filter(|table| table.is_autoincrement) {
+            let value = found.get(&table.name).copied();
+            if capture.known_sequence(table.id) != value {
+                capture.sequence(table.id, value);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn run_statement(
+    connection: &mut WriteConnection,
+    open: &mut OpenTransaction,
+    statement: &Statement,
+    rows: &mut dyn RowSink,
+) -> Result<CommandTag, SqlError> {
+    let database = connection.database.clone();
+    if let Some(tag) = run_session_pragma(connection, open, &statement.sql)? {
+        return Ok(tag);
+    }
+    let mut prepared = database.client_statement(&statement.sql)?;
+    match prepared.kind() {
+        StatementKind::Transaction => {
+            let text = format!("{} cannot run as a statement of a transaction", prepared.verb());
+            return Err(SqlError::new(ErrorKind::TransactionState, text));
+        }
+        StatementKind::Vacuum => {
+            return Err(SqlError::new(ErrorKind::NotSupported, "VACUUM is not supported")
+                .with_hint("Free pages are used again by later writes."));
+        }
+        StatementKind::Schema => schema::check_names(&statement.sql, prepared.verb())?,
+        _ => {}
+    }
+    // SAFETY: the parameters live until `give_back` has forgotten them, or the statement is finalised.
+    unsafe { prepared.bind_parameters(&statement.parameters, true)? };
+    open.returned_rows = prepared.column_count() > 0;
+    let is_schema = prepared.kind() == StatementKind::Schema;
+    connection.hook.capture().set_in_schema_statement(is_schema);
+    let result = run_rows(&mut prepared, rows);
+    connection.hook.capture().set_in_schema_statement(false);
+    prepared.reset();
+    let result = result.and_then(|count| after_statement(connection, open, &prepared, count));
+    database.give_back(prepared);
+    result
+}
+
+/// The counters, the schema; the tag.
+fn after_statement(
+    connection: &mut WriteConnection,
+    open: &mut OpenTransaction,
+    prepared: &Prepared,
+    rows: u64,
+) -> Result<CommandTag, SqlError> {
+    let database = connection.database.clone();
+    let tag = match prepared.kind() {
+        StatementKind::Write => {
+            database.counters().changed();
+            open.has_written = true;
+            CommandTag::counted(prepared.verb(), u64::try_from(database.changes()).unwrap_or(0))
+        }
+        StatementKind::Schema => {
+            open.has_written = true;
+            without_traces(&database, || {
+                schema::capture(&database, &connection.hook, prepared.text(), prepared.verb())
+            })?;
+            CommandTag::plain(prepared.verb())
+        }
+        _ if prepared.verb() == "SELECT" => CommandTag::counted("SELECT", rows),
+        _ => CommandTag::plain(prepared.verb()),
+    };
+    connection
+        .hook
+        .capture()
+        .check()
+        .map_err(StorageError::into_sql_error)?;
+    Ok(tag)
+}
+
+fn run_rows(prepared: &mut Prepared, rows: &mut dyn RowSink) -> Result<u64, SqlError> {
+    let mut has_row = prepared.step_client()?;
+    if prepared.column_count() == 0 {
+        return Ok(0);
+    }
+    rows.columns(&prepared.columns())?;
+    let mut count = 0;
+    while has_row {
+        let values: Vec<ValueRef<'_>> = (0..prepared.column_count())
+            .map(|column| prepared.value(column))
+            .collect();
+        for value in &values {
+            if let ValueRef::Text(text) = value {
+                check_utf8(text)?;
+            }
+        }
+        rows.row(&values)?;
+        count += 1;
+        has_row = prepared.step_client()?;
+    }
+    Ok(count)
+}
+
+/// A switch of the session, set without asking SQLite to compile anything: it would act at once, or not at all.
+fn run_session_pragma(
+    connection: &mut WriteConnection,
+    open: &mut OpenTransaction,
+    sql: &str,
+) -> Result<Option<CommandTag>, SqlError> {
+    // Cheap enough for every statement: other first words are told by their first letter.
+    if !sql
+        .trim_start()
+        .get(..1)
+        .is_none_or(|first| "pP-/;".contains(first))
+    {
+        return Ok(None);
+    }
+    let Ok((_, StatementKind::SessionPragma)) = kind::classify(sql) else {
+        return Ok(None);
+    };
+    let Some(setting) = kind::pragma_setting(sql) else {
+        return Ok(None);
+    };
+    if setting.name == "defer_foreign_keys" {
+        open.defers_foreign_keys = true;
+        let on = u8::from(setting.is_on());
+        let sql = format!("PRAGMA defer_foreign_keys = {on}");
+        connection.database.execute(&sql).map_err(internal)?;
+    } else {
+        open.session.set(&setting);
+        if setting.name == "recursive_triggers" {
+            let session = connection.session(open);
+            connection
+                .take_session(&SessionState {
+                    // Inside a transaction SQLite leaves this one as it is; the session's next transaction has it.
+                    foreign_keys: connection.foreign_keys,
+                    ..session
+                })
+                .map_err(StorageError::into_sql_error)?;
+        }
+    }
+    open.tag = CommandTag::plain("PRAGMA");
+    open.returned_rows = false;
+    Ok(Some(CommandTag::plain("PRAGMA")))
+}
+
+/// `TableId(0)` or a table that the catalog knows: its line in the fingerprint table stays.
+pub(crate) fn is_kept(connection: &WriteConnection, table: TableId) -> bool {
+    table == TableId(0) || connection.hook.capture().catalog().tables.contains_key(&table)
+}

@@ -1,0 +1,167 @@
+//! A connection that reads: what statements are, what they answer, in snapshots of committed records.
+
+use std::sync::Arc;
+
+use bellwether_types::{Column, ErrorKind, Position, SqlError, Statement};
+use rusqlite::ffi;
+
+use crate::cursor::Cursor;
+use crate::database::Database;
+use crate::error::StorageError;
+use crate::files::{ConnectionRole, Files, OpenError};
+use crate::internal;
+use crate::kind::{self, StatementKind};
+use crate::session::SessionState;
+use crate::statement::Prepared;
+use crate::writer::open_error;
+
+/// A `query_only` connection. It sees what was committed when its snapshot (or, without one, its statement) began.
+pub struct Reader {
+    position: Prepared,
+    begin: Prepared,
+    commit: Prepared,
+    database: Arc<Database>,
+}
+
+/// What a statement is, told without running it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    /// What it answers; empty for none.
+    pub columns: Vec<Column>,
+    /// The highest parameter number: so many values must be bound.
+    pub parameter_count: usize,
+    /// The numbers that stand in it, ascending, each once.
+    pub parameters: Vec<u32>,
+    /// Whether running it writes nothing.
+    pub reads_only: bool,
+    /// EXPLAIN or EXPLAIN QUERY PLAN.
+    pub is_explain: bool,
+    /// As PostgreSQL's command tag names it.
+    pub verb: String,
+    /// How it is to be run.
+    pub kind: StatementKind,
+}
+
+impl Reader {
+    /// Opens a replica's file, which a [`crate::Writer`] has created.
+    pub fn open(files: &Files) -> Result<Reader, OpenError> {
+        let connection = files.connect(ConnectionRole::Reader)?;
+        let sqlite = |error| open_error(files, error);
+        let database = Database::new(connection).map_err(sqlite)?;
+        Ok(Reader {
+            position: Prepared::internal(&database, internal::SELECT_POSITION).map_err(sqlite)?,
+            begin: Prepared::internal(&database, "BEGIN").map_err(sqlite)?,
+            commit: Prepared::internal(&database, "COMMIT").map_err(sqlite)?,
+            database,
+        })
+    }
+
+    /// Statements see one state from here on: that of the position answered.
+    pub fn begin_snapshot(&mut self) -> Result<Position, StorageError> {
+        let database = self.database.clone();
+        let _gate = database.enter();
+        if !database.is_autocommit() {
+            return Err(StorageError::OutOfOrder("begin_snapshot within a snapshot"));
+        }
+        self.begin.run()?;
+        Ok(internal::read_position(&mut self.position)?.0)
+    }
+
+    /// Ends the snapshot; cursors still open keep it to themselves. Also when there is none.
+    pub fn end_snapshot(&mut self) {
+        let database = self.database.clone();
+        let _gate = database.enter();
+        if !database.is_autocommit() {
+            // A COMMIT of a transaction that wrote nothing has nothing to fail at.
+            let _ = self.commit.run();
+        }
+    }
+
+    /// Of the snapshot; without one, of the last record committed in SQLite.
+    pub fn position(&mut self) -> Result<Position, StorageError> {
+        let database = self.database.clone();
+        let _gate = database.enter();
+        Ok(internal::read_position(&mut self.position)?.0)
+    }
+
+    /// What `changes()`, `last_insert_rowid()` and the session's PRAGMAs answer from here on.
+    pub fn set_session(&mut self, session: &SessionState) {
+        let database = &self.database;
+        let _gate = database.enter();
+        database.set_last_insert_rowid(session.last_insert_rowid);
+        database
+            .counters()
+            .begin(database, session.changes, session.total_changes);
+        database.set_switch(ffi::SQLITE_DBCONFIG_ENABLE_FKEY, session.foreign_keys);
+        // Only shown here: nothing is written through this connection.
+        let _ = database.execute(match session.recursive_triggers {
+            true => "PRAGMA recursive_triggers = 1",
+            false => "PRAGMA recursive_triggers = 0",
+        });
+    }
+
+    /// Compiles without running; works for writes, too.
+    pub fn describe(&mut self, sql: &str) -> Result<Description, SqlError> {
+        let (verb, kind) = kind::classify(sql)?;
+        if matches!(
+            kind,
+            StatementKind::SessionPragma | StatementKind::Transaction | StatementKind::Vacuum
+        ) {
+            return Ok(Description {
+                columns: Vec::new(),
+                parameter_count: 0,
+                parameters: Vec::new(),
+                reads_only: kind != StatementKind::Vacuum,
+                is_explain: false,
+                verb,
+                kind,
+            });
+        }
+        let _gate = self.database.enter();
+        let mut prepared = self.database.client_statement(sql)?;
+        let mut parameters = prepared.numbers().to_vec();
+        parameters.sort_unstable();
+        parameters.dedup();
+        let description = Description {
+            columns: prepared.columns().to_vec(),
+            parameter_count: parameters.last().map_or(0, |highest| *highest as usize),
+            parameters,
+            reads_only: prepared.is_read_only(),
+            is_explain: prepared.is_explain(),
+            verb,
+            kind,
+        };
+        self.database.give_back(prepared);
+        Ok(description)
+    }
+
+    /// A running query. Statements that write are refused.
+    pub fn open_cursor(&mut self, statement: &Statement) -> Result<Cursor, SqlError> {
+        if kind::classify(&statement.sql)?.1 == StatementKind::Transaction {
+            return Err(SqlError::new(
+                ErrorKind::TransactionState,
+                "a transaction's command is not a query",
+            ));
+        }
+        Cursor::open(&self.database, statement)
+    }
+
+    /// Stops what runs on this connection, from another thread.
+    pub fn interrupt_handle(&self) -> InterruptHandle {
+        InterruptHandle::of(&self.database)
+    }
+}
+
+/// Stops the statements that run on a connection. Harmless when none does, or when the connection is closed.
+pub struct InterruptHandle(rusqlite::InterruptHandle);
+
+impl InterruptHandle {
+    pub(crate) fn of(database: &Database) -> InterruptHandle {
+        InterruptHandle(database.owner().get_interrupt_handle())
+    }
+
+    /// The statement ends with [`ErrorKind::Cancelled`] soon.
+    pub fn interrupt(&self) {
+        self.0.interrupt();
+    }
+}

@@ -1,0 +1,249 @@
+//! The one write connection of a replica: the leader executes groups with it (`group`), a follower applies
+//! records with it (`apply`).
+//!
+//! Promises: what is committed in SQLite is what a committed record says, with its position, fingerprints and
+//! requests in the same transaction. Turning from applying to leading, or back, opens a new connection: nothing that
+//! one role left in SQLite's caches (FTS5 keeps its index's structure) reaches the other.
+
+use std::sync::{Arc, Mutex};
+
+use bellwether_types::{Fingerprint, Position, SessionId, TableId, Timestamp};
+use rusqlite::ffi;
+
+use crate::apply::Run;
+use crate::apply::row::ApplyStatements;
+use crate::capture::{Capture, Hook, Purpose, Sequences};
+use crate::catalog::Catalog;
+use crate::database::Database;
+use crate::error::{SqliteError, StorageError};
+use crate::files::{ConnectionRole, Files, OpenError};
+use crate::fingerprint;
+use crate::group::Group;
+use crate::internal::{self, InternalStatements};
+use crate::reader::InterruptHandle;
+use crate::seal::SealedGroup;
+
+/// The write connection, and all that is known of the replica's committed state.
+pub struct Writer {
+    // Statements go before the connection.
+    pub(crate) connection: WriteConnection,
+    pub(crate) phase: Phase,
+    pub(crate) position: Position,
+    pub(crate) timestamp: Timestamp,
+    /// Sessions that ended; told to the others with the next record.
+    pub(crate) ended_sessions: Vec<SessionId>,
+    files: Files,
+}
+
+/// What the writer is in the middle of.
+pub(crate) enum Phase {
+    /// Nothing is open.
+    Idle,
+    /// Leader: transactions join.
+    Group(Group),
+    /// Leader: proposed, COMMIT waits.
+    Sealed(SealedGroup),
+    /// Follower: chunks were applied, their record is to come.
+    Run(Run),
+}
+
+/// A connection with what is compiled on it. Dropped in this order.
+pub(crate) struct WriteConnection {
+    pub(crate) internal: InternalStatements,
+    pub(crate) apply: ApplyStatements,
+    pub(crate) hook: Hook,
+    pub(crate) database: Arc<Database>,
+    pub(crate) purpose: Purpose,
+    /// As they are set now.
+    pub(crate) foreign_keys: bool,
+    pub(crate) recursive_triggers: bool,
+}
+
+impl WriteConnection {
+    fn open(
+        files: &Files,
+        purpose: Purpose,
+        capture: Arc<Mutex<Capture>>,
+    ) -> Result<WriteConnection, OpenError> {
+        let database = connect(files)?;
+        WriteConnection::over(database, purpose, capture).map_err(|error| open_error(files, error))
+    }
+
+    fn over(
+        database: Arc<Database>,
+        purpose: Purpose,
+        capture: Arc<Mutex<Capture>>,
+    ) -> Result<WriteConnection, SqliteError> {
+        let is_leading = purpose == Purpose::Lead;
+        database.set_switch(ffi::SQLITE_DBCONFIG_ENABLE_FKEY, is_leading);
+        database.set_switch(ffi::SQLITE_DBCONFIG_ENABLE_TRIGGER, is_leading);
+        // Rows of FTS5's shadow tables are applied like any others.
+        database.set_switch(ffi::SQLITE_DBCONFIG_DEFENSIVE, is_leading);
+        if !is_leading {
+            // What held at the leader is not asked again.
+            database.execute("PRAGMA ignore_check_constraints = 1")?;
+        }
+        Ok(WriteConnection {
+            internal: InternalStatements::prepare(&database)?,
+            apply: ApplyStatements::default(),
+            hook: Hook::install(database.clone(), capture),
+            database,
+            purpose,
+            foreign_keys: is_leading,
+            recursive_triggers: false,
+        })
+    }
+}
+
+fn connect(files: &Files) -> Result<Arc<Database>, OpenError> {
+    let connection = files.connect(ConnectionRole::Writer)?;
+    Database::new(connection).map_err(|error| open_error(files, error))
+}
+
+pub(crate) fn open_error(files: &Files, error: SqliteError) -> OpenError {
+    OpenError::Sqlite {
+        path: files.path.clone(),
+        code: error.code,
+        message: error.message,
+    }
+}
+
+impl Writer {
+    /// Opens the replica's file and reads its committed state; creates our tables when they are not there. Tables
+    /// that an imported file brings along get ids and fingerprints.
+    pub fn open(files: &Files) -> Result<Writer, OpenError> {
+        let database = connect(files)?;
+        let sqlite = |error| open_error(files, error);
+        if !internal::exists(&database).map_err(sqlite)? {
+            database.execute("BEGIN IMMEDIATE").map_err(sqlite)?;
+            found(&database).map_err(sqlite)?;
+            database.execute("COMMIT").map_err(sqlite)?;
+        }
+        let catalog = Catalog::load(&database)
+            .map_err(sqlite)?
+            .map_err(|what| OpenError::NotAReplica {
+                path: files.path.clone(),
+                what,
+            })?;
+        let sums = internal::read_fingerprints(&database).map_err(sqlite)?;
+        let sequences = known_sequences(&database, &catalog).map_err(sqlite)?;
+        let capture = Capture::new(files.spill.clone(), catalog, sequences, sums);
+        let capture = Arc::new(Mutex::new(capture));
+        let mut line =
+            crate::statement::Prepared::internal(&database, internal::SELECT_POSITION).map_err(sqlite)?;
+        let (position, timestamp) = internal::read_position(&mut line).map_err(sqlite)?;
+        drop(line);
+        Ok(Writer {
+            connection: WriteConnection::over(database, Purpose::Lead, capture).map_err(sqlite)?,
+            phase: Phase::Idle,
+            position,
+            timestamp,
+            ended_sessions: Vec::new(),
+            files: files.clone(),
+        })
+    }
+
+    /// Of the last record committed in SQLite.
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// Of the last record committed in SQLite.
+    pub fn timestamp(&self) -> Timestamp {
+        self.timestamp
+    }
+
+    /// Committed sums by table id, with the tables' names as they are now; `TableId(0)`, without a name, is the
+    /// schema.
+    pub fn fingerprints(&self) -> Vec<(TableId, String, Fingerprint)> {
+        let capture = self.connection.hook.capture();
+        let name = |table| {
+            capture
+                .catalog()
+                .tables
+                .get(table)
+                .map_or(String::new(), |table| table.name.clone())
+        };
+        capture
+            .sums()
+            .iter()
+            .map(|(table, sum)| (*table, name(table), *sum))
+            .collect()
+    }
+
+    /// Of the database: the sum over its tables and the schema.
+    pub fn fingerprint(&self) -> Fingerprint {
+        let capture = self.connection.hook.capture();
+        capture
+            .sums()
+            .values()
+            .fold(Fingerprint::default(), |sum, table| sum.plus(*table))
+    }
+
+    /// Reads everything and computes all sums anew, as [`Writer::fingerprints`] lists them. For tests and for whoever
+    /// doubts; takes as long as the database is large. Between groups.
+    pub fn recompute_fingerprints(&mut self) -> Result<Vec<(TableId, String, Fingerprint)>, StorageError> {
+        let database = self.connection.database.clone();
+        let _gate = database.enter();
+        let catalog = self.connection.hook.capture().catalog().clone();
+        Ok(fingerprint::of_database(&database, &catalog)?)
+    }
+
+    /// Stops a statement that runs on this connection, from another thread.
+    pub fn interrupt_handle(&self) -> InterruptHandle {
+        InterruptHandle::of(&self.connection.database)
+    }
+
+    /// Makes the connection fit for leading or applying. Only between groups and records.
+    pub(crate) fn turn_to(&mut self, purpose: Purpose) -> Result<(), StorageError> {
+        if self.connection.purpose == purpose {
+            return Ok(());
+        }
+        let capture = self.connection.hook.shared();
+        let opened = WriteConnection::open(&self.files, purpose, capture).map_err(|error| {
+            let (code, message) = match error {
+                OpenError::Sqlite { code, message, .. } => (code, message),
+                other => (ffi::SQLITE_CANTOPEN, other.to_string()),
+            };
+            StorageError::Sqlite(SqliteError {
+                code,
+                message,
+                offset: None,
+            })
+        })?;
+        self.connection = opened;
+        Ok(())
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        let database = self.connection.database.clone();
+        let _gate = database.enter();
+        // A cursor may keep the connection open: what was not committed goes now.
+        if !database.is_autocommit() {
+            let _ = self.connection.internal.rollback.run();
+        }
+    }
+}
+
+/// Our tables, and lines for what an imported file holds already.
+fn found(database: &Database) -> Result<(), SqliteError> {
+    internal::create(database)?;
+    let change = Catalog::default().change(database)?;
+    let mut statements = InternalStatements::prepare(database)?;
+    for (table, _, sum) in fingerprint::of_database(database, &change.after)? {
+        statements.write_fingerprint(table, Some(sum))?;
+    }
+    Ok(())
+}
+
+fn known_sequences(database: &Database, catalog: &Catalog) -> Result<Sequences, SqliteError> {
+    let mut known = Sequences::new();
+    for table in catalog.tables.values().filter(|table| table.is_autoincrement) {
+        if let Some(value) = fingerprint::read_sequence(database, &table.name)? {
+            known.insert(table.id, value);
+        }
+    }
+    Ok(known)
+}
