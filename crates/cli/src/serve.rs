@@ -41,7 +41,7 @@ pub struct Options {
     #[arg(long = "member", value_name = "NODE=PEER,PG,HTTP", required = true)]
     members: Vec<Member>,
     /// Client connections above this number are refused; the default is PostgreSQL's
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = server::MAX_CONNECTIONS as u32, value_parser = clap::value_parser!(u32).range(1..))]
     max_connections: u32,
     /// error, warn, info, debug or trace; or a filter as `info,bellwether_server=debug`
     #[arg(long, value_name = "LEVEL", default_value = "info")]
