@@ -29,6 +29,8 @@ pub mod wal;
 mod writer;
 
 #[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
 mod testing;
 
 pub use cursor::Cursor;
