@@ -72,6 +72,8 @@ pub struct Status {
     pub last: Position,
     /// The last index known committed.
     pub commit: LogIndex,
+    /// Its term.
+    pub commit_term: Term,
     /// The last index durable in the log here.
     pub persisted: LogIndex,
     /// The last index applied in SQLite.
@@ -165,12 +167,19 @@ impl Replica {
             term: self.group.term(),
             last: self.group.last(),
             commit: self.group.commit(),
+            commit_term: self.group.term_at(self.group.commit()).unwrap_or_default(),
             persisted: self.group.persisted(),
             applied: self.applied,
             base: self.group.base(),
             leading: matches!(self.phase, Phase::Leading { .. }),
             seeding: self.damaged || self.seeding.is_some(),
         }
+    }
+
+    /// The last position that is committed and durable in the log here: how far a checkpoint may go.
+    pub fn settled(&self) -> Position {
+        let index = self.group.commit().min(self.group.persisted());
+        Position { term: self.group.term_at(index).unwrap_or_default(), index }
     }
 
     /// At the leader: what each other member is known to hold durably.

@@ -1,1 +1,145 @@
-//! The tokio driver: sockets, threads, clocks around the pure rooms.
+//! The tokio driver: sockets, threads and clocks around the pure rooms. With `cli` the only room that has any.
+//!
+//! A node is one process: per database a thread for the machine and its log, one for the writer and one for
+//! checkpoints (`replica`); connections to the other nodes (`peer`); statements carried to the leader (`forward`);
+//! clients' sessions (`session`) behind the two front doors (`door`).
+
+#![allow(
+    clippy::result_large_err,
+    reason = "an SqlError is rare and moved once, its fields are read where it is made"
+)]
+
+mod config;
+mod door;
+mod forward;
+mod identity;
+mod node;
+mod peer;
+mod replica;
+mod session;
+mod stop;
+mod system;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
+
+use bellwether_http::Metrics;
+use bellwether_types::DatabaseId;
+use tokio::net::TcpListener;
+
+pub use config::{Config, InvalidConfig, MAX_CONNECTIONS, Member};
+pub use identity::IdentityError;
+
+use crate::forward::ForwardPool;
+use crate::node::{Node, Replicas};
+use crate::peer::Links;
+use crate::stop::Stop;
+
+/// Why a node stopped, or never started.
+#[derive(Debug)]
+pub enum ServeError {
+    /// The configuration contradicts itself.
+    Config(InvalidConfig),
+    /// The data directory cannot be used.
+    DataDir(IdentityError),
+    /// An address is taken.
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
+    /// A replica cannot be opened.
+    Replica {
+        /// Its database.
+        database: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Something failed that the node cannot go on from, as a failed fsync.
+    Failed(String),
+}
+
+impl fmt::Display for ServeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ServeError::Config(error) => write!(f, "{error}"),
+            ServeError::DataDir(error) => write!(f, "{error}"),
+            ServeError::Listen { address, error } => write!(
+                f,
+                "cannot listen on {address}: {error}; is another node or program using the port?"
+            ),
+            ServeError::Replica { database, reason } => {
+                write!(f, "the replica of database {database} cannot be opened: {reason}")
+            }
+            ServeError::Failed(what) => write!(f, "{what}"),
+        }
+    }
+}
+
+impl std::error::Error for ServeError {}
+
+/// After stopping is asked for, clients have so long to end what they are at.
+const STOP_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Serves until `shutdown` resolves or the node cannot go on. Everything acknowledged is durable at any moment;
+/// stopping only spares the next start some work.
+pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
+    config.check().map_err(ServeError::Config)?;
+    let _data_dir = identity::take(&config.data_dir, config.cluster, config.node).map_err(ServeError::DataDir)?;
+    let pg = listen(config.listen_pg).await?;
+    let http = listen(config.listen_http).await?;
+    let peers = listen(config.listen_peer).await?;
+
+    let stop = Arc::new(Stop::new());
+    let metrics = Arc::new(Metrics::default());
+    let (links, outgoing) = Links::open(&config, &metrics);
+    let mut replicas = Vec::new();
+    for (database, name) in DATABASES {
+        let started = replica::start(&config, database, name, &links, &metrics, &stop);
+        replicas.push(started.map_err(|error| {
+            ServeError::Replica { database: name, reason: error.to_string() }
+        })?);
+    }
+    let replicas = Arc::new(Replicas::new(replicas));
+    for link in outgoing {
+        tokio::spawn(link.run(Arc::clone(&replicas), Arc::clone(&stop)));
+    }
+    let node = Arc::new(Node {
+        forward: ForwardPool::new(config.clone()),
+        config,
+        replicas: Arc::clone(&replicas),
+        metrics,
+        stop: Arc::clone(&stop),
+        started: Instant::now(),
+        numbers: AtomicU64::new(1),
+    });
+    tokio::spawn(peer::accept_peers(Arc::clone(&node), peers));
+    tokio::spawn(door::accept_http(Arc::clone(&node), http));
+    tokio::spawn(system::found(Arc::clone(&node)));
+    let clients = tokio::spawn(door::accept_pg(Arc::clone(&node), pg));
+
+    tokio::select! {
+        () = shutdown => stop.ask(),
+        () = stop.asked() => {}
+    }
+    // An error is the patience running out: what clients have open is rolled back then.
+    let _ = tokio::time::timeout(STOP_PATIENCE, clients).await;
+    tokio::task::block_in_place(|| replicas.iter().for_each(|replica| replica.stop()));
+    match stop.failure() {
+        None => Ok(()),
+        Some(what) => Err(ServeError::Failed(what)),
+    }
+}
+
+/// What a fresh cluster has, as after `initdb`; and the system database.
+const DATABASES: [(DatabaseId, &str); 2] =
+    [(DatabaseId::SYSTEM, "bellwether"), (DatabaseId::POSTGRES, "postgres")];
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|error| ServeError::Listen { address, error })
+}

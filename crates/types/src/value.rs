@@ -1,6 +1,7 @@
 //! SQL values as SQLite stores them: five storage classes.
 
 use crate::codec::{DecodeError, Decoder, Encoder};
+use crate::error::{ErrorKind, SqlError};
 
 /// A value that owns its bytes. Text is UTF-8: bytes that are not are refused where they enter.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -65,6 +66,20 @@ impl<'a> ValueRef<'a> {
                 out.bytes(value);
             }
         }
+    }
+
+    /// A copy that owns its bytes; text that is not UTF-8 is an error.
+    pub fn to_value(self) -> Result<Value, SqlError> {
+        Ok(match self {
+            ValueRef::Null => Value::Null,
+            ValueRef::Integer(value) => Value::Integer(value),
+            ValueRef::Real(value) => Value::Real(value),
+            ValueRef::Text(text) => match std::str::from_utf8(text) {
+                Ok(text) => Value::Text(text.to_owned()),
+                Err(_) => return Err(SqlError::new(ErrorKind::NotUtf8, "a text is not UTF-8")),
+            },
+            ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
+        })
     }
 
     /// Reads what `encode` wrote; borrows from the input.

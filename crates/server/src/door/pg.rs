@@ -1,0 +1,407 @@
+//! The PostgreSQL door: sockets around `bellwether_pg::Connection`, and its requests done by a session.
+
+mod describe;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bellwether_node::Role;
+use bellwether_pg::backend::Status;
+use bellwether_pg::connection::{Config, CursorId, Run, Startup, Welcome};
+use bellwether_pg::frontend::CancelKey;
+use bellwether_pg::{Connection, Request, RowEncoder, sqlstate};
+use bellwether_types::{DatabaseId, ErrorKind, SessionId, SqlError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::node::Node;
+use crate::replica::SavepointAction;
+use crate::session::{Cancel, Rows, Session};
+use crate::system;
+
+/// More output than this goes to the socket before more rows are fetched.
+const OUTPUT_BYTES: usize = 64 << 10;
+
+/// Who connects must be let in within this time.
+const STARTUP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Connections that are not let in yet, beyond those allowed: they may be cancel requests.
+const STARTING_MAX: usize = 64;
+
+/// What cancel requests are looked up in.
+type Cancels = Mutex<BTreeMap<i32, (i32, Arc<Cancel>)>>;
+
+/// Serves until stopped; then waits for the clients to be told.
+pub(crate) async fn accept_pg(node: Arc<Node>, listener: TcpListener) {
+    let cancels: Arc<Cancels> = Arc::default();
+    let mut clients = tokio::task::JoinSet::new();
+    loop {
+        let stream = tokio::select! {
+            () = node.stop.asked() => break,
+            Some(_) = clients.join_next() => continue,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a client");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            }
+        };
+        let room = node.config.max_connections;
+        if clients.len() >= room + STARTING_MAX {
+            node.metrics.connections_refused.increment();
+            continue;
+        }
+        let client = Client::new(Arc::clone(&node), Arc::clone(&cancels), stream, clients.len() >= room);
+        clients.spawn(client.run());
+    }
+    while clients.join_next().await.is_some() {}
+}
+
+/// One connection.
+struct Client {
+    node: Arc<Node>,
+    cancels: Arc<Cancels>,
+    stream: TcpStream,
+    connection: Connection,
+    session: Option<Session>,
+    cursors: BTreeMap<CursorId, Open>,
+    key: Option<CancelKey>,
+    /// There is no room for another client, though for a cancel request.
+    is_one_too_many: bool,
+}
+
+/// A result that is read in pieces.
+struct Open {
+    rows: Rows,
+    /// The next row is fetched already: how else to know that there is one?
+    has_row: bool,
+}
+
+impl Client {
+    fn new(node: Arc<Node>, cancels: Arc<Cancels>, stream: TcpStream, is_one_too_many: bool) -> Client {
+        let connection = Connection::new(Config::new(node.config.cluster));
+        Client {
+            node,
+            cancels,
+            stream,
+            connection,
+            session: None,
+            cursors: BTreeMap::new(),
+            key: None,
+            is_one_too_many,
+        }
+    }
+
+    async fn run(mut self) {
+        if let Err(error) = self.serve().await {
+            tracing::debug!(%error, "a client's connection ended");
+        }
+        self.cursors.clear();
+        if let Some(key) = self.key {
+            self.cancels.lock().expect("no holder of this lock panics").remove(&key.pid);
+            self.node.metrics.connections_open.decrement();
+        }
+        if let Some(session) = self.session.take() {
+            session.close().await;
+        }
+    }
+
+    async fn serve(&mut self) -> std::io::Result<()> {
+        self.stream.set_nodelay(true)?;
+        let mut buffer = vec![0; 16 << 10];
+        loop {
+            while let Some(request) = self.connection.next_request() {
+                self.handle(request).await?;
+                self.flush_if(self.connection.output().len() > OUTPUT_BYTES).await?;
+            }
+            self.flush_if(self.connection.must_flush()).await?;
+            if self.connection.is_closed() {
+                return self.stream.shutdown().await;
+            }
+            let read = self.wait_for_input(&mut buffer).await?;
+            match read {
+                Some(0) => return Ok(()),
+                Some(read) => self.connection.receive(&buffer[..read]),
+                None => {}
+            }
+        }
+    }
+
+    /// Bytes read; `None`: nothing, but something else is to be told.
+    async fn wait_for_input(&mut self, buffer: &mut [u8]) -> std::io::Result<Option<usize>> {
+        let Some(session) = &self.session else {
+            let read = tokio::time::timeout(STARTUP_TIMEOUT, self.stream.read(buffer)).await;
+            return read.map_or(Ok(Some(0)), |read| read.map(Some));
+        };
+        let mut reign = session.replica.reign.clone();
+        tokio::select! {
+            read = self.stream.read(buffer) => return read.map(Some),
+            () = self.node.stop.asked() => {
+                let error = SqlError::new(
+                    ErrorKind::ShuttingDown,
+                    "terminating connection due to administrator command",
+                );
+                self.connection.abort(&error);
+            }
+            _ = reign.changed() => {
+                let follows = reign.borrow().role != Role::Leader;
+                self.connection.settings_mut().set_in_hot_standby(follows);
+            }
+        }
+        Ok(None)
+    }
+
+    async fn flush_if(&mut self, due: bool) -> std::io::Result<()> {
+        if due {
+            self.stream.write_all(self.connection.output()).await?;
+            self.connection.sent();
+        }
+        Ok(())
+    }
+
+    async fn handle(&mut self, request: Request) -> std::io::Result<()> {
+        match request {
+            Request::Authenticate(startup) => self.let_in(&startup).await,
+            Request::Password(_) => self.connection.fail(not_asked()),
+            Request::Cancel(key) => self.cancel(key),
+            Request::CloseCursor(cursor) => self.close_cursor(cursor),
+            Request::Terminate => {}
+            Request::Run(run) => return self.run_statement(run).await,
+            Request::Fetch { cursor, max_rows } => {
+                let Some(open) = self.cursors.remove(&cursor) else {
+                    self.fail(SqlError::new(ErrorKind::UndefinedCursor, "the cursor is closed")).await;
+                    return Ok(());
+                };
+                return self.send_rows(open, max_rows.map(|max| max.get()), Some(cursor)).await;
+            }
+            Request::Describe { sql } => match self.describe(&sql).await {
+                Ok(description) => self.connection.described(description),
+                Err(error) => self.fail(error).await,
+            },
+            Request::Begin { read_only, .. } => {
+                self.session().begin(read_only);
+                self.connection.done();
+            }
+            Request::Commit => {
+                self.cursors.clear();
+                let session = self.session.as_mut().expect("let in");
+                match session.commit(self.connection.settings_mut()).await {
+                    Ok(()) => self.connection.done(),
+                    Err(error) => self.fail(error).await,
+                }
+            }
+            Request::Rollback => {
+                self.cursors.clear();
+                self.session().rollback().await;
+                self.connection.done();
+            }
+            Request::Savepoint(name) => self.savepoint(&name, SavepointAction::Set).await,
+            Request::RollbackTo(name) => {
+                self.cursors.clear();
+                self.savepoint(&name, SavepointAction::RollbackTo).await;
+            }
+            Request::Release(name) => self.savepoint(&name, SavepointAction::Release).await,
+        }
+        Ok(())
+    }
+
+    fn session(&mut self) -> &mut Session {
+        self.session.as_mut().expect("requests come only after the client was let in")
+    }
+
+    async fn savepoint(&mut self, name: &str, action: SavepointAction) {
+        match self.session().savepoint(name, action).await {
+            Ok(()) => self.connection.done(),
+            Err(error) => self.fail(error).await,
+        }
+    }
+
+    /// Tells a failure, and the session about it.
+    async fn fail(&mut self, error: SqlError) {
+        self.node.metrics.client_errors.count(sqlstate::of(error.kind));
+        self.connection.fail(error);
+        if self.connection.status() != Status::Idle
+            && let Some(session) = &mut self.session
+        {
+            session.fail().await;
+        }
+    }
+
+    async fn let_in(&mut self, startup: &Startup) {
+        if self.is_one_too_many {
+            self.node.metrics.connections_refused.increment();
+            let error = SqlError::new(ErrorKind::TooManyConnections, "sorry, too many clients already")
+                .with_hint("Close some, use a pool, or raise --max-connections.");
+            return self.connection.fail(error);
+        }
+        let database = match system::admit(&self.node, &startup.user, &startup.database).await {
+            Ok(database) => database,
+            Err(error) => {
+                self.node.metrics.connections_refused.increment();
+                return self.connection.fail(error);
+            }
+        };
+        match self.open_session(database) {
+            Ok(welcome) => self.connection.accept(&welcome),
+            Err(error) => self.connection.fail(error),
+        }
+    }
+
+    fn open_session(&mut self, database: DatabaseId) -> Result<Welcome, SqlError> {
+        let replica = self.node.replicas.get(database).cloned().ok_or_else(|| {
+            SqlError::new(ErrorKind::UndefinedDatabase, "this node has no replica of the database")
+        })?;
+        let random = random_bytes()?;
+        let id = SessionId(u128::from_le_bytes(random));
+        let secret = i32::from_le_bytes([random[3], random[7], random[11], random[15]]);
+        let number = (self.node.number() & 0x3FFF_FFFF) as i32;
+        let key = CancelKey { pid: number, secret };
+        let in_hot_standby = replica.reign.borrow().role != Role::Leader;
+        let session = Session::new(Arc::clone(&self.node), replica, id);
+        let cancel = Arc::clone(&session.cancel);
+        self.cancels.lock().expect("no holder of this lock panics").insert(key.pid, (secret, cancel));
+        self.session = Some(session);
+        self.key = Some(key);
+        self.node.metrics.connections_accepted.increment();
+        self.node.metrics.connections_open.increment();
+        Ok(Welcome { key, in_hot_standby })
+    }
+
+    fn cancel(&self, key: CancelKey) {
+        let cancels = self.cancels.lock().expect("no holder of this lock panics");
+        if let Some((secret, cancel)) = cancels.get(&key.pid)
+            && *secret == key.secret
+        {
+            cancel.cancel();
+        }
+    }
+
+    fn close_cursor(&mut self, cursor: CursorId) {
+        if let Some(open) = self.cursors.remove(&cursor) {
+            let session = self.session.as_mut().expect("let in");
+            session.finish(open.rows, self.connection.settings_mut());
+        }
+    }
+
+    async fn run_statement(&mut self, run: Run) -> std::io::Result<()> {
+        let session = self.session.as_mut().expect("let in");
+        let Run { statement, read_only, formats, max_rows, cursor, .. } = run;
+        let sql = statement.sql.clone();
+        let timeout = self.connection.settings().values().statement_timeout.0;
+        let started = session.execute(statement, read_only, self.connection.settings_mut());
+        let started = within(timeout, session_cancel(&self.key, &self.cancels), async {
+            let mut rows = started.await?;
+            let has_row = rows.next().await?;
+            Ok(Open { rows, has_row })
+        });
+        let open = match started.await {
+            Ok(open) => open,
+            Err(error) => {
+                self.fail(error).await;
+                return Ok(());
+            }
+        };
+        if !open.rows.columns().is_empty() {
+            let fields = self.fields(&sql, open.rows.columns());
+            let encoder = RowEncoder::new(fields, &formats);
+            if let Err(error) = encoder.and_then(|encoder| self.connection.start_rows(encoder)) {
+                self.fail(error).await;
+                return Ok(());
+            }
+        }
+        self.send_rows(open, max_rows.map(|max| max.get()), cursor).await
+    }
+
+    async fn send_rows(
+        &mut self,
+        mut open: Open,
+        max_rows: Option<u32>,
+        cursor: Option<CursorId>,
+    ) -> std::io::Result<()> {
+        let columns = open.rows.columns().len();
+        let mut sent = 0;
+        while open.has_row {
+            if max_rows.is_some_and(|max| sent >= max) {
+                if let Some(cursor) = cursor {
+                    self.cursors.insert(cursor, open);
+                }
+                self.connection.suspended();
+                return Ok(());
+            }
+            let rows = &open.rows;
+            if let Err(error) = self.connection.row((0..columns).map(|column| rows.value(column))) {
+                self.fail(error).await;
+                return Ok(());
+            }
+            sent += 1;
+            self.flush_if(self.connection.output().len() > OUTPUT_BYTES).await?;
+            match open.rows.next().await {
+                Ok(more) => open.has_row = more,
+                Err(error) => {
+                    self.fail(error).await;
+                    return Ok(());
+                }
+            }
+        }
+        self.node.metrics.rows_sent.add(u64::from(sent));
+        let session = self.session.as_mut().expect("let in");
+        let mut tag = session.finish(open.rows, self.connection.settings_mut());
+        if tag.verb == "SELECT" {
+            // Of this answer only: the pieces before have told theirs.
+            tag.rows = Some(u64::from(sent));
+        }
+        self.connection.complete(tag);
+        Ok(())
+    }
+}
+
+/// The switch that cancel requests for this client work.
+fn session_cancel(key: &Option<CancelKey>, cancels: &Cancels) -> Option<Arc<Cancel>> {
+    let cancels = cancels.lock().expect("no holder of this lock panics");
+    key.and_then(|key| cancels.get(&key.pid)).map(|(_, cancel)| Arc::clone(cancel))
+}
+
+/// Cancels a statement that takes longer than `timeout_ms`; 0 is for ever.
+async fn within<T>(
+    timeout_ms: u32,
+    cancel: Option<Arc<Cancel>>,
+    work: impl Future<Output = Result<T, SqlError>>,
+) -> Result<T, SqlError> {
+    if timeout_ms == 0 {
+        return work.await;
+    }
+    let mut work = std::pin::pin!(work);
+    let timeout = tokio::time::sleep(Duration::from_millis(u64::from(timeout_ms)));
+    tokio::select! {
+        done = &mut work => return done,
+        () = timeout => {}
+    }
+    if let Some(cancel) = cancel {
+        cancel.cancel();
+    }
+    work.await.map_err(|error| match error.kind {
+        ErrorKind::Cancelled => {
+            SqlError::new(ErrorKind::StatementTimeout, "canceling statement due to statement timeout")
+        }
+        _ => error,
+    })
+}
+
+fn not_asked() -> SqlError {
+    SqlError::new(ErrorKind::Protocol, "no password was asked for")
+}
+
+/// From the operating system.
+fn random_bytes() -> Result<[u8; 16], SqlError> {
+    let mut bytes = [0u8; 16];
+    // SAFETY: the pointer and length are of one array.
+    let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    if got == bytes.len() as isize {
+        Ok(bytes)
+    } else {
+        Err(SqlError::new(ErrorKind::Internal, "the system gave no random bytes"))
+    }
+}

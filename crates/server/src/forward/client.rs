@@ -1,0 +1,297 @@
+//! The asking side.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use bellwether_storage::{ClientTransaction, SessionState};
+use bellwether_types::{
+    CommandTag, DatabaseId, NodeId, Position, RequestId, SessionId, SqlError, Statement,
+};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot};
+
+use super::message::{Request, Response};
+use crate::config::Config;
+use crate::peer::{FRAME_BYTES_MAX, FrameError, FrameReader, Hello, Purpose, connect, write_frame};
+use crate::replica::{Done, Opening, Piece, Refusal, Step};
+
+/// Connections kept for the next forwarded statement, per peer.
+const IDLE_MAX: usize = 256;
+
+/// Connections to leaders, kept while idle.
+pub(crate) struct ForwardPool {
+    config: Config,
+    idle: Mutex<BTreeMap<NodeId, Vec<Connection>>>,
+}
+
+/// A connection between requests.
+struct Connection {
+    stream: TcpStream,
+    reader: FrameReader,
+}
+
+impl Connection {
+    async fn ask(&mut self, request: &Request) -> Result<(), FrameError> {
+        Ok(write_frame(&mut self.stream, &request.encode()).await?)
+    }
+
+    /// Nobody closed it or spoke out of turn while it was idle.
+    fn is_quiet(&self) -> bool {
+        let mut byte = [0];
+        matches!(self.stream.try_read(&mut byte), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+    }
+
+    async fn answer(&mut self) -> Result<Response, FrameError> {
+        match self.reader.next(&mut self.stream, FRAME_BYTES_MAX).await? {
+            Some(frame) => Ok(Response::decode(&frame)?),
+            None => Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset).into()),
+        }
+    }
+}
+
+/// What a refused or failed answer means; `None` for an answer that belongs to the request.
+fn refusal(response: Result<Response, FrameError>) -> Result<Response, Refusal> {
+    match response {
+        Ok(Response::NotLeader) => Err(Refusal::NotLeader),
+        Ok(Response::Unknown) => Err(Refusal::Unknown),
+        Ok(Response::Failed(error)) => Err(Refusal::Failed(error)),
+        Ok(response) => Ok(response),
+        Err(error) => {
+            tracing::debug!(%error, "a forwarding connection broke");
+            Err(Refusal::Unknown)
+        }
+    }
+}
+
+/// A peer that answers something else than what was asked: its connection is of no use.
+fn nonsense(response: &Response) -> Refusal {
+    tracing::warn!(?response, "a peer's answer does not belong to what it was asked");
+    Refusal::Unknown
+}
+
+/// Pieces of a result, and how it ended.
+pub(crate) type Streamed =
+    (mpsc::Receiver<Piece>, oneshot::Receiver<Result<(CommandTag, Position), Refusal>>);
+
+/// Pieces under way to a client; each is at most a few hundred rows.
+const PIECES_MAX: usize = 4;
+
+impl ForwardPool {
+    pub fn new(config: Config) -> Arc<ForwardPool> {
+        Arc::new(ForwardPool { config, idle: Mutex::default() })
+    }
+
+    /// Sends a request; nothing was executed when this fails.
+    async fn start(&self, node: NodeId, request: &Request) -> Result<Connection, Refusal> {
+        let idle = self.lock().get_mut(&node).and_then(Vec::pop);
+        if let Some(mut connection) = idle
+            && connection.is_quiet()
+            && connection.ask(request).await.is_ok()
+        {
+            return Ok(connection);
+        }
+        let member = self.config.member(node).ok_or(Refusal::NotLeader)?;
+        let hello = Hello {
+            cluster: self.config.cluster,
+            from: self.config.node,
+            to: node,
+            purpose: Purpose::Forward,
+        };
+        let connected = async {
+            let stream = connect(member, &hello).await?;
+            let mut connection = Connection { stream, reader: FrameReader::default() };
+            connection.ask(request).await?;
+            Ok::<Connection, FrameError>(connection)
+        };
+        connected.await.map_err(|error| {
+            tracing::debug!(%node, %error, "cannot forward");
+            Refusal::NotLeader
+        })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<NodeId, Vec<Connection>>> {
+        self.idle.lock().expect("no holder of this lock panics")
+    }
+
+    fn keep(&self, node: NodeId, connection: Connection) {
+        let mut idle = self.lock();
+        let kept = idle.entry(node).or_default();
+        if kept.len() < IDLE_MAX {
+            kept.push(connection);
+        }
+    }
+
+    /// A request with one answer. A connection on which something is wrong is closed.
+    async fn call(&self, node: NodeId, request: &Request) -> Result<Response, Refusal> {
+        let mut connection = self.start(node, request).await?;
+        let response = connection.answer().await;
+        let healthy = response.is_ok();
+        let response = refusal(response);
+        if healthy {
+            self.keep(node, connection);
+        }
+        response
+    }
+
+    pub async fn autocommit(
+        &self,
+        node: NodeId,
+        database: DatabaseId,
+        transaction: ClientTransaction,
+    ) -> Result<Done, Refusal> {
+        match self.call(node, &Request::Autocommit { database, transaction }).await? {
+            Response::Done { answer, position } => Ok(Done { answer, position }),
+            other => Err(nonsense(&other)),
+        }
+    }
+
+    pub async fn outcome(
+        &self,
+        node: NodeId,
+        database: DatabaseId,
+        request: RequestId,
+    ) -> Result<Option<(CommandTag, Position)>, Refusal> {
+        match self.call(node, &Request::Outcome { database, request }).await? {
+            Response::Outcome(outcome) => Ok(outcome),
+            other => Err(nonsense(&other)),
+        }
+    }
+
+    /// Tells the leader that a session is over. Best effort: its request line also goes by age.
+    pub async fn end_session(&self, node: NodeId, database: DatabaseId, session: SessionId) {
+        if let Ok(connection) = self.start(node, &Request::EndSession { database, session }).await {
+            self.keep(node, connection);
+        }
+    }
+
+    /// Takes the writer at the leader; the answer takes the transaction's steps.
+    pub async fn open(
+        self: &Arc<Self>,
+        node: NodeId,
+        database: DatabaseId,
+        opening: Opening,
+    ) -> Result<mpsc::Sender<Step>, Refusal> {
+        let mut connection = self.start(node, &Request::Open { database, opening }).await?;
+        match refusal(connection.answer().await)? {
+            Response::Opened => {}
+            other => return Err(nonsense(&other)),
+        }
+        let (sender, steps) = mpsc::channel(1);
+        tokio::spawn(run_transaction(Arc::clone(self), node, connection, steps));
+        Ok(sender)
+    }
+
+    /// A read at the leader.
+    pub fn read(
+        self: &Arc<Self>,
+        node: NodeId,
+        database: DatabaseId,
+        statement: Statement,
+        session: SessionState,
+    ) -> Streamed {
+        let (pieces, received) = mpsc::channel(PIECES_MAX);
+        let (reply, ended) = oneshot::channel();
+        let pool = Arc::clone(self);
+        tokio::spawn(async move {
+            let request = Request::Read { database, statement, session };
+            let result = match pool.start(node, &request).await {
+                Err(refusal) => Err(refusal),
+                Ok(mut connection) => {
+                    let result = stream_rows(&mut connection, &pieces).await;
+                    if let Ok(_) | Err(Refusal::Failed(_) | Refusal::NotLeader) = result {
+                        pool.keep(node, connection);
+                    }
+                    result
+                }
+            };
+            // The client may have left.
+            let _ = reply.send(result);
+        });
+        (received, ended)
+    }
+}
+
+/// Hands on rows until the statement's end. A client that left ends the connection, and with it the statement.
+async fn stream_rows(
+    connection: &mut Connection,
+    pieces: &mpsc::Sender<Piece>,
+) -> Result<(CommandTag, Position), Refusal> {
+    loop {
+        let piece = match refusal(connection.answer().await)? {
+            Response::Columns(columns) => Piece::Columns(columns),
+            Response::Rows(rows) => Piece::Rows(rows),
+            Response::Executed { tag, position } => return Ok((tag, position)),
+            other => return Err(nonsense(&other)),
+        };
+        if pieces.send(piece).await.is_err() {
+            return Err(Refusal::Unknown);
+        }
+    }
+}
+
+/// Carries an open transaction's steps to the leader, until it ends or its session drops it.
+async fn run_transaction(
+    pool: Arc<ForwardPool>,
+    node: NodeId,
+    mut connection: Connection,
+    mut steps: mpsc::Receiver<Step>,
+) {
+    while let Some(step) = steps.recv().await {
+        match step {
+            Step::Execute { statement, pieces, reply } => {
+                if connection.ask(&Request::Execute { statement }).await.is_err() {
+                    return; // the dropped reply tells
+                }
+                let result = stream_rows(&mut connection, &pieces).await;
+                let broken = matches!(result, Err(Refusal::Unknown | Refusal::NotLeader));
+                let _ = reply.send(result.map(|(tag, _)| tag));
+                if broken {
+                    return;
+                }
+            }
+            Step::Savepoint { name, action, reply } => {
+                let Some(response) = exchange(&mut connection, &Request::Savepoint { name, action }).await
+                else {
+                    return;
+                };
+                let _ = reply.send(refusal(Ok(response)).map(|_| ()));
+            }
+            Step::Commit { reply } => {
+                let response = exchange(&mut connection, &Request::Commit).await;
+                let result = match response.map_or(Err(Refusal::Unknown), |response| refusal(Ok(response))) {
+                    Ok(Response::Committed { session, position }) => Ok((session, position)),
+                    Ok(other) => Err(nonsense(&other)),
+                    Err(refusal) => Err(refusal),
+                };
+                if matches!(result, Ok(_) | Err(Refusal::Failed(_))) {
+                    pool.keep(node, connection);
+                }
+                let _ = reply.send(result);
+                return;
+            }
+            Step::Rollback { reply } => {
+                let response = exchange(&mut connection, &Request::Rollback).await;
+                if let Some(Response::RolledBack { session }) = response {
+                    pool.keep(node, connection);
+                    if let Some(reply) = reply {
+                        let _ = reply.send(session);
+                    }
+                }
+                return;
+            }
+        }
+    }
+    // Dropped without an end: closing the connection rolls back.
+}
+
+async fn exchange(connection: &mut Connection, request: &Request) -> Option<Response> {
+    connection.ask(request).await.ok()?;
+    connection.answer().await.ok()
+}
+
+/// Why a statement could not be forwarded, for the client.
+pub(crate) fn no_leader() -> SqlError {
+    SqlError::new(bellwether_types::ErrorKind::NoLeader, "no leader is known at the moment")
+        .with_detail("An election may be under way, or this node is cut off from the majority.")
+        .with_hint("Nothing was executed. Try again.")
+}

@@ -1,0 +1,356 @@
+//! What is said on a forwarding connection: one request, then its answers, then the next request.
+
+use bellwether_storage::{Answer, ClientTransaction, SessionState, StatementResult};
+use bellwether_types::codec::{DecodeError, Decoder, Encoder};
+use bellwether_types::{
+    Column, CommandTag, DatabaseId, Position, RequestId, SessionId, SqlError, Statement, Value,
+};
+
+use crate::replica::{Opening, PriorRead, SavepointAction};
+
+/// From the node that holds the client.
+#[derive(Debug, Clone)]
+pub(crate) enum Request {
+    /// Execute as one transaction. Answered by `Done`, `Failed` or `Refused`.
+    Autocommit { database: DatabaseId, transaction: ClientTransaction },
+    /// Take the writer. Answered by `Opened`, `Failed` or `Refused`. Until `Commit` or `Rollback` the connection is
+    /// this transaction's.
+    Open { database: DatabaseId, opening: Opening },
+    /// In the open transaction. Answered by any number of `Columns` and `Rows`, then `Executed` or `Failed`.
+    Execute { statement: Statement },
+    /// In the open transaction. Answered by `Saved` or `Failed`.
+    Savepoint { name: String, action: SavepointAction },
+    /// Ends it. Answered by `Committed`, `Failed` or `Refused`.
+    Commit,
+    /// Ends it. Answered by `RolledBack`.
+    Rollback,
+    /// What became of a request. Answered by `Outcome` or `Refused`.
+    Outcome { database: DatabaseId, request: RequestId },
+    /// A session is over. Not answered.
+    EndSession { database: DatabaseId, session: SessionId },
+    /// A read at the leader, which first confirms that it leads. Answered as `Execute`.
+    Read { database: DatabaseId, statement: Statement, session: SessionState },
+    /// Stop what runs on this connection. Not answered by itself.
+    Cancel,
+}
+
+/// From the leader, or from a node that was taken for it.
+#[derive(Debug, Clone)]
+pub(crate) enum Response {
+    Done { answer: Answer, position: Position },
+    Opened,
+    Columns(Vec<Column>),
+    Rows(Vec<Vec<Value>>),
+    Executed { tag: CommandTag, position: Position },
+    Saved,
+    Committed { session: SessionState, position: Position },
+    RolledBack { session: SessionState },
+    /// `None`: it was not and will not be committed.
+    Outcome(Option<(CommandTag, Position)>),
+    Failed(SqlError),
+    /// This node does not lead; nothing was executed.
+    NotLeader,
+    /// Leadership was lost meanwhile; it may be committed.
+    Unknown,
+}
+
+/// Frozen.
+mod tag {
+    pub const AUTOCOMMIT: u8 = 1;
+    pub const OPEN: u8 = 2;
+    pub const EXECUTE: u8 = 3;
+    pub const SAVEPOINT: u8 = 4;
+    pub const COMMIT: u8 = 5;
+    pub const ROLLBACK: u8 = 6;
+    pub const OUTCOME: u8 = 7;
+    pub const END_SESSION: u8 = 8;
+    pub const READ: u8 = 9;
+    pub const CANCEL: u8 = 10;
+
+    pub const DONE: u8 = 1;
+    pub const OPENED: u8 = 2;
+    pub const COLUMNS: u8 = 3;
+    pub const ROWS: u8 = 4;
+    pub const EXECUTED: u8 = 5;
+    pub const SAVED: u8 = 6;
+    pub const COMMITTED: u8 = 7;
+    pub const ROLLED_BACK: u8 = 8;
+    pub const OUTCOME_IS: u8 = 9;
+    pub const FAILED: u8 = 10;
+    pub const NOT_LEADER: u8 = 11;
+    pub const UNKNOWN: u8 = 12;
+}
+
+fn put_request_id(out: &mut Encoder, request: RequestId) {
+    out.u128(request.session.0);
+    out.u64(request.sequence);
+}
+
+fn request_id(input: &mut Decoder<'_>) -> Result<RequestId, DecodeError> {
+    Ok(RequestId { session: SessionId(input.u128()?), sequence: input.u64()? })
+}
+
+fn database(input: &mut Decoder<'_>) -> Result<DatabaseId, DecodeError> {
+    input.u32("database").map(DatabaseId)
+}
+
+fn put_rows(out: &mut Encoder, rows: &[Vec<Value>]) {
+    out.u64(rows.len() as u64);
+    for row in rows {
+        out.u64(row.len() as u64);
+        for value in row {
+            value.encode(out);
+        }
+    }
+}
+
+fn rows(input: &mut Decoder<'_>) -> Result<Vec<Vec<Value>>, DecodeError> {
+    (0..input.count()?).map(|_| (0..input.count()?).map(|_| Value::decode(input)).collect()).collect()
+}
+
+fn put_columns(out: &mut Encoder, columns: &[Column]) {
+    out.u64(columns.len() as u64);
+    for column in columns {
+        column.encode(out);
+    }
+}
+
+fn columns(input: &mut Decoder<'_>) -> Result<Vec<Column>, DecodeError> {
+    (0..input.count()?).map(|_| Column::decode(input)).collect()
+}
+
+fn put_transaction(out: &mut Encoder, transaction: &ClientTransaction) {
+    put_request_id(out, transaction.request);
+    out.u64(transaction.statements.len() as u64);
+    for statement in &transaction.statements {
+        statement.encode(out);
+    }
+    transaction.session.encode(out);
+}
+
+fn transaction(input: &mut Decoder<'_>) -> Result<ClientTransaction, DecodeError> {
+    let request = request_id(input)?;
+    let statements = (0..input.count()?).map(|_| Statement::decode(input)).collect::<Result<_, _>>()?;
+    Ok(ClientTransaction { request, statements, session: SessionState::decode(input)? })
+}
+
+fn put_opening(out: &mut Encoder, opening: &Opening) {
+    put_request_id(out, opening.request);
+    opening.session.encode(out);
+    out.u64(opening.reads.len() as u64);
+    for read in &opening.reads {
+        read.statement.encode(out);
+        out.u128(read.digest);
+        out.u64(read.rows);
+        out.bool(read.whole);
+    }
+    out.u64(opening.savepoints.len() as u64);
+    for name in &opening.savepoints {
+        out.str(name);
+    }
+    out.u64(opening.idle_timeout_ms);
+}
+
+fn opening(input: &mut Decoder<'_>) -> Result<Opening, DecodeError> {
+    let request = request_id(input)?;
+    let session = SessionState::decode(input)?;
+    let reads = (0..input.count()?)
+        .map(|_| {
+            let statement = Statement::decode(input)?;
+            Ok(PriorRead { statement, digest: input.u128()?, rows: input.u64()?, whole: input.bool()? })
+        })
+        .collect::<Result<_, DecodeError>>()?;
+    let savepoints = (0..input.count()?).map(|_| input.str().map(str::to_owned)).collect::<Result<_, _>>()?;
+    Ok(Opening { request, session, reads, savepoints, idle_timeout_ms: input.u64()? })
+}
+
+impl SavepointAction {
+    fn from_number(number: u8) -> Result<SavepointAction, DecodeError> {
+        match number {
+            0 => Ok(SavepointAction::Set),
+            1 => Ok(SavepointAction::RollbackTo),
+            2 => Ok(SavepointAction::Release),
+            other => Err(DecodeError::UnknownTag { what: "savepoint action", tag: u64::from(other) }),
+        }
+    }
+}
+
+impl Request {
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Encoder::new();
+        match self {
+            Request::Autocommit { database, transaction } => {
+                out.u8(tag::AUTOCOMMIT);
+                out.u64(u64::from(database.0));
+                put_transaction(&mut out, transaction);
+            }
+            Request::Open { database, opening } => {
+                out.u8(tag::OPEN);
+                out.u64(u64::from(database.0));
+                put_opening(&mut out, opening);
+            }
+            Request::Execute { statement } => {
+                out.u8(tag::EXECUTE);
+                statement.encode(&mut out);
+            }
+            Request::Savepoint { name, action } => {
+                out.u8(tag::SAVEPOINT);
+                out.u8(*action as u8);
+                out.str(name);
+            }
+            Request::Commit => out.u8(tag::COMMIT),
+            Request::Rollback => out.u8(tag::ROLLBACK),
+            Request::Outcome { database, request } => {
+                out.u8(tag::OUTCOME);
+                out.u64(u64::from(database.0));
+                put_request_id(&mut out, *request);
+            }
+            Request::EndSession { database, session } => {
+                out.u8(tag::END_SESSION);
+                out.u64(u64::from(database.0));
+                out.u128(session.0);
+            }
+            Request::Read { database, statement, session } => {
+                out.u8(tag::READ);
+                out.u64(u64::from(database.0));
+                statement.encode(&mut out);
+                session.encode(&mut out);
+            }
+            Request::Cancel => out.u8(tag::CANCEL),
+        }
+        out.into_vec()
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<Request, DecodeError> {
+        let input = &mut Decoder::new(bytes);
+        let request = match input.u8()? {
+            tag::AUTOCOMMIT => {
+                Request::Autocommit { database: database(input)?, transaction: transaction(input)? }
+            }
+            tag::OPEN => Request::Open { database: database(input)?, opening: opening(input)? },
+            tag::EXECUTE => Request::Execute { statement: Statement::decode(input)? },
+            tag::SAVEPOINT => {
+                let action = SavepointAction::from_number(input.u8()?)?;
+                Request::Savepoint { action, name: input.str()?.to_owned() }
+            }
+            tag::COMMIT => Request::Commit,
+            tag::ROLLBACK => Request::Rollback,
+            tag::OUTCOME => Request::Outcome { database: database(input)?, request: request_id(input)? },
+            tag::END_SESSION => {
+                Request::EndSession { database: database(input)?, session: SessionId(input.u128()?) }
+            }
+            tag::READ => Request::Read {
+                database: database(input)?,
+                statement: Statement::decode(input)?,
+                session: SessionState::decode(input)?,
+            },
+            tag::CANCEL => Request::Cancel,
+            other => return Err(DecodeError::UnknownTag { what: "request", tag: u64::from(other) }),
+        };
+        input.clone().finish()?;
+        Ok(request)
+    }
+}
+
+fn put_answer(out: &mut Encoder, answer: &Answer) {
+    out.u64(answer.results.len() as u64);
+    for result in &answer.results {
+        put_columns(out, &result.columns);
+        put_rows(out, &result.rows);
+        result.tag.encode(out);
+    }
+    answer.session.encode(out);
+    out.bool(answer.deduplicated);
+}
+
+fn answer(input: &mut Decoder<'_>) -> Result<Answer, DecodeError> {
+    let results = (0..input.count()?)
+        .map(|_| {
+            Ok(StatementResult {
+                columns: columns(input)?,
+                rows: rows(input)?,
+                tag: CommandTag::decode(input)?,
+            })
+        })
+        .collect::<Result<_, DecodeError>>()?;
+    Ok(Answer { results, session: SessionState::decode(input)?, deduplicated: input.bool()? })
+}
+
+impl Response {
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Encoder::new();
+        match self {
+            Response::Done { answer, position } => {
+                out.u8(tag::DONE);
+                put_answer(&mut out, answer);
+                position.encode(&mut out);
+            }
+            Response::Opened => out.u8(tag::OPENED),
+            Response::Columns(columns) => {
+                out.u8(tag::COLUMNS);
+                put_columns(&mut out, columns);
+            }
+            Response::Rows(rows) => {
+                out.u8(tag::ROWS);
+                put_rows(&mut out, rows);
+            }
+            Response::Executed { tag, position } => {
+                out.u8(tag::EXECUTED);
+                tag.encode(&mut out);
+                position.encode(&mut out);
+            }
+            Response::Saved => out.u8(tag::SAVED),
+            Response::Committed { session, position } => {
+                out.u8(tag::COMMITTED);
+                session.encode(&mut out);
+                position.encode(&mut out);
+            }
+            Response::RolledBack { session } => {
+                out.u8(tag::ROLLED_BACK);
+                session.encode(&mut out);
+            }
+            Response::Outcome(outcome) => {
+                out.u8(tag::OUTCOME_IS);
+                out.option(outcome.as_ref(), |out, (tag, position)| {
+                    tag.encode(out);
+                    position.encode(out);
+                });
+            }
+            Response::Failed(error) => {
+                out.u8(tag::FAILED);
+                error.encode(&mut out);
+            }
+            Response::NotLeader => out.u8(tag::NOT_LEADER),
+            Response::Unknown => out.u8(tag::UNKNOWN),
+        }
+        out.into_vec()
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<Response, DecodeError> {
+        let input = &mut Decoder::new(bytes);
+        let response = match input.u8()? {
+            tag::DONE => Response::Done { answer: answer(input)?, position: Position::decode(input)? },
+            tag::OPENED => Response::Opened,
+            tag::COLUMNS => Response::Columns(columns(input)?),
+            tag::ROWS => Response::Rows(rows(input)?),
+            tag::EXECUTED => {
+                Response::Executed { tag: CommandTag::decode(input)?, position: Position::decode(input)? }
+            }
+            tag::SAVED => Response::Saved,
+            tag::COMMITTED => Response::Committed {
+                session: SessionState::decode(input)?,
+                position: Position::decode(input)?,
+            },
+            tag::ROLLED_BACK => Response::RolledBack { session: SessionState::decode(input)? },
+            tag::OUTCOME_IS => Response::Outcome(
+                input.option(|input| Ok((CommandTag::decode(input)?, Position::decode(input)?)))?,
+            ),
+            tag::FAILED => Response::Failed(SqlError::decode(input)?),
+            tag::NOT_LEADER => Response::NotLeader,
+            tag::UNKNOWN => Response::Unknown,
+            other => return Err(DecodeError::UnknownTag { what: "response", tag: u64::from(other) }),
+        };
+        input.clone().finish()?;
+        Ok(response)
+    }
+}

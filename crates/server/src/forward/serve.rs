@@ -1,0 +1,217 @@
+//! The answering side: what a peer asks is done as for a client of this node's own.
+
+use std::sync::Arc;
+
+use bellwether_types::{DatabaseId, ErrorKind, SqlError};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+
+use super::message::{Request, Response};
+use crate::node::Node;
+use crate::peer::{FRAME_BYTES_MAX, FrameError, FrameReader, write_frame};
+use crate::replica::desk::Claim;
+use crate::replica::{OpenTransaction, Piece, Refusal, ReplicaHandle};
+
+/// Pieces of a result under way to the socket.
+const PIECES_MAX: usize = 4;
+
+struct Peer {
+    reader: FrameReader,
+    stream: TcpStream,
+}
+
+/// The connection ended, or what came over it was nonsense.
+enum Gone {
+    Closed,
+    Broken(FrameError),
+}
+
+impl From<FrameError> for Gone {
+    fn from(error: FrameError) -> Gone {
+        Gone::Broken(error)
+    }
+}
+
+impl Peer {
+    async fn next(&mut self) -> Result<Request, Gone> {
+        match self.reader.next(&mut self.stream, FRAME_BYTES_MAX).await? {
+            Some(frame) => Ok(Request::decode(&frame).map_err(FrameError::from)?),
+            None => Err(Gone::Closed),
+        }
+    }
+
+    async fn send(&mut self, response: &Response) -> Result<(), Gone> {
+        write_frame(&mut self.stream, &response.encode()).await.map_err(FrameError::from)?;
+        Ok(())
+    }
+
+    /// Waits for work done on this peer's behalf, and hears meanwhile when the peer hangs up: whoever asks for
+    /// nothing before it is answered says something only to stop.
+    async fn attend<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Gone> {
+        tokio::select! {
+            done = work => Ok(done),
+            heard = self.reader.next(&mut self.stream, FRAME_BYTES_MAX) => match heard {
+                Err(error) => Err(error.into()),
+                Ok(_) => Err(Gone::Closed),
+            }
+        }
+    }
+}
+
+/// Until the peer hangs up or the node stops.
+pub(crate) async fn serve(node: Arc<Node>, reader: FrameReader, stream: TcpStream) -> Result<(), FrameError> {
+    let mut peer = Peer { reader, stream };
+    let result = tokio::select! {
+        () = node.stop.asked() => return Ok(()),
+        result = serve_requests(&node, &mut peer) => result,
+    };
+    match result {
+        Ok(()) | Err(Gone::Closed) => Ok(()),
+        Err(Gone::Broken(error)) => Err(error),
+    }
+}
+
+async fn serve_requests(node: &Node, peer: &mut Peer) -> Result<(), Gone> {
+    loop {
+        let response = match peer.next().await? {
+            Request::Autocommit { database, transaction } => match find(node, database) {
+                Err(response) => response,
+                Ok(replica) => {
+                    let claim = Arc::new(Claim::default());
+                    match peer.attend(replica.autocommit(transaction, Arc::clone(&claim))).await {
+                        Ok(Ok(done)) => Response::Done { answer: done.answer, position: done.position },
+                        Ok(Err(refusal)) => refused(refusal),
+                        Err(gone) => {
+                            claim.give_up();
+                            return Err(gone);
+                        }
+                    }
+                }
+            },
+            Request::Open { database, opening } => match find(node, database) {
+                Err(response) => response,
+                Ok(replica) => {
+                    let claim = Arc::new(Claim::default());
+                    match peer.attend(replica.open(opening, Arc::clone(&claim))).await {
+                        Ok(Ok(transaction)) => {
+                            peer.send(&Response::Opened).await?;
+                            serve_transaction(peer, transaction).await?
+                        }
+                        Ok(Err(refusal)) => refused(refusal),
+                        Err(gone) => {
+                            claim.give_up();
+                            return Err(gone);
+                        }
+                    }
+                }
+            },
+            Request::Outcome { database, request } => match find(node, database) {
+                Err(response) => response,
+                Ok(replica) => match replica.outcome(request).await {
+                    Ok(outcome) => Response::Outcome(outcome),
+                    Err(refusal) => refused(refusal),
+                },
+            },
+            Request::EndSession { database, session } => {
+                if let Ok(replica) = find(node, database) {
+                    replica.end_session(session).await;
+                }
+                continue;
+            }
+            Request::Read { database, statement, session } => match find(node, database) {
+                Err(response) => response,
+                Ok(replica) => {
+                    let (pieces, mut received) = mpsc::channel(PIECES_MAX);
+                    let read = replica.read_at_leader(statement, session, pieces);
+                    match stream(peer, read, &mut received).await? {
+                        Ok((tag, position)) => Response::Executed { tag, position },
+                        Err(refusal) => refused(refusal),
+                    }
+                }
+            },
+            Request::Execute { .. } | Request::Savepoint { .. } | Request::Commit | Request::Rollback => {
+                Response::Failed(SqlError::new(ErrorKind::TransactionState, "no transaction is open"))
+            }
+            Request::Cancel => continue,
+        };
+        peer.send(&response).await?;
+    }
+}
+
+fn find(node: &Node, database: DatabaseId) -> Result<&ReplicaHandle, Response> {
+    node.replicas.get(database).ok_or_else(|| {
+        let message = format!("this node has no replica of database {database}");
+        Response::Failed(SqlError::new(ErrorKind::UndefinedDatabase, message))
+    })
+}
+
+fn refused(refusal: Refusal) -> Response {
+    match refusal {
+        Refusal::NotLeader => Response::NotLeader,
+        Refusal::Unknown => Response::Unknown,
+        Refusal::Failed(error) => Response::Failed(error),
+    }
+}
+
+/// The answer to the request that ended the transaction. When the peer goes, dropping it rolls back.
+async fn serve_transaction(peer: &mut Peer, mut transaction: OpenTransaction) -> Result<Response, Gone> {
+    loop {
+        let response = match peer.next().await? {
+            Request::Execute { statement } => {
+                let (pieces, mut received) = mpsc::channel(PIECES_MAX);
+                let position = transaction.base();
+                match stream(peer, transaction.execute(statement, pieces), &mut received).await? {
+                    Ok(tag) => Response::Executed { tag, position },
+                    Err(refusal) => refused(refusal),
+                }
+            }
+            Request::Savepoint { name, action } => {
+                match peer.attend(transaction.savepoint(name, action)).await? {
+                    Ok(()) => Response::Saved,
+                    Err(refusal) => refused(refusal),
+                }
+            }
+            Request::Commit => {
+                return Ok(match transaction.commit().await {
+                    Ok((session, position)) => Response::Committed { session, position },
+                    Err(refusal) => refused(refusal),
+                });
+            }
+            Request::Rollback => {
+                return Ok(match transaction.rollback().await {
+                    Ok(session) => Response::RolledBack { session },
+                    Err(refusal) => refused(refusal),
+                });
+            }
+            _ => {
+                let error = SqlError::new(ErrorKind::TransactionState, "a transaction is open");
+                Response::Failed(error)
+            }
+        };
+        peer.send(&response).await?;
+    }
+}
+
+/// Hands pieces on as they come, until the statement has ended and all are sent.
+async fn stream<T>(
+    peer: &mut Peer,
+    work: impl Future<Output = Result<T, Refusal>>,
+    pieces: &mut mpsc::Receiver<Piece>,
+) -> Result<Result<T, Refusal>, Gone> {
+    let mut work = std::pin::pin!(work);
+    let mut result = None;
+    loop {
+        tokio::select! {
+            biased;
+            piece = pieces.recv() => match piece {
+                Some(Piece::Columns(columns)) => peer.send(&Response::Columns(columns)).await?,
+                Some(Piece::Rows(rows)) => peer.send(&Response::Rows(rows)).await?,
+                None => return match result {
+                    Some(result) => Ok(result),
+                    None => peer.attend(work).await,
+                },
+            },
+            done = &mut work, if result.is_none() => result = Some(done),
+        }
+    }
+}

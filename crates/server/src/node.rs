@@ -1,0 +1,99 @@
+//! A node: its replicas and what they share.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use bellwether_http::{DatabaseStatus, Metrics, NodeStatus, Role as HttpRole};
+use bellwether_node::{Event, Role};
+use bellwether_types::{DatabaseId, Position};
+
+use crate::config::Config;
+use crate::forward::ForwardPool;
+use crate::replica::ReplicaHandle;
+use crate::stop::Stop;
+
+/// The replicas of a node, by database.
+#[derive(Default)]
+pub(crate) struct Replicas {
+    by_database: BTreeMap<DatabaseId, Arc<ReplicaHandle>>,
+}
+
+impl Replicas {
+    pub fn new(replicas: Vec<Arc<ReplicaHandle>>) -> Replicas {
+        Replicas { by_database: replicas.into_iter().map(|replica| (replica.database, replica)).collect() }
+    }
+
+    pub fn get(&self, database: DatabaseId) -> Option<&Arc<ReplicaHandle>> {
+        self.by_database.get(&database)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<ReplicaHandle>> {
+        self.by_database.values()
+    }
+
+    /// Gives every machine an event; one whose queue is full misses it.
+    pub fn offer_all(&self, event: impl Fn() -> Event) {
+        for replica in self.iter() {
+            replica.offer(event());
+        }
+    }
+}
+
+/// What every connection of a node needs.
+pub(crate) struct Node {
+    pub config: Config,
+    pub replicas: Arc<Replicas>,
+    pub forward: Arc<ForwardPool>,
+    pub metrics: Arc<Metrics>,
+    pub stop: Arc<Stop>,
+    pub started: Instant,
+    pub numbers: AtomicU64,
+}
+
+impl Node {
+    /// A number that this process has not used before.
+    pub fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// What `GET /status` says.
+    pub fn status(&self) -> NodeStatus {
+        NodeStatus {
+            node: self.config.node,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            cluster: self.config.cluster.to_string(),
+            uptime_ms: self.started.elapsed().as_millis() as u64,
+            databases: self.replicas.iter().filter_map(|replica| database_status(replica)).collect(),
+        }
+    }
+}
+
+fn database_status(replica: &ReplicaHandle) -> Option<DatabaseStatus> {
+    let status = replica.published.status()?;
+    let content = replica.published.content();
+    let reign = *replica.reign.borrow();
+    let lag = replica.lag(&status);
+    Some(DatabaseStatus {
+        name: replica.name.to_owned(),
+        role: match status.role {
+            Role::Leader => HttpRole::Leader,
+            Role::Follower { .. } => HttpRole::Follower,
+            Role::Candidate => HttpRole::Candidate,
+        },
+        term: status.term,
+        leader: reign.leader,
+        position: status.last,
+        commit: Position { term: status.commit_term, index: status.commit },
+        applied: content.position,
+        lag_records: lag.map(|lag| lag.records),
+        lag_bytes: lag.map(|lag| lag.bytes),
+        lag_ms: lag.map(|lag| lag.ms),
+        fingerprint: content.fingerprint,
+        log_first: status.base.index.next(),
+        log_bytes: replica.published.log_bytes.load(Ordering::Relaxed),
+        serving: !status.seeding,
+        problem: status.seeding.then(|| "damaged or behind the log: being seeded from the leader".to_owned()),
+    })
+}

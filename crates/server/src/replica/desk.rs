@@ -1,0 +1,356 @@
+//! Where the writer thread's work arrives: commands of the machine first, then the open interactive transaction's
+//! next step, then whatever clients queued.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Instant;
+
+use bellwether_storage::{Answer, ClientTransaction, Description, SessionState};
+use bellwether_types::{Column, CommandTag, Entry, Position, RequestId, SessionId, SqlError, Statement, Value};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+/// Transactions that may wait for the writer of one database. A client beyond them waits before it queues.
+const JOBS_MAX: usize = 4096;
+
+/// What the machine wants of the writer. At most a handful are ever queued: one `Apply` or `Commit` is outstanding.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Apply { entries: Vec<Entry> },
+    Lead { next: Position },
+    NextPayload,
+    Commit { position: Position, next: Position },
+    Follow,
+    InstallSnapshot { position: Position },
+    Stop,
+}
+
+/// Why a transaction got no answer of its own.
+#[derive(Debug, Clone)]
+pub(crate) enum Refusal {
+    /// This node does not lead: nothing was executed.
+    NotLeader,
+    /// Leadership was lost while the group was in flight: it may yet be committed.
+    Unknown,
+    /// It failed, definitely.
+    Failed(SqlError),
+}
+
+impl From<SqlError> for Refusal {
+    fn from(error: SqlError) -> Refusal {
+        Refusal::Failed(error)
+    }
+}
+
+/// A transaction that is committed.
+#[derive(Debug, Clone)]
+pub(crate) struct Done {
+    pub answer: Answer,
+    /// Of its record; of the newest record when it wrote nothing.
+    pub position: Position,
+}
+
+/// A read made before the first write, to be made again on the writer and compared.
+#[derive(Debug, Clone)]
+pub(crate) struct PriorRead {
+    pub statement: Statement,
+    /// Over the rows that the client fetched.
+    pub digest: u128,
+    /// How many it fetched.
+    pub rows: u64,
+    /// Whether it saw the end.
+    pub whole: bool,
+}
+
+/// What opens an interactive transaction on the writer.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    pub request: RequestId,
+    pub session: SessionState,
+    pub reads: Vec<PriorRead>,
+    /// Savepoints set before the first write, outermost first.
+    pub savepoints: Vec<String>,
+    /// Silence of the client for so long ends it. Zero: never.
+    pub idle_timeout_ms: u64,
+}
+
+/// A piece of a result on its way to a client. Bounded channels carry it: a slow client slows the writer down, for
+/// at most the idle timeout.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    Columns(Vec<Column>),
+    Rows(Vec<Vec<Value>>),
+}
+
+/// What a client asks of its open transaction.
+#[derive(Debug)]
+pub(crate) enum Step {
+    Execute { statement: Statement, pieces: mpsc::Sender<Piece>, reply: oneshot::Sender<Result<CommandTag, Refusal>> },
+    Describe { sql: String, reply: oneshot::Sender<Result<Description, Refusal>> },
+    Savepoint { name: String, action: SavepointAction, reply: oneshot::Sender<Result<(), Refusal>> },
+    Commit { reply: oneshot::Sender<Result<(SessionState, Position), Refusal>> },
+    /// Also what a vanished client leaves behind.
+    Rollback { reply: Option<oneshot::Sender<SessionState>> },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SavepointAction {
+    Set,
+    RollbackTo,
+    Release,
+}
+
+/// Who has a queued transaction: the client, which may still give up, or the writer. Whoever is first.
+#[derive(Debug, Default)]
+pub(crate) struct Claim(AtomicBool);
+
+impl Claim {
+    /// True for the first caller: the writer before it executes, or the client that gives up (`lock_timeout`,
+    /// cancel) and then knows that nothing was and nothing will be executed.
+    pub fn take(&self) -> bool {
+        !self.0.swap(true, Ordering::AcqRel)
+    }
+
+    /// The client left, or gave up: true when it was first.
+    pub fn give_up(&self) -> bool {
+        self.take()
+    }
+}
+
+/// A transaction that waits for the writer.
+#[derive(Debug)]
+pub(crate) enum Work {
+    Autocommit {
+        transaction: ClientTransaction,
+        claim: Arc<Claim>,
+        reply: oneshot::Sender<Result<Done, Refusal>>,
+    },
+    Open { opening: Opening, transaction: u64, claim: Arc<Claim>, reply: oneshot::Sender<Result<(), Refusal>> },
+    EndSession { session: SessionId },
+    /// What became of a request, as far as this reign knows.
+    Outcome { request: RequestId, reply: oneshot::Sender<Result<Option<(CommandTag, Position)>, Refusal>> },
+}
+
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub work: Work,
+    /// Held until the job is taken.
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Job {
+    /// Takes it for execution, unless its client gave up while it waited.
+    fn claim(&self) -> bool {
+        match &self.work {
+            Work::Autocommit { claim, .. } | Work::Open { claim, .. } => claim.take(),
+            Work::Outcome { .. } | Work::EndSession { .. } => true,
+        }
+    }
+
+    fn refuse(self) {
+        match self.work {
+            Work::Autocommit { reply, .. } => drop(reply.send(Err(Refusal::NotLeader))),
+            Work::Open { reply, .. } => drop(reply.send(Err(Refusal::NotLeader))),
+            Work::Outcome { reply, .. } => drop(reply.send(Err(Refusal::NotLeader))),
+            Work::EndSession { .. } => {}
+        }
+    }
+}
+
+#[derive(Default)]
+struct State {
+    commands: VecDeque<Command>,
+    jobs: VecDeque<Job>,
+    /// Whether jobs are taken in: between `Lead` and `Follow`.
+    leading: bool,
+    next_transaction: u64,
+    /// The interactive transaction that holds the writer, and its next step.
+    holder: Option<u64>,
+    step: Option<Step>,
+    /// Transactions that ended without their client's asking, and why; until the client has heard of it.
+    ended: BTreeMap<u64, SqlError>,
+}
+
+/// The one inbox of a writer thread.
+pub(crate) struct Desk {
+    state: Mutex<State>,
+    wake: Condvar,
+    permits: Arc<Semaphore>,
+}
+
+impl Desk {
+    pub fn new() -> Arc<Desk> {
+        Arc::new(Desk {
+            state: Mutex::default(),
+            wake: Condvar::new(),
+            permits: Arc::new(Semaphore::new(JOBS_MAX)),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no holder of this lock panics")
+    }
+
+    /// From the machine's driver; never waits.
+    pub fn command(&self, command: Command) {
+        let mut state = self.lock();
+        match command {
+            Command::Lead { .. } => state.leading = true,
+            Command::Follow | Command::Stop => {
+                state.leading = false;
+                state.jobs.drain(..).for_each(Job::refuse);
+            }
+            _ => {}
+        }
+        state.commands.push_back(command);
+        self.wake.notify_one();
+    }
+
+    /// From a session: waits while the queue is full. At a node that does not lead the job is refused at once.
+    pub async fn submit(&self, work: Work) {
+        let permit = Arc::clone(&self.permits).acquire_owned().await.expect("the semaphore is never closed");
+        let job = Job { work, _permit: permit };
+        let mut state = self.lock();
+        if !state.leading {
+            drop(state);
+            return job.refuse();
+        }
+        state.jobs.push_back(job);
+        self.wake.notify_one();
+    }
+
+    /// A number for a new interactive transaction.
+    pub fn number_transaction(&self) -> u64 {
+        let mut state = self.lock();
+        state.next_transaction += 1;
+        state.next_transaction
+    }
+
+    /// The next step of an open transaction; dropped (with its reply) when that no longer holds the writer.
+    pub fn step(&self, transaction: u64, step: Step) {
+        let mut state = self.lock();
+        if state.holder == Some(transaction) {
+            state.step = Some(step);
+            self.wake.notify_one();
+        }
+    }
+
+    /// The writer thread: a command, or else up to `max` jobs. Waits for either.
+    pub fn next(&self, max: usize) -> Next {
+        let mut state = self.lock();
+        loop {
+            if let Some(command) = state.commands.pop_front() {
+                return Next::Command(command);
+            }
+            if state.leading && !state.jobs.is_empty() {
+                let jobs = take_jobs(&mut state, max);
+                if !jobs.is_empty() {
+                    return Next::Jobs(jobs);
+                }
+                continue;
+            }
+            state = self.wake.wait(state).expect("no holder of this lock panics");
+        }
+    }
+
+    /// The writer thread, while a group is in flight: commands only.
+    pub fn next_command(&self) -> Command {
+        let mut state = self.lock();
+        loop {
+            if let Some(command) = state.commands.pop_front() {
+                return command;
+            }
+            state = self.wake.wait(state).expect("no holder of this lock panics");
+        }
+    }
+
+    /// The writer thread: from now on this transaction's steps are taken in.
+    pub fn hold(&self, transaction: u64) {
+        let mut state = self.lock();
+        state.holder = Some(transaction);
+        state.step = None;
+    }
+
+    /// The writer thread: the transaction is over; a step under way is dropped.
+    pub fn release(&self) {
+        let mut state = self.lock();
+        state.holder = None;
+        state.step = None;
+    }
+
+    /// The writer thread, for the transaction that holds it: a step, a command that ends its reign, or silence.
+    pub fn next_step(&self, deadline: Option<Instant>) -> NextStep {
+        let mut state = self.lock();
+        loop {
+            if let Some(command) = state.commands.pop_front() {
+                return NextStep::Command(command);
+            }
+            if let Some(step) = state.step.take() {
+                return NextStep::Step(step);
+            }
+            let now = Instant::now();
+            state = match deadline {
+                None => self.wake.wait(state).expect("no holder of this lock panics"),
+                Some(deadline) if deadline <= now => return NextStep::Silence,
+                Some(deadline) => {
+                    self.wake.wait_timeout(state, deadline - now).expect("no holder of this lock panics").0
+                }
+            };
+        }
+    }
+
+    /// The writer thread: the holder ends, and this is why.
+    pub fn end_holder(&self, why: SqlError) {
+        let mut state = self.lock();
+        if let Some(holder) = state.holder {
+            state.ended.insert(holder, why);
+        }
+    }
+
+    /// Why a transaction no longer holds the writer, when it was ended without asking.
+    pub fn why_ended(&self, transaction: u64) -> Option<SqlError> {
+        self.lock().ended.get(&transaction).cloned()
+    }
+
+    /// The client of that transaction has gone on.
+    pub fn forget_ended(&self, transaction: u64) {
+        self.lock().ended.remove(&transaction);
+    }
+
+    /// Transactions waiting for the writer.
+    pub fn waiting(&self) -> usize {
+        self.lock().jobs.len()
+    }
+}
+
+/// Up to `max` from the front; an interactive transaction only first and alone.
+fn take_jobs(state: &mut State, max: usize) -> Vec<Job> {
+    let mut jobs = Vec::new();
+    while jobs.len() < max {
+        let opens = matches!(state.jobs.front(), Some(Job { work: Work::Open { .. }, .. }));
+        if opens && !jobs.is_empty() {
+            break;
+        }
+        let Some(job) = state.jobs.pop_front() else { break };
+        if job.claim() {
+            jobs.push(job);
+        }
+        if opens && !jobs.is_empty() {
+            break;
+        }
+    }
+    jobs
+}
+
+/// What the writer thread does next.
+pub(crate) enum Next {
+    Command(Command),
+    Jobs(Vec<Job>),
+}
+
+/// What the writer thread does next for an open transaction.
+pub(crate) enum NextStep {
+    Command(Command),
+    Step(Step),
+    Silence,
+}

@@ -1,0 +1,266 @@
+//! The thread that owns a replica's machine and its log: the server's half of the driver's contract in
+//! `bellwether_node`.
+//!
+//! The log is written by this very thread. Messages are sent before the fsync, so that leader and followers write
+//! at the same time; what arrives meanwhile shares the next fsync. A disk that stalls therefore stalls the
+//! heartbeats as well, and a leader with a stalled disk is replaced: wanted.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use bellwether_http::Metrics;
+use bellwether_log::Log;
+use bellwether_node::{Effect, Event, FetchPurpose, Fetch, Persist, Replica, Role, TICK_MS};
+use bellwether_types::{DatabaseId, LogIndex, Position};
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use tokio::sync::{oneshot, watch};
+
+use super::desk::{Command, Desk};
+use super::{Published, Reign, fatal};
+use crate::peer::Links;
+use crate::stop::Stop;
+
+/// Events that may wait for one machine. Peers' messages beyond them are dropped, which Raft bears.
+pub(crate) const INPUT_MAX: usize = 8192;
+
+/// Events handled before the log is synced once for all of them.
+const BATCH_MAX: usize = 256;
+
+/// A log longer than this loses its oldest segments, once SQLite has what they hold. A follower that was away for
+/// longer is re-seeded by a snapshot.
+const RETAIN_BYTES: u64 = 1 << 30;
+
+/// What the driver takes in.
+pub(crate) enum Input {
+    Event(Event),
+    /// A linearizable read: answered when it may be made here, or with false.
+    Read(oneshot::Sender<bool>),
+    /// The checkpointer asks how far it may go.
+    Durable(crossbeam_channel::Sender<Position>),
+    Stop,
+}
+
+/// Everything the thread owns.
+pub(crate) struct Driver {
+    pub name: &'static str,
+    pub database: DatabaseId,
+    pub replica: Replica,
+    pub log: Log,
+    pub input: Receiver<Input>,
+    pub desk: Arc<Desk>,
+    pub links: Arc<Links>,
+    pub snapshots: tokio::sync::mpsc::Sender<super::snapshots::Wanted>,
+    pub published: Arc<Published>,
+    pub reign: watch::Sender<Reign>,
+    pub metrics: Arc<Metrics>,
+    pub stop: Arc<Stop>,
+    pub reads: BTreeMap<u64, oneshot::Sender<bool>>,
+    pub next_read: u64,
+    pub unsynced: Vec<Persist>,
+    /// A snapshot is being put in place: what would reset the log must wait for it.
+    pub installing: bool,
+}
+
+/// The log cannot be written or read.
+#[derive(Debug)]
+struct LogFailed(String);
+
+impl Driver {
+    /// Until stopped.
+    pub fn run(mut self) {
+        let start = Instant::now();
+        let tick = Duration::from_millis(TICK_MS);
+        let mut next_tick = start + tick;
+        loop {
+            let mut batch = Vec::new();
+            match self.input.recv_deadline(next_tick) {
+                Ok(input) => {
+                    batch.push(input);
+                    batch.extend(self.input.try_iter().take(BATCH_MAX - 1));
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            let now = Instant::now();
+            if now >= next_tick {
+                // Ticks missed in a pause are not made up for: they would start an election.
+                next_tick = (next_tick + tick).max(now);
+                batch.push(Input::Event(Event::Tick));
+            }
+            let now_ms = now.duration_since(start).as_millis() as u64;
+            match self.handle_batch(batch, now_ms) {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(LogFailed(what)) => return fatal(&self.stop, self.name, what),
+            }
+        }
+    }
+
+    /// False once stopped.
+    fn handle_batch(&mut self, batch: Vec<Input>, now_ms: u64) -> Result<bool, LogFailed> {
+        for input in batch {
+            match input {
+                Input::Event(event) => self.handle(event, now_ms)?,
+                Input::Read(reply) => {
+                    self.next_read += 1;
+                    let ticket = self.next_read;
+                    self.reads.insert(ticket, reply);
+                    self.handle(Event::ReadIndex { ticket }, now_ms)?;
+                }
+                Input::Durable(reply) => {
+                    // The checkpointer may have stopped waiting.
+                    let _ = reply.try_send(self.replica.settled());
+                    self.retain(now_ms)?;
+                }
+                Input::Stop => {
+                    self.desk.command(Command::Stop);
+                    // So that rot in what was written last is told from a torn write at the next start.
+                    self.log.seal().map_err(|error| LogFailed(error.to_string()))?;
+                    return Ok(false);
+                }
+            }
+        }
+        while !self.unsynced.is_empty() && !self.installing {
+            let ticket = self.persist()?;
+            self.handle(Event::Persisted { ticket }, now_ms)?;
+        }
+        self.publish();
+        Ok(true)
+    }
+
+    fn handle(&mut self, event: Event, now_ms: u64) -> Result<(), LogFailed> {
+        match &event {
+            Event::SnapshotInstalled { .. } => self.installing = false,
+            Event::Message(message) if Some(message.from) == self.reign.borrow().leader => {
+                self.published.set_heard();
+            }
+            _ => {}
+        }
+        let mut events = vec![event];
+        while let Some(event) = events.pop() {
+            for effect in self.replica.handle(event, now_ms) {
+                events.extend(self.perform(effect)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Does it, or hands it on; answers at once where it can.
+    fn perform(&mut self, effect: Effect) -> Result<Option<Event>, LogFailed> {
+        match effect {
+            Effect::Persist(persist) => self.unsynced.push(persist),
+            Effect::Send(message) => self.links.send(self.database, message),
+            Effect::Fetch { purpose, fetch } => return self.fetch(purpose, fetch).map(Some),
+            Effect::Apply { entries } => self.desk.command(Command::Apply { entries }),
+            Effect::Lead { next } => self.desk.command(Command::Lead { next }),
+            Effect::NextPayload => self.desk.command(Command::NextPayload),
+            Effect::Commit { position, next } => self.desk.command(Command::Commit { position, next }),
+            Effect::Follow => self.desk.command(Command::Follow),
+            Effect::RoleChanged { role, term } => {
+                tracing::info!(database = self.name, %term, ?role, "role");
+                match role {
+                    Role::Leader => self.metrics.elections_won.increment(),
+                    Role::Candidate => self.metrics.elections_started.increment(),
+                    Role::Follower { .. } => {}
+                }
+            }
+            Effect::ReadReady { ticket } => self.answer_read(ticket, true),
+            Effect::ReadRefused { ticket } => self.answer_read(ticket, false),
+            Effect::CutLog { through } => {
+                self.log.cut_prefix(through).map_err(|error| LogFailed(error.to_string()))?;
+            }
+            Effect::FetchSnapshot { from, at_least } => {
+                tracing::warn!(database = self.name, %from, %at_least, "this replica must be seeded anew");
+                let wanted = super::snapshots::Wanted { from, at_least };
+                if self.snapshots.try_send(wanted).is_err() {
+                    return Ok(Some(Event::SnapshotFailed));
+                }
+            }
+            Effect::InstallSnapshot { position } => {
+                self.installing = true;
+                self.desk.command(Command::InstallSnapshot { position });
+            }
+            Effect::Dropped { from, reason } => {
+                tracing::warn!(database = self.name, %from, reason, "dropped a peer's message");
+            }
+        }
+        Ok(None)
+    }
+
+    fn answer_read(&mut self, ticket: u64, ready: bool) {
+        if let Some(reply) = self.reads.remove(&ticket) {
+            // A client that left does not mind.
+            let _ = reply.send(ready);
+        }
+    }
+
+    fn fetch(&mut self, purpose: FetchPurpose, fetch: Fetch) -> Result<Event, LogFailed> {
+        let first = self.replica.status().base.index.next();
+        let entries = if fetch.from < first {
+            Vec::new()
+        } else {
+            let read = self.log.read(fetch.from, fetch.to, fetch.max_bytes);
+            read.map_err(|error| LogFailed(error.to_string()))?
+        };
+        Ok(Event::Fetched { purpose, entries })
+    }
+
+    /// Writes everything pending, syncs once; answers the newest ticket.
+    fn persist(&mut self) -> Result<u64, LogFailed> {
+        let failed = |error: bellwether_log::WriteError| LogFailed(error.to_string());
+        let mut newest = 0;
+        for persist in std::mem::take(&mut self.unsynced) {
+            if let Some(base) = persist.reset {
+                self.log.reset(base).map_err(failed)?;
+            }
+            if !persist.entries.is_empty() {
+                self.log.append(&persist.entries).map_err(failed)?;
+            }
+            if let Some(hard_state) = persist.hard_state {
+                self.log.set_hard_state(hard_state).map_err(failed)?;
+            }
+            newest = persist.ticket;
+        }
+        let before = Instant::now();
+        self.log.sync().map_err(failed)?;
+        self.metrics.log_fsync_us.observe(before.elapsed().as_micros() as u64);
+        Ok(newest)
+    }
+
+    /// Asks for a cut when the log is longer than it should be: in proportion, as entries are of similar size.
+    fn retain(&mut self, now_ms: u64) -> Result<(), LogFailed> {
+        let size_bytes = self.log.size_bytes();
+        if size_bytes <= RETAIN_BYTES {
+            return Ok(());
+        }
+        let (first, last) = (self.log.first().0, self.log.last().index.0);
+        let excess = (size_bytes - RETAIN_BYTES) as f64 / size_bytes as f64;
+        let from = LogIndex(first + ((last - first) as f64 * excess) as u64);
+        self.handle(Event::Retain { from }, now_ms)
+    }
+
+    fn publish(&mut self) {
+        let status = self.replica.status();
+        let leader = match status.role {
+            Role::Leader => Some(self.links.node()),
+            Role::Follower { leader } => leader,
+            Role::Candidate => None,
+        };
+        let now = Reign {
+            role: status.role,
+            term: status.term,
+            leader,
+            leading: status.leading,
+            seeding: status.seeding,
+        };
+        self.reign.send_if_modified(|reign| {
+            let changed = *reign != now;
+            *reign = now;
+            changed
+        });
+        self.published.set_status(status);
+        self.published.log_bytes.store(self.log.size_bytes(), Ordering::Relaxed);
+    }
+}

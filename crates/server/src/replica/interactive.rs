@@ -1,0 +1,237 @@
+//! An interactive transaction that has come to its first write: it holds the writer until it ends.
+
+use std::time::{Duration, Instant};
+
+use bellwether_storage::{Begin, RowSink};
+use bellwether_types::{Column, CommandTag, ErrorKind, SqlError, Statement, Value, ValueRef};
+use tokio::sync::{mpsc, oneshot};
+
+use super::desk::{Command, NextStep, Opening, Piece, PriorRead, Refusal, SavepointAction, Step};
+use super::digest::RowDigest;
+use super::writer::{Flight, Halt, WriterThread, answer};
+
+/// Rows gathered before they are handed on.
+const PIECE_ROWS: usize = 256;
+const PIECE_BYTES: usize = 64 << 10;
+
+/// How a transaction on the writer ended without its client's asking.
+type Ended = SqlError;
+
+impl WriterThread {
+    /// Opens, steps, ends. The group is this transaction alone.
+    pub(super) fn run_interactive(
+        &mut self,
+        opening: Opening,
+        transaction: u64,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    ) -> Result<(), Halt> {
+        let idle = Duration::from_millis(opening.idle_timeout_ms);
+        match self.open(opening)? {
+            Ok(()) => {}
+            Err(error) => {
+                self.writer().rollback()?;
+                self.metrics.transactions_failed.increment();
+                answer(reply, Err(Refusal::Failed(error)));
+                return Ok(());
+            }
+        }
+        self.desk.hold(transaction);
+        if reply.send(Ok(())).is_err() {
+            self.desk.release();
+            return Ok(self.writer().rollback()?);
+        }
+        let result = self.run_steps(idle);
+        self.desk.release();
+        result
+    }
+
+    fn open(&mut self, opening: Opening) -> Result<Result<(), Ended>, Halt> {
+        let start = self.start_group();
+        match self.writer().begin_group(start) {
+            Ok(()) => {}
+            Err(error) if error.is_fatal() => return Err(error.into()),
+            Err(error) => return Ok(Err(error.into_sql_error())),
+        }
+        match self.writer().begin(opening.request, opening.session) {
+            Ok(Begin::Fresh) => {}
+            Ok(Begin::Executed(_)) => {
+                return Ok(Err(SqlError::new(ErrorKind::Internal, "this transaction was executed before")));
+            }
+            Err(error) => return Ok(Err(error)),
+        }
+        Ok(self.repeat_reads(&opening.reads).and_then(|()| {
+            opening.savepoints.iter().try_for_each(|name| self.writer().savepoint(name))
+        }))
+    }
+
+    /// What the transaction read from its snapshot is read again here: equal, and it is as if it had run now.
+    fn repeat_reads(&mut self, reads: &[PriorRead]) -> Result<(), Ended> {
+        for read in reads {
+            let mut cursor = self.writer().open_cursor(&read.statement)?;
+            let mut digest = RowDigest::default();
+            while digest.rows() < read.rows && cursor.step()? {
+                digest.add(&cursor);
+            }
+            let differs = digest.rows() < read.rows || (read.whole && cursor.step()?);
+            if differs || digest.finish() != read.digest {
+                return Err(SqlError::new(
+                    ErrorKind::Serialization,
+                    "could not serialize access due to concurrent update",
+                )
+                .with_detail("What this transaction read before its first write has changed since.")
+                .with_hint("Retry the transaction."));
+            }
+        }
+        Ok(())
+    }
+
+    fn run_steps(&mut self, idle: Duration) -> Result<(), Halt> {
+        loop {
+            let deadline = (!idle.is_zero()).then(|| Instant::now() + idle);
+            match self.desk.next_step(deadline) {
+                NextStep::Step(Step::Execute { statement, pieces, reply }) => {
+                    let result = self.execute_step(&statement, pieces, idle);
+                    let lost = self.writer().is_group_lost();
+                    answer(reply, result.map_err(Refusal::Failed));
+                    if lost {
+                        return Ok(self.writer().rollback()?);
+                    }
+                }
+                NextStep::Step(Step::Savepoint { name, action, reply }) => {
+                    let result = match action {
+                        SavepointAction::Set => self.writer().savepoint(&name),
+                        SavepointAction::RollbackTo => self.writer().rollback_to(&name),
+                        SavepointAction::Release => self.writer().release(&name),
+                    };
+                    answer(reply, result.map_err(Refusal::Failed));
+                }
+                NextStep::Step(Step::Commit { reply }) => return self.commit_step(reply),
+                NextStep::Step(Step::Rollback { reply }) => {
+                    let session = self.writer().abandon();
+                    self.writer().rollback()?;
+                    self.metrics.transactions_rolled_back.increment();
+                    if let Some(reply) = reply {
+                        answer(reply, session);
+                    }
+                    return Ok(());
+                }
+                NextStep::Silence => {
+                    tracing::warn!(database = self.name, ?idle, "an idle transaction held the writer: ended");
+                    self.desk.end_holder(
+                        SqlError::new(
+                            ErrorKind::IdleInTransaction,
+                            "terminating transaction due to idle-in-transaction timeout",
+                        )
+                        .with_detail("It held the writer, and other transactions waited for it.")
+                        .with_hint("See idle_in_transaction_session_timeout."),
+                    );
+                    self.metrics.transactions_rolled_back.increment();
+                    return Ok(self.writer().rollback()?);
+                }
+                NextStep::Command(Command::Stop) => {
+                    self.writer().rollback()?;
+                    return Err(Halt::Stopped);
+                }
+                NextStep::Command(command) => {
+                    self.writer().rollback()?;
+                    return self.handle_command(command);
+                }
+            }
+        }
+    }
+
+    fn execute_step(
+        &mut self,
+        statement: &Statement,
+        pieces: mpsc::Sender<Piece>,
+        idle: Duration,
+    ) -> Result<CommandTag, SqlError> {
+        let mut sink = PieceSink { pieces, rows: Vec::new(), bytes: 0, patience: idle };
+        let tag = self.writer().execute(statement, &mut sink)?;
+        sink.flush()?;
+        Ok(tag)
+    }
+
+    fn commit_step(
+        &mut self,
+        reply: oneshot::Sender<Result<(bellwether_storage::SessionState, bellwether_types::Position), Refusal>>,
+    ) -> Result<(), Halt> {
+        let session = match self.writer().finish() {
+            Ok(session) => session,
+            Err(error) => {
+                self.writer().rollback()?;
+                self.metrics.transactions_failed.increment();
+                answer(reply, Err(Refusal::Failed(error)));
+                return Ok(());
+            }
+        };
+        let outcome = match self.seal_and_fly()? {
+            Ok(Flight::Committed(position)) => {
+                self.metrics.transactions_committed.increment();
+                Ok((session, position))
+            }
+            Ok(Flight::Lost) => Err(Refusal::Unknown),
+            Err(error) => Err(Refusal::Failed(error)),
+        };
+        answer(reply, outcome);
+        Ok(())
+    }
+}
+
+/// Hands rows on to the client's session, which may be slow; but not slower than the idle timeout.
+struct PieceSink {
+    pieces: mpsc::Sender<Piece>,
+    rows: Vec<Vec<Value>>,
+    bytes: usize,
+    patience: Duration,
+}
+
+impl PieceSink {
+    fn flush(&mut self) -> Result<(), SqlError> {
+        if self.rows.is_empty() {
+            return Ok(());
+        }
+        self.bytes = 0;
+        let rows = std::mem::take(&mut self.rows);
+        self.push(Piece::Rows(rows))
+    }
+
+    fn push(&mut self, piece: Piece) -> Result<(), SqlError> {
+        let gone = || SqlError::new(ErrorKind::Cancelled, "the client is gone");
+        let mut piece = match self.pieces.try_send(piece) {
+            Ok(()) => return Ok(()),
+            Err(mpsc::error::TrySendError::Closed(_)) => return Err(gone()),
+            Err(mpsc::error::TrySendError::Full(piece)) => piece,
+        };
+        let deadline = (!self.patience.is_zero()).then(|| Instant::now() + self.patience);
+        loop {
+            // The channel has no blocking send with a deadline; a client this slow does not notice 1 ms.
+            std::thread::park_timeout(Duration::from_millis(1));
+            piece = match self.pieces.try_send(piece) {
+                Ok(()) => return Ok(()),
+                Err(mpsc::error::TrySendError::Closed(_)) => return Err(gone()),
+                Err(mpsc::error::TrySendError::Full(piece)) => piece,
+            };
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Err(SqlError::new(
+                    ErrorKind::IdleInTransaction,
+                    "terminating transaction due to idle-in-transaction timeout",
+                )
+                .with_detail("The client did not read its result while its transaction held the writer."));
+            }
+        }
+    }
+}
+
+impl RowSink for PieceSink {
+    fn columns(&mut self, columns: &[Column]) -> Result<(), SqlError> {
+        self.push(Piece::Columns(columns.to_vec()))
+    }
+
+    fn row(&mut self, row: &[ValueRef<'_>]) -> Result<(), SqlError> {
+        let row = row.iter().map(|value| value.to_value()).collect::<Result<Vec<Value>, _>>()?;
+        self.bytes += row.iter().map(Value::size_bytes).sum::<usize>();
+        self.rows.push(row);
+        if self.rows.len() >= PIECE_ROWS || self.bytes >= PIECE_BYTES { self.flush() } else { Ok(()) }
+    }
+}

@@ -1,0 +1,210 @@
+//! One database's replica on this node: the machine's driver, the writer, checkpoints, readers.
+
+mod checkpoints;
+pub(crate) mod desk;
+pub(crate) mod digest;
+mod driver;
+mod interactive;
+mod readers;
+mod snapshots;
+mod start;
+mod transaction;
+mod writer;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bellwether_node::{Event, Role, Status};
+use bellwether_types::{DatabaseId, Fingerprint, NodeId, Position, Term, Timestamp};
+use tokio::sync::{oneshot, watch};
+
+pub(crate) use desk::{Desk, Done, Opening, Piece, PriorRead, Refusal, SavepointAction, Step};
+pub(crate) use digest::RowDigest;
+pub(crate) use readers::{PooledReader, Readers};
+pub(crate) use snapshots::serve_snapshot;
+pub(crate) use start::{StartError, start};
+pub(crate) use transaction::{OpenTransaction, leader_lost, prior_read, unreadable};
+
+use crate::stop::Stop;
+
+/// Who leads, as this replica knows; changes wake waiters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reign {
+    pub role: Role,
+    pub term: Term,
+    pub leader: Option<NodeId>,
+    /// This node leads and its writer takes transactions.
+    pub leading: bool,
+    /// Damaged, or being replaced by a snapshot: nothing is read here.
+    pub seeding: bool,
+}
+
+/// A replica as the rest of the server sees it.
+pub(crate) struct ReplicaHandle {
+    pub database: DatabaseId,
+    pub name: &'static str,
+    pub desk: Arc<Desk>,
+    pub readers: Readers,
+    pub reign: watch::Receiver<Reign>,
+    pub published: Arc<Published>,
+    input: crossbeam_channel::Sender<driver::Input>,
+}
+
+/// Numbers that the replica's threads publish and everyone reads.
+pub(crate) struct Published {
+    /// The last record whose COMMIT has returned.
+    applied: watch::Sender<Position>,
+    /// The last record whose COMMIT may have become visible: at or after `applied`.
+    visible: AtomicU64,
+    /// Of the writer, at `applied`.
+    content: Mutex<Content>,
+    status: Mutex<Option<Status>>,
+    /// Bytes of log on disk.
+    pub log_bytes: AtomicU64,
+    /// When the leader was last heard of, by the process's clock in milliseconds.
+    heard_ms: AtomicU64,
+}
+
+/// What the applied content is.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Content {
+    pub position: Position,
+    pub timestamp: Timestamp,
+    pub fingerprint: Fingerprint,
+}
+
+impl Published {
+    pub fn new(content: Content) -> Published {
+        Published {
+            applied: watch::Sender::new(content.position),
+            visible: AtomicU64::new(content.position.to_lsn()),
+            content: Mutex::new(content),
+            status: Mutex::new(None),
+            log_bytes: AtomicU64::new(0),
+            heard_ms: AtomicU64::new(0),
+        }
+    }
+
+    /// Before a COMMIT: readers may see this position from now on.
+    pub fn set_visible(&self, position: Position) {
+        self.visible.store(position.to_lsn(), Ordering::Release);
+    }
+
+    /// After a COMMIT.
+    pub fn set_applied(&self, content: Content) {
+        *self.content.lock().expect("no holder of this lock panics") = content;
+        self.visible.store(content.position.to_lsn(), Ordering::Release);
+        self.applied.send_replace(content.position);
+    }
+
+    pub fn set_status(&self, status: Status) {
+        *self.status.lock().expect("no holder of this lock panics") = Some(status);
+    }
+
+    /// The leader was heard of now.
+    pub fn set_heard(&self) {
+        self.heard_ms.store(unix_ms(), Ordering::Relaxed);
+    }
+
+    pub fn status(&self) -> Option<Status> {
+        *self.status.lock().expect("no holder of this lock panics")
+    }
+
+    pub fn content(&self) -> Content {
+        *self.content.lock().expect("no holder of this lock panics")
+    }
+
+    pub fn applied(&self) -> Position {
+        *self.applied.borrow()
+    }
+
+    /// At or after whatever a read that has already begun can have seen.
+    pub fn visible(&self) -> Position {
+        Position::from_lsn(self.visible.load(Ordering::Acquire))
+    }
+}
+
+impl ReplicaHandle {
+    /// Gives the machine an event; false when its queue is full or it has stopped.
+    pub fn offer(&self, event: Event) -> bool {
+        self.input.try_send(driver::Input::Event(event)).is_ok()
+    }
+
+    pub fn stop(&self) {
+        // A full queue drains; a closed one has stopped already.
+        let _ = self.input.send_timeout(driver::Input::Stop, Duration::from_secs(5));
+    }
+
+    /// True once this replica has applied everything that was committed when this was called, cluster-wide.
+    pub async fn confirm_read(&self) -> bool {
+        let (reply, confirmed) = oneshot::channel();
+        if self.input.try_send(driver::Input::Read(reply)).is_err() {
+            return false;
+        }
+        confirmed.await.unwrap_or(false)
+    }
+
+    /// True once `position` is applied here; false after `timeout`.
+    pub async fn wait_applied(&self, position: Position, timeout: Duration) -> bool {
+        if self.published.applied().index >= position.index {
+            return true;
+        }
+        let mut applied = self.published.applied.subscribe();
+        let reached = applied.wait_for(|applied| applied.index >= position.index);
+        matches!(tokio::time::timeout(timeout, reached).await, Ok(Ok(_)))
+    }
+
+    /// The leader, once one is known that is not `except`; `None` after `timeout`.
+    pub async fn wait_leader(&self, timeout: Duration) -> Option<NodeId> {
+        let mut reign = self.reign.clone();
+        let known = reign.wait_for(|reign| reign.leader.is_some() && (reign.role != Role::Leader || reign.leading));
+        match tokio::time::timeout(timeout, known).await {
+            Ok(Ok(reign)) => reign.leader,
+            _ => None,
+        }
+    }
+}
+
+/// How far a replica is behind its leader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lag {
+    /// Known committed and not applied.
+    pub records: u64,
+    /// Their share of the log.
+    pub bytes: u64,
+    /// Since the content applied was the newest: at least the time since the leader was last heard of.
+    pub ms: u64,
+}
+
+impl ReplicaHandle {
+    /// `None` without a leader: then nobody knows.
+    pub fn lag(&self, status: &Status) -> Option<Lag> {
+        let reign = *self.reign.borrow();
+        if reign.role == Role::Leader {
+            return Some(Lag { records: 0, bytes: 0, ms: 0 });
+        }
+        reign.leader?;
+        let records = status.commit.0.saturating_sub(status.applied.0);
+        let kept = status.last.index.0.saturating_sub(status.base.index.0).max(1);
+        let log_bytes = self.published.log_bytes.load(Ordering::Relaxed);
+        let bytes = (u128::from(log_bytes) * u128::from(records) / u128::from(kept)) as u64;
+        let since = match records {
+            0 => self.published.heard_ms.load(Ordering::Relaxed),
+            _ => self.published.content().timestamp.unix_ms(),
+        };
+        Some(Lag { records, bytes, ms: unix_ms().saturating_sub(since) })
+    }
+}
+
+/// The wall clock.
+pub(crate) fn unix_ms() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    since_epoch.as_millis() as u64
+}
+
+/// A replica's thread met what it cannot go on from: the process must stop.
+pub(crate) fn fatal(stop: &Stop, database: &str, what: impl std::fmt::Display) {
+    tracing::error!(database, "{what}");
+    stop.fail(format!("database {database}: {what}"));
+}

@@ -1,0 +1,217 @@
+//! The leader's services to one client, wherever that client is connected: a transaction executed at once, or an
+//! open one stepped through.
+
+use std::sync::Arc;
+
+use bellwether_storage::{ClientTransaction, Description, SessionState};
+use bellwether_types::{CommandTag, ErrorKind, Position, RequestId, SessionId, SqlError, Statement};
+use tokio::sync::{mpsc, oneshot};
+
+use super::desk::{Claim, Desk, Done, Opening, Piece, Refusal, SavepointAction, Step, Work};
+use super::digest::RowDigest;
+use super::ReplicaHandle;
+
+/// Rows handed on at a time.
+const PIECE_ROWS: usize = 256;
+
+/// The writer dropped the reply: it stopped, or ended the transaction.
+fn ended(_: oneshot::error::RecvError) -> Refusal {
+    Refusal::Unknown
+}
+
+impl ReplicaHandle {
+    /// Executes at this node, if it leads.
+    pub async fn autocommit(&self, transaction: ClientTransaction, claim: Arc<Claim>) -> Result<Done, Refusal> {
+        let (reply, done) = oneshot::channel();
+        self.desk.submit(Work::Autocommit { transaction, claim, reply }).await;
+        done.await.unwrap_or_else(|error| Err(ended(error)))
+    }
+
+    /// Takes the writer of this node, if it leads.
+    pub async fn open(&self, opening: Opening, claim: Arc<Claim>) -> Result<OpenTransaction, Refusal> {
+        let number = self.desk.number_transaction();
+        let (reply, opened) = oneshot::channel();
+        let transaction = OpenTransaction::here(Arc::clone(&self.desk), number, self.published.applied());
+        self.desk.submit(Work::Open { opening, transaction: number, claim, reply }).await;
+        match opened.await {
+            Ok(Ok(())) => Ok(transaction),
+            Ok(Err(refusal)) => Err(refusal),
+            Err(_) => Err(Refusal::NotLeader),
+        }
+    }
+
+    /// What became of a request, if this node leads.
+    pub async fn outcome(&self, request: RequestId) -> Result<Option<(CommandTag, Position)>, Refusal> {
+        let (reply, outcome) = oneshot::channel();
+        self.desk.submit(Work::Outcome { request, reply }).await;
+        outcome.await.unwrap_or_else(|error| Err(ended(error)))
+    }
+
+    /// Its request line goes with the next group.
+    pub async fn end_session(&self, session: SessionId) {
+        self.desk.submit(Work::EndSession { session }).await;
+    }
+
+    /// A read for a peer's client: linearizable, since this node confirms first that it leads.
+    pub async fn read_at_leader(
+        &self,
+        statement: Statement,
+        session: SessionState,
+        pieces: mpsc::Sender<Piece>,
+    ) -> Result<(CommandTag, Position), Refusal> {
+        if !self.reign.borrow().leading || !self.confirm_read().await {
+            return Err(Refusal::NotLeader);
+        }
+        let mut reader = self.readers.get().await.map_err(|error| Refusal::Failed(unreadable(&error)))?;
+        reader.set_session(&session);
+        let mut cursor = reader.open_cursor(&statement)?;
+        let gone = |_| Refusal::Failed(SqlError::new(ErrorKind::Cancelled, "the client is gone"));
+        pieces.send(Piece::Columns(cursor.columns().to_vec())).await.map_err(gone)?;
+        let mut count = 0;
+        loop {
+            let rows = tokio::task::block_in_place(|| take_rows(&mut cursor))?;
+            if rows.is_empty() {
+                let tag = CommandTag::counted(cursor.verb(), count);
+                return Ok((tag, self.published.visible()));
+            }
+            count += rows.len() as u64;
+            pieces.send(Piece::Rows(rows)).await.map_err(gone)?;
+        }
+    }
+}
+
+fn take_rows(
+    cursor: &mut bellwether_storage::Cursor,
+) -> Result<Vec<Vec<bellwether_types::Value>>, SqlError> {
+    let mut rows = Vec::new();
+    while rows.len() < PIECE_ROWS && cursor.step()? {
+        let values = (0..cursor.columns().len()).map(|column| cursor.value(column).to_value());
+        rows.push(values.collect::<Result<_, _>>()?);
+    }
+    Ok(rows)
+}
+
+/// A replica's file cannot be opened for reading.
+pub(crate) fn unreadable(error: &bellwether_storage::OpenError) -> SqlError {
+    SqlError::new(ErrorKind::Io, "cannot read this node's replica").with_detail(error.to_string())
+}
+
+/// Where an open transaction's steps go.
+enum Route {
+    Here { desk: Arc<Desk>, number: u64 },
+    There { steps: mpsc::Sender<Step> },
+}
+
+/// A transaction that holds the writer, here or at another node. Dropped, it is rolled back.
+pub(crate) struct OpenTransaction {
+    route: Route,
+    /// What was committed when it took the writer, at least.
+    base: Position,
+}
+
+impl OpenTransaction {
+    fn here(desk: Arc<Desk>, number: u64, base: Position) -> OpenTransaction {
+        OpenTransaction { route: Route::Here { desk, number }, base }
+    }
+
+    /// At another node, which takes its steps from this channel.
+    pub fn there(steps: mpsc::Sender<Step>) -> OpenTransaction {
+        OpenTransaction { route: Route::There { steps }, base: Position::ZERO }
+    }
+
+    pub fn base(&self) -> Position {
+        self.base
+    }
+
+    async fn send(&self, step: Step) {
+        match &self.route {
+            Route::Here { desk, number } => desk.step(*number, step),
+            // A closed channel drops the step and its reply, which tells.
+            Route::There { steps } => drop(steps.send(step).await),
+        }
+    }
+
+    /// Why a step was not answered.
+    fn lost(&self) -> Refusal {
+        let why = match &self.route {
+            Route::Here { desk, number } => desk.why_ended(*number),
+            Route::There { .. } => None,
+        };
+        Refusal::Failed(why.unwrap_or_else(leader_lost))
+    }
+
+    pub async fn execute(
+        &self,
+        statement: Statement,
+        pieces: mpsc::Sender<Piece>,
+    ) -> Result<CommandTag, Refusal> {
+        let (reply, done) = oneshot::channel();
+        self.start(statement, pieces, reply).await;
+        done.await.unwrap_or_else(|_| Err(self.lost()))
+    }
+
+    /// As `execute`, answered through the channel; dropped unanswered when the transaction was lost.
+    pub async fn start(
+        &self,
+        statement: Statement,
+        pieces: mpsc::Sender<Piece>,
+        reply: oneshot::Sender<Result<CommandTag, Refusal>>,
+    ) {
+        self.send(Step::Execute { statement, pieces, reply }).await;
+    }
+
+    /// Columns and parameters, as the transaction sees the schema.
+    pub async fn describe(&self, sql: String) -> Result<Description, Refusal> {
+        let (reply, done) = oneshot::channel();
+        self.send(Step::Describe { sql, reply }).await;
+        done.await.unwrap_or_else(|_| Err(self.lost()))
+    }
+
+    pub async fn savepoint(&self, name: String, action: SavepointAction) -> Result<(), Refusal> {
+        let (reply, done) = oneshot::channel();
+        self.send(Step::Savepoint { name, action, reply }).await;
+        done.await.unwrap_or_else(|_| Err(self.lost()))
+    }
+
+    /// `Unknown` when the answer was lost.
+    pub async fn commit(self) -> Result<(SessionState, Position), Refusal> {
+        let (reply, done) = oneshot::channel();
+        self.send(Step::Commit { reply }).await;
+        match done.await {
+            Ok(result) => result,
+            Err(_) => match self.route {
+                // The writer had ended it before: it never came to be proposed.
+                Route::Here { .. } => Err(self.lost()),
+                Route::There { .. } => Err(Refusal::Unknown),
+            },
+        }
+    }
+
+    pub async fn rollback(self) -> Result<SessionState, Refusal> {
+        let (reply, done) = oneshot::channel();
+        self.send(Step::Rollback { reply: Some(reply) }).await;
+        done.await.map_err(|_| self.lost())
+    }
+}
+
+impl Drop for OpenTransaction {
+    fn drop(&mut self) {
+        // `There`: closing the channel closes the connection, which rolls back.
+        if let Route::Here { desk, number } = &self.route {
+            desk.step(*number, Step::Rollback { reply: None });
+            desk.forget_ended(*number);
+        }
+    }
+}
+
+/// 40001: the transaction was not committed, and may be tried again.
+pub(crate) fn leader_lost() -> SqlError {
+    SqlError::new(ErrorKind::Serialization, "the leader was lost while the transaction was open")
+        .with_detail("Nothing of the transaction was committed.")
+        .with_hint("Retry the transaction.")
+}
+
+/// What a client saw of a result before its first write.
+pub(crate) fn prior_read(statement: Statement, digest: &RowDigest, whole: bool) -> super::PriorRead {
+    super::PriorRead { statement, digest: digest.finish(), rows: digest.rows(), whole }
+}

@@ -1,0 +1,316 @@
+//! The thread that owns a database's write connection: it executes groups as the leader and applies as a follower.
+//!
+//! One group is in flight at a time: executed and captured inside one open SQLite transaction, proposed, and
+//! committed only when the machine says so. While it waits for its quorum the next one queues at the desk, so that
+//! groups grow with load.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bellwether_http::Metrics;
+use bellwether_node::Event;
+use bellwether_storage::{
+    Answer, ApplyError, ClientTransaction, Files, GroupStart, Sealed, StorageError, Writer, run_group,
+};
+use bellwether_types::{Entry, HybridClock, LogIndex, NodeId, Position, SessionId, SqlError};
+use tokio::sync::oneshot;
+
+use super::desk::{Command, Desk, Done, Job, Next, Refusal, Work};
+use super::checkpoints::Checkpoints;
+use super::driver::Input;
+use super::snapshots::Staged;
+use super::{Content, Published, Readers, fatal, unix_ms};
+use crate::stop::Stop;
+
+/// Transactions in one group: bounds how long the first of them waits for the last one's execution.
+const GROUP_MAX: usize = 256;
+
+/// Everything the thread owns.
+pub(crate) struct WriterThread {
+    pub name: &'static str,
+    pub node: NodeId,
+    /// Absent only while the file is replaced.
+    pub writer: Option<Writer>,
+    pub files: Files,
+    pub staged: Staged,
+    pub checkpoints: Arc<Checkpoints>,
+    pub desk: Arc<Desk>,
+    pub driver: crossbeam_channel::Sender<Input>,
+    pub published: Arc<Published>,
+    pub readers: Readers,
+    pub metrics: Arc<Metrics>,
+    pub stop: Arc<Stop>,
+    pub clock: HybridClock,
+    /// Sessions that ended: their request lines go with the next group.
+    pub ended: Vec<SessionId>,
+    /// Where the next group's first payload will stand, while leading.
+    pub next: Option<Position>,
+}
+
+/// The thread ends.
+#[derive(Debug)]
+pub(super) enum Halt {
+    /// As asked.
+    Stopped,
+    /// SQLite cannot be gone on with.
+    Failed(String),
+}
+
+impl From<StorageError> for Halt {
+    fn from(error: StorageError) -> Halt {
+        Halt::Failed(error.to_string())
+    }
+}
+
+/// What became of a group in flight.
+pub(super) enum Flight {
+    Committed(Position),
+    /// Rolled back here; another leader may commit it all the same.
+    Lost,
+}
+
+type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
+
+/// Answers a client that may have left.
+pub(super) fn answer<T>(reply: oneshot::Sender<T>, value: T) {
+    let _ = reply.send(value);
+}
+
+impl WriterThread {
+    /// Until stopped.
+    pub fn run(mut self) {
+        loop {
+            let step = match self.desk.next(GROUP_MAX) {
+                Next::Command(command) => self.handle_command(command),
+                Next::Jobs(jobs) => self.run_jobs(jobs),
+            };
+            match step {
+                Ok(()) => {}
+                Err(Halt::Stopped) => return,
+                Err(Halt::Failed(what)) => return fatal(&self.stop, self.name, what),
+            }
+        }
+    }
+
+    /// A command while no group is in flight.
+    pub(super) fn handle_command(&mut self, command: Command) -> Result<(), Halt> {
+        match command {
+            Command::Apply { entries } => self.apply(&entries),
+            Command::Lead { next } => {
+                let last = self.writer().timestamp();
+                self.clock.observe(last);
+                self.next = Some(next);
+                Ok(())
+            }
+            Command::Follow => {
+                self.next = None;
+                Ok(())
+            }
+            Command::InstallSnapshot { position } => self.install(position),
+            Command::Stop => Err(Halt::Stopped),
+            // Of a group that a `Follow` took back before.
+            Command::NextPayload | Command::Commit { .. } => Ok(()),
+        }
+    }
+
+    fn apply(&mut self, entries: &[Entry]) -> Result<(), Halt> {
+        let last = entries.last().expect("the machine applies at least one entry").position;
+        self.published.set_visible(last.max(self.published.visible()));
+        if let Err(error) = self.checkpoints.maybe_restart() {
+            tracing::warn!(database = self.name, %error, "SQLite's WAL could not be started anew");
+        }
+        for entry in entries {
+            match self.writer().apply(entry) {
+                Ok(()) => self.metrics.records_applied.increment(),
+                Err(ApplyError::Storage(error)) => return Err(error.into()),
+                Err(damage) => {
+                    tracing::error!(database = self.name, position = %entry.position, %damage, "damaged");
+                    self.tell(Event::Damaged);
+                    return Ok(());
+                }
+            }
+        }
+        self.publish();
+        self.tell(Event::Applied { through: last.index });
+        Ok(())
+    }
+
+    /// The write connection.
+    pub(super) fn writer(&mut self) -> &mut Writer {
+        self.writer.as_mut().expect("absent only while the file is replaced")
+    }
+
+    fn publish(&mut self) {
+        let writer = self.writer();
+        let content = Content {
+            position: writer.position(),
+            timestamp: writer.timestamp(),
+            fingerprint: writer.fingerprint(),
+        };
+        self.published.set_applied(content);
+    }
+
+    pub(super) fn tell(&self, event: Event) {
+        // The driver outlives its writer but for a shutdown under way.
+        let _ = self.driver.send(Input::Event(event));
+    }
+
+    fn run_jobs(&mut self, jobs: Vec<Job>) -> Result<(), Halt> {
+        let mut transactions = Vec::with_capacity(jobs.len());
+        let mut replies = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            match job.work {
+                Work::Autocommit { transaction, reply, .. } => {
+                    transactions.push(transaction);
+                    replies.push(reply);
+                }
+                Work::Open { opening, transaction, reply, .. } => {
+                    return self.run_interactive(opening, transaction, reply);
+                }
+                Work::EndSession { session } => self.ended.push(session),
+                Work::Outcome { request, reply } => {
+                    let outcome = self.writer().outcome(request).map_err(Refusal::Failed);
+                    answer(reply, outcome);
+                }
+            }
+        }
+        if transactions.is_empty() { Ok(()) } else { self.run_autocommits(&transactions, replies) }
+    }
+
+    fn run_autocommits(
+        &mut self,
+        transactions: &[ClientTransaction],
+        replies: Vec<Reply<Done>>,
+    ) -> Result<(), Halt> {
+        let start = self.start_group();
+        let results = match run_group(self.writer(), start, transactions) {
+            Ok(results) => results,
+            Err(error) if error.is_fatal() => return Err(error.into()),
+            Err(error) => return self.refuse_group(replies, &error.into_sql_error()),
+        };
+        match self.seal_and_fly()? {
+            Ok(Flight::Committed(position)) => self.answer_committed(results, replies, position),
+            Ok(Flight::Lost) => {
+                for (result, reply) in results.into_iter().zip(replies) {
+                    // What failed is not in the record: it may be tried again without a doubt.
+                    let refusal = if result.is_ok() { Refusal::Unknown } else { Refusal::NotLeader };
+                    answer(reply, Err(refusal));
+                }
+            }
+            Err(error) => return self.refuse_group(replies, &error),
+        }
+        Ok(())
+    }
+
+    fn answer_committed(
+        &self,
+        results: Vec<Result<Answer, SqlError>>,
+        replies: Vec<Reply<Done>>,
+        position: Position,
+    ) {
+        for (result, reply) in results.into_iter().zip(replies) {
+            let counter = match &result {
+                Ok(_) => &self.metrics.transactions_committed,
+                Err(_) => &self.metrics.transactions_failed,
+            };
+            counter.increment();
+            answer(reply, result.map(|answer| Done { answer, position }).map_err(Refusal::Failed));
+        }
+    }
+
+    /// The whole group could not be executed, as with a full disk: nothing of it remains.
+    fn refuse_group(&mut self, replies: Vec<Reply<Done>>, error: &SqlError) -> Result<(), Halt> {
+        self.writer().rollback()?;
+        for reply in replies {
+            self.metrics.transactions_failed.increment();
+            answer(reply, Err(Refusal::Failed(error.clone())));
+        }
+        Ok(())
+    }
+
+    pub(super) fn start_group(&mut self) -> GroupStart {
+        if let Err(error) = self.checkpoints.maybe_restart() {
+            tracing::warn!(database = self.name, %error, "SQLite's WAL could not be started anew");
+        }
+        GroupStart { origin: self.node, timestamp: self.clock.tick(unix_ms()) }
+    }
+
+    /// Seals the open group, proposes it and waits for its fate. An inner error: it could not be sealed, and
+    /// nothing was proposed.
+    pub(super) fn seal_and_fly(&mut self) -> Result<Result<Flight, SqlError>, Halt> {
+        let Some(next) = self.next else {
+            self.writer().rollback()?;
+            return Ok(Ok(Flight::Lost));
+        };
+        for session in std::mem::take(&mut self.ended) {
+            self.writer().end_session(session);
+        }
+        match self.writer().seal(next) {
+            Ok(Sealed::Empty) => Ok(Ok(Flight::Committed(self.writer().position()))),
+            Ok(Sealed::Payloads(count)) => self.fly(next, count).map(Ok),
+            Err(error) if error.is_fatal() => Err(error.into()),
+            Err(error) => {
+                self.writer().rollback()?;
+                Ok(Err(error.into_sql_error()))
+            }
+        }
+    }
+
+    fn fly(&mut self, first: Position, count: u64) -> Result<Flight, Halt> {
+        let began = Instant::now();
+        let mut at = first;
+        let mut remaining = count;
+        self.propose_next(&mut at, &mut remaining)?;
+        loop {
+            match self.desk.next_command() {
+                Command::NextPayload => self.propose_next(&mut at, &mut remaining)?,
+                Command::Commit { position, next } => {
+                    self.published.set_visible(position);
+                    self.writer().commit()?;
+                    self.publish();
+                    self.tell(Event::Applied { through: position.index });
+                    self.next = Some(next);
+                    self.metrics.commit_wait_us.observe(began.elapsed().as_micros() as u64);
+                    return Ok(Flight::Committed(position));
+                }
+                Command::Follow => {
+                    self.next = None;
+                    self.writer().rollback()?;
+                    return Ok(Flight::Lost);
+                }
+                Command::Stop => {
+                    self.writer().rollback()?;
+                    return Err(Halt::Stopped);
+                }
+                other @ (Command::Apply { .. } | Command::Lead { .. } | Command::InstallSnapshot { .. }) => {
+                    unreachable!("the machine says Follow before {other:?}")
+                }
+            }
+        }
+    }
+
+    fn propose_next(&mut self, at: &mut Position, remaining: &mut u64) -> Result<(), Halt> {
+        let payload = self.writer().next_payload()?.expect("seal told how many payloads there are");
+        *remaining -= 1;
+        self.metrics.log_appended_bytes.add(payload.len() as u64);
+        self.tell(Event::Propose { at: *at, payload, remaining: *remaining });
+        at.index = LogIndex(at.index.0 + 1);
+        Ok(())
+    }
+
+    fn install(&mut self, position: Position) -> Result<(), Halt> {
+        self.next = None;
+        self.writer = None;
+        self.checkpoints.close();
+        self.readers.renew();
+        let writer = super::snapshots::install(&self.files, &self.staged).map_err(Halt::Failed)?;
+        self.writer = Some(writer);
+        let reopened = self.checkpoints.reopen(&self.files);
+        reopened.map_err(|error| Halt::Failed(error.to_string()))?;
+        self.publish();
+        self.metrics.reseeds.increment();
+        tracing::info!(database = self.name, %position, "seeded anew");
+        self.tell(Event::SnapshotInstalled { position });
+        Ok(())
+    }
+}

@@ -1,0 +1,342 @@
+//! A client's session, whatever door it came through: transactions, where statements run, what was seen.
+//!
+//! A transaction reads from a snapshot of this node's replica and takes the leader's writer at its first write,
+//! not at BEGIN; what it read before is then read again there and compared (see `replica::PriorRead`). A write that
+//! meets a failover is held and retried under the same request id, which the leader deduplicates: executed at most
+//! once. What cannot be known in time is reported as unknown.
+
+mod cancel;
+mod rows;
+mod write;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwether_node::Role;
+use bellwether_session::{Decision, ReplicaState, Settings, route};
+use bellwether_storage::{Description, SessionState};
+use bellwether_types::{
+    CommandTag, ErrorKind, Position, RequestId, SessionId, SqlError, Statement, lexer,
+};
+use tokio::sync::{mpsc, oneshot};
+
+pub(crate) use cancel::Cancel;
+pub(crate) use rows::Rows;
+
+use crate::forward::no_leader;
+use crate::node::Node;
+use crate::replica::{
+    OpenTransaction, PooledReader, PriorRead, Refusal, ReplicaHandle, SavepointAction, unreadable,
+};
+
+/// Reads before the first write that are kept for comparison; a transaction that reads more takes the writer with
+/// its next statement.
+const PRIOR_READS_MAX: usize = 1000;
+
+/// Pieces of a result under way from the writer.
+const PIECES_MAX: usize = 4;
+
+/// An open transaction.
+struct Open {
+    request: RequestId,
+    read_only: bool,
+    /// Replayed on the writer when it is taken; oldest first.
+    savepoints: Vec<String>,
+    stage: Stage,
+}
+
+enum Stage {
+    /// Nothing was executed.
+    Fresh,
+    /// Reading from a snapshot.
+    Reading { reader: Arc<tokio::sync::Mutex<PooledReader>>, reads: Vec<PriorRead> },
+    /// Holding the writer.
+    Writing(OpenTransaction),
+    /// Over but for the client's ROLLBACK.
+    Ended,
+}
+
+/// One client's.
+pub(crate) struct Session {
+    node: Arc<Node>,
+    pub replica: Arc<ReplicaHandle>,
+    pub id: SessionId,
+    /// Of the last request; 0 before the first.
+    sequence: u64,
+    state: SessionState,
+    open: Option<Open>,
+    pub cancel: Arc<Cancel>,
+}
+
+impl Session {
+    pub fn new(node: Arc<Node>, replica: Arc<ReplicaHandle>, id: SessionId) -> Session {
+        Session {
+            node,
+            replica,
+            id,
+            sequence: 0,
+            state: SessionState::default(),
+            open: None,
+            cancel: Arc::default(),
+        }
+    }
+
+    /// BEGIN, or the first of several statements that belong together.
+    pub fn begin(&mut self, read_only: bool) {
+        let request = self.next_request();
+        self.open = Some(Open { request, read_only, savepoints: Vec::new(), stage: Stage::Fresh });
+    }
+
+    fn next_request(&mut self) -> RequestId {
+        self.sequence += 1;
+        RequestId { session: self.id, sequence: self.sequence }
+    }
+
+    /// COMMIT. However it ends, the transaction is over.
+    pub async fn commit(&mut self, settings: &mut Settings) -> Result<(), SqlError> {
+        if let Some(Open { stage: Stage::Writing(transaction), request, .. }) = self.open.take() {
+            let position = self.commit_at_leader(request, transaction).await?;
+            self.saw(settings, position);
+        }
+        Ok(())
+    }
+
+    /// ROLLBACK.
+    pub async fn rollback(&mut self) {
+        if let Some(Open { stage: Stage::Writing(transaction), .. }) = self.open.take() {
+            // Lost with its leader is rolled back too.
+            if let Ok(state) = transaction.rollback().await {
+                self.state = state;
+            }
+        }
+    }
+
+    /// A statement of the open transaction failed. When nothing can be saved of it any more, the writer need not
+    /// wait for the client's ROLLBACK.
+    pub async fn fail(&mut self) {
+        self.cancel.clear();
+        if let Some(open) = &mut self.open
+            && open.savepoints.is_empty()
+            && let Stage::Writing(transaction) = std::mem::replace(&mut open.stage, Stage::Ended)
+            && let Ok(state) = transaction.rollback().await
+        {
+            self.state = state;
+        }
+    }
+
+    /// SAVEPOINT, RELEASE, ROLLBACK TO; the name is known to exist for the latter two.
+    pub async fn savepoint(&mut self, name: &str, action: SavepointAction) -> Result<(), SqlError> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        if let Stage::Writing(transaction) = &open.stage {
+            transaction.savepoint(name.to_owned(), action).await.map_err(told)?;
+        }
+        let place = open.savepoints.iter().rposition(|known| known.eq_ignore_ascii_case(name));
+        match (action, place) {
+            (SavepointAction::Set, _) => open.savepoints.push(name.to_owned()),
+            (SavepointAction::RollbackTo, Some(place)) => open.savepoints.truncate(place + 1),
+            (SavepointAction::Release, Some(place)) => open.savepoints.truncate(place),
+            (_, None) => {}
+        }
+        Ok(())
+    }
+
+    /// Executes one statement; rows are pulled from the answer. What fails in a transaction must be told to
+    /// [`Session::fail`].
+    pub async fn execute(
+        &mut self,
+        statement: Statement,
+        read_only: bool,
+        settings: &mut Settings,
+    ) -> Result<Rows, SqlError> {
+        if let Some(pragma) = self.state.run_pragma(&statement.sql) {
+            pragma?;
+            return Ok(Rows::empty(CommandTag::plain("PRAGMA")));
+        }
+        let reads = is_read(&statement.sql);
+        if !reads && (read_only || self.open.as_ref().is_some_and(|open| open.read_only)) {
+            let verb = lexer::verb(&statement.sql).unwrap_or_default();
+            let message = format!("cannot execute {verb} in a read-only transaction");
+            return Err(SqlError::new(ErrorKind::ReadOnly, message));
+        }
+        match &self.open {
+            Some(_) => self.execute_in_transaction(statement, reads, settings).await,
+            None if reads => self.read(statement, settings).await,
+            None => self.write(statement, settings).await,
+        }
+    }
+
+    async fn execute_in_transaction(
+        &mut self,
+        statement: Statement,
+        reads: bool,
+        settings: &mut Settings,
+    ) -> Result<Rows, SqlError> {
+        let open = self.open.as_ref().expect("seen by the caller");
+        let too_many = matches!(&open.stage, Stage::Reading { reads, .. } if reads.len() >= PRIOR_READS_MAX);
+        let writing = matches!(open.stage, Stage::Writing(_));
+        if reads && !writing && (open.read_only || !too_many) {
+            return self.read_snapshot(statement, settings).await;
+        }
+        if !writing {
+            self.take_writer(settings).await?;
+        }
+        let Some(Open { stage: Stage::Writing(transaction), .. }) = &self.open else {
+            return Err(crate::replica::leader_lost());
+        };
+        let (sender, pieces) = mpsc::channel(PIECES_MAX);
+        let (reply, ended) = oneshot::channel();
+        transaction.start(statement, sender, reply).await;
+        Ok(Rows::streamed(pieces, ended))
+    }
+
+    /// In a transaction before its first write: from the one snapshot that its first read took.
+    async fn read_snapshot(
+        &mut self,
+        statement: Statement,
+        settings: &mut Settings,
+    ) -> Result<Rows, SqlError> {
+        if let Some(Open { stage: Stage::Fresh, .. }) = &self.open {
+            self.wait_to_read(settings).await?.ok_or_else(no_leader)?;
+            let mut reader = self.replica.readers.get().await.map_err(|error| unreadable(&error))?;
+            reader.begin_snapshot()?;
+            self.saw(settings, self.replica.published.visible());
+            let reader = Arc::new(tokio::sync::Mutex::new(reader));
+            let open = self.open.as_mut().expect("just seen");
+            open.stage = Stage::Reading { reader, reads: Vec::new() };
+        }
+        let Some(Open { stage: Stage::Reading { reader, .. }, .. }) = &self.open else {
+            return Err(crate::replica::leader_lost());
+        };
+        let mut locked = Arc::clone(reader).lock_owned().await;
+        locked.set_session(&self.state);
+        let cursor = locked.open_cursor(&statement)?;
+        self.cancel.set_read(locked.interrupt_handle());
+        drop(locked);
+        Ok(Rows::of_snapshot(cursor, statement))
+    }
+
+    /// The rows were fetched, or the client closed them: the tag, and the bookkeeping.
+    pub fn finish(&mut self, rows: Rows, settings: &mut Settings) -> CommandTag {
+        self.cancel.clear();
+        let (tag, prior, position, state) = rows.finish();
+        if let Some(position) = position {
+            self.saw(settings, position);
+        }
+        if let Some(state) = state {
+            self.state = state;
+        }
+        if let Some(prior) = prior
+            && let Some(Open { stage: Stage::Reading { reads, .. }, read_only: false, .. }) = &mut self.open
+        {
+            reads.push(prior);
+        }
+        tag
+    }
+
+    fn saw(&self, settings: &mut Settings, position: Position) {
+        settings.advance_token(self.replica.database, position);
+    }
+
+    /// Waits until this replica may answer: true. `None`: the leader is needed and unknown. False: ask the leader.
+    async fn wait_to_read(&self, settings: &Settings) -> Result<Option<bool>, SqlError> {
+        let reign = *self.replica.reign.borrow();
+        let role = match reign.role {
+            Role::Leader => bellwether_session::Role::Leader,
+            Role::Follower { .. } | Role::Candidate => bellwether_session::Role::Follower,
+        };
+        let state = ReplicaState {
+            role,
+            applied: self.replica.published.applied(),
+            leader_known: reign.leader.is_some(),
+            serving: !reign.seeding,
+        };
+        let values = settings.values();
+        let seen = settings.token().position(self.replica.database);
+        match route(values.read_consistency, seen, state) {
+            Decision::Serve => Ok(Some(true)),
+            Decision::Wait { position } => {
+                let timeout = Duration::from_millis(u64::from(values.wait_timeout.0));
+                Ok(Some(self.replica.wait_applied(position, timeout).await))
+            }
+            Decision::ReadIndex => Ok(self.replica.confirm_read().await.then_some(true)),
+            Decision::AskLeader => Ok(Some(false)),
+            Decision::Refuse(refusal) => Err(refusal.into()),
+        }
+    }
+
+    /// A read outside of transactions.
+    async fn read(&mut self, statement: Statement, settings: &Settings) -> Result<Rows, SqlError> {
+        if !self.wait_to_read(settings).await?.ok_or_else(no_leader)? {
+            return self.read_at_leader(statement, settings).await;
+        }
+        let mut reader = self.replica.readers.get().await.map_err(|error| unreadable(&error))?;
+        reader.set_session(&self.state);
+        let cursor = reader.open_cursor(&statement)?;
+        self.cancel.set_read(reader.interrupt_handle());
+        Ok(Rows::of_replica(cursor, reader, Arc::clone(&self.replica)))
+    }
+
+    async fn read_at_leader(&mut self, statement: Statement, settings: &Settings) -> Result<Rows, SqlError> {
+        let timeout = Duration::from_millis(u64::from(settings.values().wait_timeout.0));
+        let leader = self.replica.wait_leader(timeout).await.ok_or_else(no_leader)?;
+        self.node.metrics.statements_forwarded.increment();
+        let (pieces, ended) = if leader == self.node.config.node {
+            let (sender, pieces) = mpsc::channel(PIECES_MAX);
+            let (reply, ended) = oneshot::channel();
+            let (replica, state) = (Arc::clone(&self.replica), self.state);
+            tokio::spawn(async move {
+                let result = replica.read_at_leader(statement, state, sender).await;
+                // The client may have left.
+                let _ = reply.send(result);
+            });
+            (pieces, ended)
+        } else {
+            self.node.forward.read(leader, self.replica.database, statement, self.state)
+        };
+        Ok(Rows::of_leader(pieces, ended))
+    }
+
+    /// Columns and parameters, without executing. In a transaction that holds the writer, as that sees the schema.
+    pub async fn describe(&mut self, sql: &str, settings: &Settings) -> Result<Description, SqlError> {
+        if let Some(Open { stage: Stage::Writing(transaction), .. }) = &self.open {
+            return transaction.describe(sql.to_owned()).await.map_err(told);
+        }
+        // The session's own DDL must be seen.
+        if self.open.is_none() {
+            self.wait_to_read(settings).await?;
+        }
+        let mut reader = self.replica.readers.get().await.map_err(|error| unreadable(&error))?;
+        reader.describe(sql)
+    }
+
+    /// The client is gone.
+    pub async fn close(mut self) {
+        self.open = None;
+        if self.sequence == 0 {
+            return;
+        }
+        let leader = self.replica.reign.borrow().leader;
+        match leader {
+            Some(leader) if leader == self.node.config.node => self.replica.end_session(self.id).await,
+            Some(leader) => self.node.forward.end_session(leader, self.replica.database, self.id).await,
+            None => {}
+        }
+    }
+}
+
+/// Whether a statement only reads, by its verb: the schema that it names may be newer than this replica's.
+fn is_read(sql: &str) -> bool {
+    match lexer::verb(sql).as_deref() {
+        Some("SELECT" | "VALUES" | "EXPLAIN") => true,
+        Some("PRAGMA") => !sql.contains('='),
+        _ => false,
+    }
+}
+
+/// A refusal inside an open transaction, for the client: the transaction is over, and nothing of it remains.
+fn told(refusal: Refusal) -> SqlError {
+    match refusal {
+        Refusal::Failed(error) => error,
+        Refusal::NotLeader | Refusal::Unknown => crate::replica::leader_lost(),
+    }
+}

@@ -1,0 +1,215 @@
+//! A result on its way to the client, pulled row by row, wherever it comes from.
+
+use std::sync::Arc;
+
+use bellwether_storage::{Cursor, SessionState, StatementResult};
+use bellwether_types::{Column, CommandTag, Position, SqlError, Statement, Value, ValueRef};
+use tokio::sync::{mpsc, oneshot};
+
+use super::told;
+use crate::replica::{Piece, PooledReader, PriorRead, Refusal, ReplicaHandle, RowDigest, prior_read};
+
+/// Steps of a cursor are cheap; a long query must not keep the other sessions of this thread waiting.
+const STEPS_BETWEEN_YIELDS: u32 = 256;
+
+/// See the module.
+pub(crate) struct Rows {
+    source: Source,
+    count: u64,
+    tag: Option<CommandTag>,
+}
+
+enum Source {
+    /// This node's replica.
+    Replica {
+        // Dropped before the reader that it reads with goes back to the pool.
+        cursor: Cursor,
+        _reader: PooledReader,
+        replica: Arc<ReplicaHandle>,
+        position: Option<Position>,
+    },
+    /// This node's replica, in a transaction that may write later.
+    Snapshot { cursor: Cursor, statement: Statement, digest: RowDigest, whole: bool },
+    /// The writer.
+    Streamed { pieces: Pieces, ended: Option<oneshot::Receiver<Result<CommandTag, Refusal>>> },
+    /// A reader at the leader.
+    Leader {
+        pieces: Pieces,
+        ended: Option<oneshot::Receiver<Result<(CommandTag, Position), Refusal>>>,
+        position: Option<Position>,
+    },
+    /// Everything is here.
+    Buffered { pieces: Pieces, session: Option<SessionState>, position: Option<Position> },
+}
+
+/// Rows that come in pieces.
+#[derive(Default)]
+struct Pieces {
+    receiver: Option<mpsc::Receiver<Piece>>,
+    columns: Vec<Column>,
+    rows: std::vec::IntoIter<Vec<Value>>,
+    current: Vec<Value>,
+}
+
+impl Pieces {
+    fn of(receiver: mpsc::Receiver<Piece>) -> Pieces {
+        Pieces { receiver: Some(receiver), ..Pieces::default() }
+    }
+
+    async fn next(&mut self) -> bool {
+        loop {
+            if let Some(row) = self.rows.next() {
+                self.current = row;
+                return true;
+            }
+            match &mut self.receiver {
+                None => return false,
+                Some(receiver) => match receiver.recv().await {
+                    Some(Piece::Columns(columns)) => self.columns = columns,
+                    Some(Piece::Rows(rows)) => self.rows = rows.into_iter(),
+                    None => self.receiver = None,
+                },
+            }
+        }
+    }
+}
+
+impl Rows {
+    fn of(source: Source) -> Rows {
+        Rows { source, count: 0, tag: None }
+    }
+
+    pub fn empty(tag: CommandTag) -> Rows {
+        let pieces = Pieces::default();
+        let mut rows = Rows::of(Source::Buffered { pieces, session: None, position: None });
+        rows.tag = Some(tag);
+        rows
+    }
+
+    pub fn of_replica(cursor: Cursor, reader: PooledReader, replica: Arc<ReplicaHandle>) -> Rows {
+        Rows::of(Source::Replica { cursor, _reader: reader, replica, position: None })
+    }
+
+    pub fn of_snapshot(cursor: Cursor, statement: Statement) -> Rows {
+        Rows::of(Source::Snapshot { cursor, statement, digest: RowDigest::default(), whole: false })
+    }
+
+    pub fn streamed(
+        pieces: mpsc::Receiver<Piece>,
+        ended: oneshot::Receiver<Result<CommandTag, Refusal>>,
+    ) -> Rows {
+        Rows::of(Source::Streamed { pieces: Pieces::of(pieces), ended: Some(ended) })
+    }
+
+    pub fn of_leader(
+        pieces: mpsc::Receiver<Piece>,
+        ended: oneshot::Receiver<Result<(CommandTag, Position), Refusal>>,
+    ) -> Rows {
+        Rows::of(Source::Leader { pieces: Pieces::of(pieces), ended: Some(ended), position: None })
+    }
+
+    pub fn buffered(result: StatementResult, session: SessionState, position: Position) -> Rows {
+        let pieces =
+            Pieces { columns: result.columns, rows: result.rows.into_iter(), ..Pieces::default() };
+        let mut rows =
+            Rows::of(Source::Buffered { pieces, session: Some(session), position: Some(position) });
+        rows.tag = Some(result.tag);
+        rows
+    }
+
+    /// To the next row; false at the end, when the statement has succeeded.
+    pub async fn next(&mut self) -> Result<bool, SqlError> {
+        let more = match &mut self.source {
+            Source::Replica { cursor, replica, position, .. } => {
+                if self.count % u64::from(STEPS_BETWEEN_YIELDS) == u64::from(STEPS_BETWEEN_YIELDS) - 1 {
+                    tokio::task::yield_now().await;
+                }
+                let more = cursor.step()?;
+                if position.is_none() {
+                    // The snapshot is taken by the first step; whatever it shows was visible by now.
+                    *position = Some(replica.published.visible());
+                }
+                more
+            }
+            Source::Snapshot { cursor, digest, whole, .. } => {
+                let more = cursor.step()?;
+                if more {
+                    digest.add(cursor);
+                }
+                *whole = !more;
+                more
+            }
+            Source::Streamed { pieces, ended } => {
+                let more = pieces.next().await;
+                if !more && let Some(ended) = ended.take() {
+                    self.tag = Some(ended.await.unwrap_or(Err(Refusal::Unknown)).map_err(told)?);
+                }
+                more
+            }
+            Source::Leader { pieces, ended, position } => {
+                let more = pieces.next().await;
+                if !more && let Some(ended) = ended.take() {
+                    let (tag, at) = ended.await.unwrap_or(Err(Refusal::Unknown)).map_err(read_refused)?;
+                    self.tag = Some(tag);
+                    *position = Some(at);
+                }
+                more
+            }
+            Source::Buffered { pieces, .. } => pieces.next().await,
+        };
+        self.count += u64::from(more);
+        Ok(more)
+    }
+
+    /// Known for certain only after the first `next`.
+    pub fn columns(&self) -> &[Column] {
+        match &self.source {
+            Source::Replica { cursor, .. } | Source::Snapshot { cursor, .. } => cursor.columns(),
+            Source::Streamed { pieces, .. }
+            | Source::Leader { pieces, .. }
+            | Source::Buffered { pieces, .. } => &pieces.columns,
+        }
+    }
+
+    /// Of the current row.
+    pub fn value(&self, column: usize) -> ValueRef<'_> {
+        match &self.source {
+            Source::Replica { cursor, .. } | Source::Snapshot { cursor, .. } => cursor.value(column),
+            Source::Streamed { pieces, .. }
+            | Source::Leader { pieces, .. }
+            | Source::Buffered { pieces, .. } => {
+                pieces.current.get(column).map_or(ValueRef::Null, Value::as_ref)
+            }
+        }
+    }
+
+    pub(super) fn finish(
+        self,
+    ) -> (CommandTag, Option<PriorRead>, Option<Position>, Option<SessionState>) {
+        let counted = |verb: &str| match verb {
+            "SELECT" | "VALUES" => CommandTag::counted("SELECT", self.count),
+            other => CommandTag::plain(other),
+        };
+        let unknown = || CommandTag::counted("SELECT", self.count);
+        match self.source {
+            Source::Replica { cursor, position, .. } => (counted(cursor.verb()), None, position, None),
+            Source::Snapshot { cursor, statement, digest, whole } => {
+                let prior = prior_read(statement, &digest, whole);
+                (counted(cursor.verb()), Some(prior), None, None)
+            }
+            Source::Streamed { .. } => (self.tag.unwrap_or_else(unknown), None, None, None),
+            Source::Leader { position, .. } => (self.tag.unwrap_or_else(unknown), None, position, None),
+            Source::Buffered { session, position, .. } => {
+                (self.tag.unwrap_or_else(unknown), None, position, session)
+            }
+        }
+    }
+}
+
+/// A read at the leader that got no answer changed nothing.
+fn read_refused(refusal: Refusal) -> SqlError {
+    match refusal {
+        Refusal::Failed(error) => error,
+        Refusal::NotLeader | Refusal::Unknown => crate::forward::no_leader(),
+    }
+}

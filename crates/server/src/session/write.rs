@@ -1,0 +1,225 @@
+//! Writes: to the leader wherever it is, held during a failover, executed at most once.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bellwether_session::Settings;
+use bellwether_storage::ClientTransaction;
+use bellwether_types::{ErrorKind, Position, RequestId, SqlError, Statement};
+
+use super::{Open, Rows, Session, Stage, told};
+use crate::forward::no_leader;
+use crate::replica::desk::Claim;
+use crate::replica::{Done, OpenTransaction, Opening, Refusal};
+
+/// How long a statement waits for a leader: a failover takes about one second, ten leave room for several.
+const FAILOVER_WAIT: Duration = Duration::from_secs(10);
+
+/// Between attempts at a leader that does not take transactions (yet, or any more).
+const RETRY_PAUSE: Duration = Duration::from_millis(10);
+
+impl Session {
+    /// A transaction of one statement.
+    pub(super) async fn write(
+        &mut self,
+        statement: Statement,
+        settings: &mut Settings,
+    ) -> Result<Rows, SqlError> {
+        let request = self.next_request();
+        let transaction = ClientTransaction { request, statements: vec![statement], session: self.state };
+        let done = self.write_at_leader(request, &transaction, settings).await?;
+        let Done { mut answer, position } = done;
+        let result = answer.results.pop().ok_or_else(|| rows_lost(request))?;
+        if answer.deduplicated && answer.rows_lost {
+            self.saw(settings, position);
+            return Err(rows_lost(request));
+        }
+        Ok(Rows::buffered(result, answer.session, position))
+    }
+
+    async fn write_at_leader(
+        &self,
+        request: RequestId,
+        transaction: &ClientTransaction,
+        settings: &Settings,
+    ) -> Result<Done, SqlError> {
+        let deadline = Instant::now() + FAILOVER_WAIT;
+        let mut sent_and_lost = false;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Some(leader) = self.replica.wait_leader(left).await else {
+                return Err(if sent_and_lost { unknown_outcome(request) } else { no_leader() });
+            };
+            let attempt = if leader == self.node.config.node {
+                self.node.metrics.statements_local.increment();
+                self.write_here(transaction.clone(), settings).await
+            } else {
+                self.node.metrics.statements_forwarded.increment();
+                self.node.forward.autocommit(leader, self.replica.database, transaction.clone()).await
+            };
+            match attempt {
+                Ok(done) => return Ok(done),
+                Err(Refusal::Failed(error)) => return Err(error),
+                Err(Refusal::Unknown) => sent_and_lost = true,
+                Err(Refusal::NotLeader) => {}
+            }
+            if Instant::now() >= deadline {
+                return Err(if sent_and_lost { unknown_outcome(request) } else { no_leader() });
+            }
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
+    }
+
+    /// At this node. A client that gives up while its transaction is still queued knows that it was not executed.
+    async fn write_here(&self, transaction: ClientTransaction, settings: &Settings) -> Result<Done, Refusal> {
+        let claim = Arc::new(Claim::default());
+        let mut work = std::pin::pin!(self.replica.autocommit(transaction, Arc::clone(&claim)));
+        tokio::select! {
+            done = &mut work => return done,
+            error = self.interruption(settings) => if claim.give_up() {
+                return Err(Refusal::Failed(error));
+            },
+        }
+        work.await
+    }
+
+    /// Resolves when the wait for the writer should end: cancelled, or `lock_timeout`.
+    async fn interruption(&self, settings: &Settings) -> SqlError {
+        let timeout = Duration::from_millis(u64::from(settings.values().lock_timeout.0));
+        let lock_timeout = async {
+            if timeout.is_zero() {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(timeout).await;
+        };
+        tokio::select! {
+            () = self.cancel.cancelled() => {
+                SqlError::new(ErrorKind::Cancelled, "canceling statement due to user request")
+            }
+            () = lock_timeout => {
+                SqlError::new(ErrorKind::LockTimeout, "canceling statement due to lock timeout")
+                    .with_detail("Another transaction holds the writer.")
+            }
+        }
+    }
+
+    /// The first write of the open transaction.
+    pub(super) async fn take_writer(&mut self, settings: &Settings) -> Result<(), SqlError> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let stage = std::mem::replace(&mut open.stage, Stage::Ended);
+        let reads = match stage {
+            Stage::Reading { reads, .. } => reads,
+            _ => Vec::new(),
+        };
+        let opening = Opening {
+            request: open.request,
+            session: self.state,
+            reads,
+            savepoints: open.savepoints.clone(),
+            idle_timeout_ms: u64::from(settings.values().idle_in_transaction_session_timeout.0),
+        };
+        let transaction = self.open_at_leader(opening, settings).await?;
+        if let Some(Open { stage, .. }) = &mut self.open {
+            *stage = Stage::Writing(transaction);
+        }
+        Ok(())
+    }
+
+    async fn open_at_leader(&self, opening: Opening, settings: &Settings) -> Result<OpenTransaction, SqlError> {
+        let deadline = Instant::now() + FAILOVER_WAIT;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let leader = self.replica.wait_leader(left).await.ok_or_else(no_leader)?;
+            let attempt = if leader == self.node.config.node {
+                self.open_here(opening.clone(), settings).await
+            } else {
+                let opened = self.node.forward.open(leader, self.replica.database, opening.clone());
+                tokio::select! {
+                    opened = opened => opened.map(OpenTransaction::there),
+                    error = self.interruption(settings) => Err(Refusal::Failed(error)),
+                }
+            };
+            match attempt {
+                Ok(transaction) => return Ok(transaction),
+                Err(Refusal::Failed(error)) => return Err(error),
+                // Nothing of it can have been committed.
+                Err(Refusal::Unknown | Refusal::NotLeader) => {}
+            }
+            if Instant::now() >= deadline {
+                return Err(no_leader());
+            }
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
+    }
+
+    async fn open_here(&self, opening: Opening, settings: &Settings) -> Result<OpenTransaction, Refusal> {
+        let claim = Arc::new(Claim::default());
+        let mut work = std::pin::pin!(self.replica.open(opening, Arc::clone(&claim)));
+        tokio::select! {
+            opened = &mut work => return opened,
+            error = self.interruption(settings) => if claim.give_up() {
+                return Err(Refusal::Failed(error));
+            },
+        }
+        work.await
+    }
+
+    /// Where its record stands. An answer that was lost is looked up at whoever leads then.
+    pub(super) async fn commit_at_leader(
+        &mut self,
+        request: RequestId,
+        transaction: OpenTransaction,
+    ) -> Result<Position, SqlError> {
+        match transaction.commit().await {
+            Ok((state, position)) => {
+                self.state = state;
+                Ok(position)
+            }
+            Err(Refusal::Failed(error)) => Err(error),
+            Err(refusal @ Refusal::NotLeader) => Err(told(refusal)),
+            Err(Refusal::Unknown) => self.look_up(request).await,
+        }
+    }
+
+    async fn look_up(&self, request: RequestId) -> Result<Position, SqlError> {
+        let deadline = Instant::now() + FAILOVER_WAIT;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Some(leader) = self.replica.wait_leader(left).await else {
+                return Err(unknown_outcome(request));
+            };
+            let outcome = if leader == self.node.config.node {
+                self.replica.outcome(request).await
+            } else {
+                self.node.forward.outcome(leader, self.replica.database, request).await
+            };
+            match outcome {
+                Ok(Some((_, position))) => return Ok(position),
+                Ok(None) => return Err(crate::replica::leader_lost()),
+                Err(Refusal::Failed(error)) => return Err(error),
+                Err(Refusal::Unknown | Refusal::NotLeader) => {}
+            }
+            if Instant::now() >= deadline {
+                return Err(unknown_outcome(request));
+            }
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
+    }
+}
+
+/// 40003.
+fn unknown_outcome(request: RequestId) -> SqlError {
+    SqlError::new(ErrorKind::UnknownOutcome, "it is not known whether the transaction was committed")
+        .with_detail(format!("The leader was lost while the transaction {request} was being committed."))
+        .with_hint("Read what it would have written before trying again.")
+}
+
+/// 40003: committed, and not to be tried again.
+fn rows_lost(request: RequestId) -> SqlError {
+    SqlError::new(ErrorKind::UnknownOutcome, "the transaction was committed, but its result was lost")
+        .with_detail(format!(
+            "The transaction {request} is committed. The leader that executed it failed before it could answer, \
+             and rows are not kept."
+        ))
+        .with_hint("Do not try again: read what it has written.")
+}
