@@ -14,6 +14,7 @@ pub mod group;
 mod internal;
 mod kind;
 mod os_disk;
+mod outcome;
 mod position;
 pub mod reader;
 pub mod recovery;
@@ -33,6 +34,7 @@ mod crash_tests;
 #[cfg(test)]
 mod testing;
 
+pub use checkpoint::{CheckpointError, Checkpointed, Checkpointer};
 pub use cursor::Cursor;
 pub use database::{STATEMENT_BYTES_MAX, VALUE_BYTES_MAX};
 pub use error::{ApplyError, Divergence, SqliteError, StorageError};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bellwether_types::{Column, ErrorKind, Position, SqlError, Statement};
+use bellwether_types::{Column, DecodeError, Decoder, Encoder, ErrorKind, Position, SqlError, Statement};
 use rusqlite::ffi;
 
 use crate::cursor::Cursor;
@@ -38,8 +38,39 @@ pub struct Description {
     pub is_explain: bool,
     /// As PostgreSQL's command tag names it.
     pub verb: String,
-    /// How it is to be run.
-    pub kind: StatementKind,
+}
+
+impl Description {
+    /// Appends what a peer needs to know; the kind is derived again there.
+    pub fn encode(&self, out: &mut Encoder) {
+        out.u64(self.columns.len() as u64);
+        for column in &self.columns {
+            column.encode(out);
+        }
+        out.u64(self.parameter_count as u64);
+        out.u64(self.parameters.len() as u64);
+        for number in &self.parameters {
+            out.u64(u64::from(*number));
+        }
+        out.bool(self.reads_only);
+        out.bool(self.is_explain);
+        out.str(&self.verb);
+    }
+
+    /// Reads what `encode` wrote.
+    pub fn decode(input: &mut Decoder<'_>) -> Result<Description, DecodeError> {
+        let columns = (0..input.count()?).map(|_| Column::decode(input)).collect::<Result<_, _>>()?;
+        let parameter_count = input.u32("parameter count")? as usize;
+        let parameters = (0..input.count()?).map(|_| input.u32("parameter")).collect::<Result<_, _>>()?;
+        Ok(Description {
+            columns,
+            parameter_count,
+            parameters,
+            reads_only: input.bool()?,
+            is_explain: input.bool()?,
+            verb: input.str()?.to_owned(),
+        })
+    }
 }
 
 impl Reader {
@@ -102,37 +133,7 @@ impl Reader {
 
     /// Compiles without running; works for writes, too.
     pub fn describe(&mut self, sql: &str) -> Result<Description, SqlError> {
-        let (verb, kind) = kind::classify(sql)?;
-        if matches!(
-            kind,
-            StatementKind::SessionPragma | StatementKind::Transaction | StatementKind::Vacuum
-        ) {
-            return Ok(Description {
-                columns: Vec::new(),
-                parameter_count: 0,
-                parameters: Vec::new(),
-                reads_only: kind != StatementKind::Vacuum,
-                is_explain: false,
-                verb,
-                kind,
-            });
-        }
-        let _gate = self.database.enter();
-        let mut prepared = self.database.client_statement(sql)?;
-        let mut parameters = prepared.numbers().to_vec();
-        parameters.sort_unstable();
-        parameters.dedup();
-        let description = Description {
-            columns: prepared.columns().to_vec(),
-            parameter_count: parameters.last().map_or(0, |highest| *highest as usize),
-            parameters,
-            reads_only: prepared.is_read_only(),
-            is_explain: prepared.is_explain(),
-            verb,
-            kind,
-        };
-        self.database.give_back(prepared);
-        Ok(description)
+        describe(&self.database, sql)
     }
 
     /// A running query. Statements that write are refused.
@@ -150,6 +151,39 @@ impl Reader {
     pub fn interrupt_handle(&self) -> InterruptHandle {
         InterruptHandle::of(&self.database)
     }
+}
+
+/// Compiles without running.
+pub(crate) fn describe(database: &Arc<Database>, sql: &str) -> Result<Description, SqlError> {
+    let (verb, kind) = kind::classify(sql)?;
+    if matches!(
+        kind,
+        StatementKind::SessionPragma | StatementKind::Transaction | StatementKind::Vacuum
+    ) {
+        return Ok(Description {
+            columns: Vec::new(),
+            parameter_count: 0,
+            parameters: Vec::new(),
+            reads_only: kind != StatementKind::Vacuum,
+            is_explain: false,
+            verb,
+        });
+    }
+    let _gate = database.enter();
+    let mut prepared = database.client_statement(sql)?;
+    let mut parameters = prepared.numbers().to_vec();
+    parameters.sort_unstable();
+    parameters.dedup();
+    let description = Description {
+        columns: prepared.columns().to_vec(),
+        parameter_count: parameters.last().map_or(0, |highest| *highest as usize),
+        parameters,
+        reads_only: prepared.is_read_only(),
+        is_explain: prepared.is_explain(),
+        verb,
+    };
+    database.give_back(prepared);
+    Ok(description)
 }
 
 /// Stops the statements that run on a connection. Harmless when none does, or when the connection is closed.

@@ -29,8 +29,10 @@ pub struct Answer {
     pub results: Vec<StatementResult>,
     /// What the session goes on with.
     pub session: SessionState,
-    /// Executed before; its rows are not known any more.
+    /// Executed before, and not again.
     pub deduplicated: bool,
+    /// It was executed before and returned rows then, which are not known any more.
+    pub rows_lost: bool,
 }
 
 /// What a statement answered.
@@ -86,6 +88,7 @@ fn run_one(writer: &mut Writer, transaction: &ClientTransaction) -> Result<Answe
             }],
             session: transaction.session,
             deduplicated: true,
+            rows_lost: executed.returned_rows,
         });
     }
     let mut results = Vec::with_capacity(transaction.statements.len());
@@ -115,6 +118,7 @@ fn run_one(writer: &mut Writer, transaction: &ClientTransaction) -> Result<Answe
         results,
         session: writer.finish()?,
         deduplicated: false,
+        rows_lost: false,
     })
 }
 

@@ -221,7 +221,7 @@ impl Client {
 
     /// Tells a failure, and the session about it.
     async fn fail(&mut self, error: SqlError) {
-        self.node.metrics.client_errors.count(sqlstate::of(error.kind));
+        self.node.metrics.client_errors.count(sqlstate::sqlstate(error.kind));
         self.connection.fail(error);
         if self.connection.status() != Status::Idle
             && let Some(session) = &mut self.session

@@ -249,6 +249,17 @@ async fn run_transaction(
                     return;
                 }
             }
+            Step::Describe { sql, reply } => {
+                let Some(response) = exchange(&mut connection, &Request::Describe { sql }).await else {
+                    return;
+                };
+                let result = match refusal(Ok(response)) {
+                    Ok(Response::Described(description)) => Ok(description),
+                    Ok(other) => Err(nonsense(&other)),
+                    Err(refusal) => Err(refusal),
+                };
+                let _ = reply.send(result);
+            }
             Step::Savepoint { name, action, reply } => {
                 let Some(response) = exchange(&mut connection, &Request::Savepoint { name, action }).await
                 else {

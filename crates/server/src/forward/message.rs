@@ -1,6 +1,6 @@
 //! What is said on a forwarding connection: one request, then its answers, then the next request.
 
-use bellwether_storage::{Answer, ClientTransaction, SessionState, StatementResult};
+use bellwether_storage::{Answer, ClientTransaction, Description, SessionState, StatementResult};
 use bellwether_types::codec::{DecodeError, Decoder, Encoder};
 use bellwether_types::{
     Column, CommandTag, DatabaseId, Position, RequestId, SessionId, SqlError, Statement, Value,
@@ -18,6 +18,8 @@ pub(crate) enum Request {
     Open { database: DatabaseId, opening: Opening },
     /// In the open transaction. Answered by any number of `Columns` and `Rows`, then `Executed` or `Failed`.
     Execute { statement: Statement },
+    /// In the open transaction. Answered by `Described` or `Failed`.
+    Describe { sql: String },
     /// In the open transaction. Answered by `Saved` or `Failed`.
     Savepoint { name: String, action: SavepointAction },
     /// Ends it. Answered by `Committed`, `Failed` or `Refused`.
@@ -42,6 +44,7 @@ pub(crate) enum Response {
     Columns(Vec<Column>),
     Rows(Vec<Vec<Value>>),
     Executed { tag: CommandTag, position: Position },
+    Described(Description),
     Saved,
     Committed { session: SessionState, position: Position },
     RolledBack { session: SessionState },
@@ -66,6 +69,7 @@ mod tag {
     pub const END_SESSION: u8 = 8;
     pub const READ: u8 = 9;
     pub const CANCEL: u8 = 10;
+    pub const DESCRIBE: u8 = 11;
 
     pub const DONE: u8 = 1;
     pub const OPENED: u8 = 2;
@@ -79,6 +83,7 @@ mod tag {
     pub const FAILED: u8 = 10;
     pub const NOT_LEADER: u8 = 11;
     pub const UNKNOWN: u8 = 12;
+    pub const DESCRIBED: u8 = 13;
 }
 
 fn put_request_id(out: &mut Encoder, request: RequestId) {
@@ -193,6 +198,10 @@ impl Request {
                 out.u8(tag::EXECUTE);
                 statement.encode(&mut out);
             }
+            Request::Describe { sql } => {
+                out.u8(tag::DESCRIBE);
+                out.str(sql);
+            }
             Request::Savepoint { name, action } => {
                 out.u8(tag::SAVEPOINT);
                 out.u8(*action as u8);
@@ -229,6 +238,7 @@ impl Request {
             }
             tag::OPEN => Request::Open { database: database(input)?, opening: opening(input)? },
             tag::EXECUTE => Request::Execute { statement: Statement::decode(input)? },
+            tag::DESCRIBE => Request::Describe { sql: input.str()?.to_owned() },
             tag::SAVEPOINT => {
                 let action = SavepointAction::from_number(input.u8()?)?;
                 Request::Savepoint { action, name: input.str()?.to_owned() }
@@ -261,6 +271,7 @@ fn put_answer(out: &mut Encoder, answer: &Answer) {
     }
     answer.session.encode(out);
     out.bool(answer.deduplicated);
+    out.bool(answer.rows_lost);
 }
 
 fn answer(input: &mut Decoder<'_>) -> Result<Answer, DecodeError> {
@@ -273,7 +284,8 @@ fn answer(input: &mut Decoder<'_>) -> Result<Answer, DecodeError> {
             })
         })
         .collect::<Result<_, DecodeError>>()?;
-    Ok(Answer { results, session: SessionState::decode(input)?, deduplicated: input.bool()? })
+    let session = SessionState::decode(input)?;
+    Ok(Answer { results, session, deduplicated: input.bool()?, rows_lost: input.bool()? })
 }
 
 impl Response {
@@ -298,6 +310,10 @@ impl Response {
                 out.u8(tag::EXECUTED);
                 tag.encode(&mut out);
                 position.encode(&mut out);
+            }
+            Response::Described(description) => {
+                out.u8(tag::DESCRIBED);
+                description.encode(&mut out);
             }
             Response::Saved => out.u8(tag::SAVED),
             Response::Committed { session, position } => {
@@ -336,6 +352,7 @@ impl Response {
             tag::EXECUTED => {
                 Response::Executed { tag: CommandTag::decode(input)?, position: Position::decode(input)? }
             }
+            tag::DESCRIBED => Response::Described(Description::decode(input)?),
             tag::SAVED => Response::Saved,
             tag::COMMITTED => Response::Committed {
                 session: SessionState::decode(input)?,

@@ -129,7 +129,11 @@ async fn serve_requests(node: &Node, peer: &mut Peer) -> Result<(), Gone> {
                     }
                 }
             },
-            Request::Execute { .. } | Request::Savepoint { .. } | Request::Commit | Request::Rollback => {
+            Request::Execute { .. }
+            | Request::Describe { .. }
+            | Request::Savepoint { .. }
+            | Request::Commit
+            | Request::Rollback => {
                 Response::Failed(SqlError::new(ErrorKind::TransactionState, "no transaction is open"))
             }
             Request::Cancel => continue,
@@ -139,7 +143,7 @@ async fn serve_requests(node: &Node, peer: &mut Peer) -> Result<(), Gone> {
 }
 
 fn find(node: &Node, database: DatabaseId) -> Result<&ReplicaHandle, Response> {
-    node.replicas.get(database).ok_or_else(|| {
+    node.replicas.get(database).map(Arc::as_ref).ok_or_else(|| {
         let message = format!("this node has no replica of database {database}");
         Response::Failed(SqlError::new(ErrorKind::UndefinedDatabase, message))
     })
@@ -154,7 +158,7 @@ fn refused(refusal: Refusal) -> Response {
 }
 
 /// The answer to the request that ended the transaction. When the peer goes, dropping it rolls back.
-async fn serve_transaction(peer: &mut Peer, mut transaction: OpenTransaction) -> Result<Response, Gone> {
+async fn serve_transaction(peer: &mut Peer, transaction: OpenTransaction) -> Result<Response, Gone> {
     loop {
         let response = match peer.next().await? {
             Request::Execute { statement } => {
@@ -165,6 +169,10 @@ async fn serve_transaction(peer: &mut Peer, mut transaction: OpenTransaction) ->
                     Err(refusal) => refused(refusal),
                 }
             }
+            Request::Describe { sql } => match peer.attend(transaction.describe(sql)).await? {
+                Ok(description) => Response::Described(description),
+                Err(refusal) => refused(refusal),
+            },
             Request::Savepoint { name, action } => {
                 match peer.attend(transaction.savepoint(name, action)).await? {
                     Ok(()) => Response::Saved,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bellwether_http::Metrics;
 use bellwether_node::{Event, Message};
 use bellwether_types::codec::Encoder;
-use bellwether_types::{ClusterId, DatabaseId, NodeId};
+use bellwether_types::{DatabaseId, NodeId};
 use bytes::BytesMut;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;

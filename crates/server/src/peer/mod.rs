@@ -11,4 +11,4 @@ mod links;
 
 pub(crate) use frame::{FRAME_BYTES_MAX, FrameError, FrameReader, Hello, Purpose, write_frame};
 pub(crate) use incoming::accept_peers;
-pub(crate) use links::{Links, Outgoing, connect};
+pub(crate) use links::{Links, connect};

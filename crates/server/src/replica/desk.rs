@@ -63,7 +63,7 @@ pub(crate) struct PriorRead {
 }
 
 /// What opens an interactive transaction on the writer.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Opening {
     pub request: RequestId,
     pub session: SessionState,

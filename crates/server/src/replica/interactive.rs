@@ -97,6 +97,10 @@ impl WriterThread {
                         return Ok(self.writer().rollback()?);
                     }
                 }
+                NextStep::Step(Step::Describe { sql, reply }) => {
+                    let result = self.writer().describe(&sql);
+                    answer(reply, result.map_err(Refusal::Failed));
+                }
                 NextStep::Step(Step::Savepoint { name, action, reply }) => {
                     let result = match action {
                         SavepointAction::Set => self.writer().savepoint(&name),

@@ -23,7 +23,7 @@ pub(crate) use desk::{Desk, Done, Opening, Piece, PriorRead, Refusal, SavepointA
 pub(crate) use digest::RowDigest;
 pub(crate) use readers::{PooledReader, Readers};
 pub(crate) use snapshots::serve_snapshot;
-pub(crate) use start::{StartError, start};
+pub(crate) use start::start;
 pub(crate) use transaction::{OpenTransaction, leader_lost, prior_read, unreadable};
 
 use crate::stop::Stop;

@@ -198,7 +198,7 @@ impl Session {
         if let Some(Open { stage: Stage::Fresh, .. }) = &self.open {
             self.wait_to_read(settings).await?.ok_or_else(no_leader)?;
             let mut reader = self.replica.readers.get().await.map_err(|error| unreadable(&error))?;
-            reader.begin_snapshot()?;
+            reader.begin_snapshot().map_err(bellwether_storage::StorageError::into_sql_error)?;
             self.saw(settings, self.replica.published.visible());
             let reader = Arc::new(tokio::sync::Mutex::new(reader));
             let open = self.open.as_mut().expect("just seen");
@@ -252,7 +252,7 @@ impl Session {
         };
         let values = settings.values();
         let seen = settings.token().position(self.replica.database);
-        match route(values.read_consistency, seen, state) {
+        match route(values.read_consistency, seen, &state) {
             Decision::Serve => Ok(Some(true)),
             Decision::Wait { position } => {
                 let timeout = Duration::from_millis(u64::from(values.wait_timeout.0));
