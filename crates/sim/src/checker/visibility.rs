@@ -1,0 +1,175 @@
+//! I5: what readers see, and what clients are told is done, is durable in the logs of a majority at that moment.
+//! I6: after a restart SQLite holds nothing that its log does not, and misses nothing that its log no longer has.
+//!
+//! Knows what is durable from the disks, not from the replicas.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bellwether_types::{HardState, LogIndex, NodeId, Position, Term};
+
+use super::{Checker, Verdict};
+use crate::clock::Time;
+use crate::observation::{Observation, Outcome};
+
+/// A log as a power loss at this moment would leave it at least.
+#[derive(Debug, Default)]
+pub(super) struct DurableLog {
+    base: Position,
+    terms: BTreeMap<LogIndex, Term>,
+    pub hard_state: HardState,
+}
+
+impl DurableLog {
+    /// Whether the entry at this position is there, or went into a snapshot.
+    pub fn holds(&self, position: Position) -> bool {
+        position.index <= self.base.index || self.terms.get(&position.index) == Some(&position.term)
+    }
+
+    /// The last index.
+    pub fn last(&self) -> LogIndex {
+        self.terms
+            .last_key_value()
+            .map_or(self.base.index, |(index, _)| *index)
+    }
+}
+
+/// All nodes' logs.
+#[derive(Debug, Default)]
+pub(super) struct DurableLogs(pub BTreeMap<NodeId, DurableLog>);
+
+impl DurableLogs {
+    pub fn observe(&mut self, observation: &Observation) {
+        match observation {
+            Observation::Started {
+                node,
+                hard_state,
+                base,
+                entries,
+                ..
+            } => {
+                let log = DurableLog {
+                    base: *base,
+                    terms: entries
+                        .iter()
+                        .map(|entry| (entry.position.index, entry.position.term))
+                        .collect(),
+                    hard_state: *hard_state,
+                };
+                self.0.insert(*node, log);
+            }
+            Observation::Durable {
+                node,
+                reset,
+                hard_state,
+                entries,
+            } => {
+                let log = self.0.entry(*node).or_default();
+                if let Some(base) = reset {
+                    log.base = *base;
+                    log.terms.clear();
+                }
+                if let Some(first) = entries.first() {
+                    log.terms.split_off(&first.position.index);
+                }
+                log.terms.extend(
+                    entries
+                        .iter()
+                        .map(|entry| (entry.position.index, entry.position.term)),
+                );
+                log.hard_state = hard_state.unwrap_or(log.hard_state);
+            }
+            _ => {}
+        }
+    }
+}
+
+pub(super) struct Visibility {
+    nodes: usize,
+    logs: DurableLogs,
+    /// Nodes that put a snapshot in place, and whose log does not start after it yet.
+    installing: BTreeSet<NodeId>,
+}
+
+impl Visibility {
+    pub fn new(nodes: usize) -> Visibility {
+        Visibility {
+            nodes,
+            logs: DurableLogs::default(),
+            installing: BTreeSet::new(),
+        }
+    }
+
+    fn is_committed(&self, position: Position) -> bool {
+        let holders = self.logs.0.values().filter(|log| log.holds(position)).count();
+        position == Position::ZERO || holders * 2 > self.nodes
+    }
+
+    fn check(&self, position: Position, what: impl FnOnce() -> String) -> Verdict {
+        match self.is_committed(position) {
+            true => Ok(()),
+            false => Err(format!("{} {position}, which no majority holds durably", what())),
+        }
+    }
+}
+
+impl Checker for Visibility {
+    fn name(&self) -> &'static str {
+        "visibility"
+    }
+
+    fn observe(&mut self, _: Time, observation: &Observation) -> Verdict {
+        self.logs.observe(observation);
+        match observation {
+            Observation::Installing { node, .. } => {
+                self.installing.insert(*node);
+                Ok(())
+            }
+            Observation::Started {
+                node,
+                applied,
+                reseeded: true,
+                ..
+            } => match self.installing.contains(node) {
+                true => Ok(()),
+                false => Err(format!(
+                    "SQLite of node {node} is at {applied}, which its log never held"
+                )),
+            },
+            Observation::Started {
+                node, applied, base, ..
+            } => {
+                let log = &self.logs.0[node];
+                if applied.index < base.index {
+                    return Err(format!(
+                        "SQLite of node {node} is at {applied}, its log was cut through {base}"
+                    ));
+                }
+                if !log.holds(*applied) {
+                    return Err(format!(
+                        "SQLite of node {node} is at {applied}, which its log does not hold"
+                    ));
+                }
+                Ok(())
+            }
+            Observation::Durable {
+                node, reset: Some(_), ..
+            } => {
+                self.installing.remove(node);
+                Ok(())
+            }
+            Observation::Visible { node, position, .. } => {
+                self.installing.remove(node);
+                self.check(*position, || format!("SQLite of node {node} shows"))
+            }
+            Observation::ReadFrom { node, position } => {
+                self.check(*position, || format!("a read at node {node} saw"))
+            }
+            Observation::Returned {
+                operation,
+                outcome: Outcome::Done { position, .. },
+                ..
+            } => self.check(*position, || format!("{operation:?} was answered as done at")),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Clients: each is connected to one node at a time, runs one operation after another, and carries what it has seen
+//! from node to node.
+
+use bellwether_types::{NodeId, Position};
+
+use crate::clock::Time;
+use crate::driver::Request;
+use crate::observation::{ClientId, OperationId, Outcome};
+use crate::random::Random;
+use crate::workload::{Guarantee, Kind, Operation};
+
+/// A client's patience, in microseconds.
+const PATIENCE_US: u64 = 4_000_000;
+
+/// What it waits for.
+#[derive(Debug, Clone)]
+pub struct Underway {
+    /// Which operation.
+    pub operation: OperationId,
+    /// Whether it is a write or a read.
+    pub kind: Kind,
+}
+
+/// One client.
+pub struct Client {
+    /// Which.
+    pub id: ClientId,
+    /// To which node, and to which process there.
+    pub connection: Option<(NodeId, u64)>,
+    /// What it waits for.
+    pub underway: Option<Underway>,
+    /// What it has seen.
+    pub token: Position,
+    session: u128,
+    sequence: u64,
+    random: Random,
+}
+
+impl Client {
+    /// Not connected yet.
+    pub fn new(id: ClientId, random: Random) -> Client {
+        Client {
+            id,
+            connection: None,
+            underway: None,
+            token: Position::ZERO,
+            session: 0,
+            sequence: 0,
+            random,
+        }
+    }
+
+    /// Connects to one of these nodes and processes: a new session, with what was seen in the old one.
+    pub fn connect(&mut self, to: &[(NodeId, u64)]) {
+        self.connection = Some(*self.random.pick(to));
+        self.session = u128::from(self.random.next()) << 64 | u128::from(self.random.next());
+        self.sequence = 0;
+    }
+
+    /// Whether it goes to another node now, just so.
+    pub fn maybe_moves(&mut self) -> bool {
+        self.random.per_mille(30)
+    }
+
+    /// Begins an operation.
+    pub fn begin(&mut self, operation: OperationId, what: Operation, now: Time) -> Request {
+        if let Kind::Write { .. } = what.kind {
+            self.sequence += 1;
+        }
+        self.underway = Some(Underway {
+            operation,
+            kind: what.kind,
+        });
+        Request {
+            client: self.id,
+            operation,
+            what,
+            session: self.session,
+            sequence: self.sequence,
+            token: self.token,
+            deadline: now.plus_us(PATIENCE_US),
+        }
+    }
+
+    /// When it gives up an operation begun now, should its node say nothing at all.
+    pub fn gives_up_at(now: Time) -> Time {
+        now.plus_us(PATIENCE_US + 1_000_000)
+    }
+
+    /// Its operation ended. What was read without a guarantee is not taken for seen.
+    pub fn end(&mut self, outcome: &Outcome) {
+        let counts = self
+            .underway
+            .take()
+            .is_some_and(|ended| ended.kind != Kind::Read(Guarantee::Eventual));
+        if let Outcome::Done { position, .. } = outcome
+            && counts
+        {
+            self.token = self.token.max(*position);
+        }
+    }
+
+    /// Until its next operation.
+    pub fn thinks_us(&mut self) -> u64 {
+        self.random.range(5_000, 260_000)
+    }
+
+    /// Until it tries to connect again.
+    pub fn waits_us(&mut self) -> u64 {
+        self.random.range(50_000, 300_000)
+    }
+}
+
+/// What a client makes of silence: a read has no effect, a write may have one.
+pub fn outcome_of_silence(kind: Kind) -> Outcome {
+    match kind {
+        Kind::Write { .. } => Outcome::Unknown,
+        Kind::Read(_) => Outcome::Refused,
+    }
+}

@@ -1,0 +1,143 @@
+//! What a driver is given with each event, and what it hands back.
+
+use bellwether_node::FetchPurpose;
+use bellwether_types::{LogIndex, NodeId, Position};
+
+use crate::bug::Bug;
+use crate::clock::Time;
+use crate::observation::{ClientId, Observation, OperationId, Outcome};
+use crate::peer::PeerMessage;
+use crate::random::Random;
+use crate::workload::Operation;
+
+/// What happens to a node.
+#[derive(Debug, Clone)]
+pub enum NodeEvent {
+    /// One tick of its clock.
+    Tick,
+    /// A message arrived.
+    Peer {
+        /// From whom.
+        from: NodeId,
+        /// What.
+        message: PeerMessage,
+    },
+    /// A client wants something.
+    Request(Request),
+    /// The log's thread is done with its sync.
+    LogSynced,
+    /// The log's reader is done.
+    LogRead {
+        /// For whom.
+        purpose: FetchPurpose,
+        /// From here.
+        from: LogIndex,
+        /// To before here.
+        to: LogIndex,
+        /// At most so many bytes.
+        max_bytes: usize,
+    },
+    /// The writer's thread is done with its job.
+    WriterDone,
+    /// A reader is done with the first, or the last, part of a read.
+    ReadStep {
+        /// Which read.
+        ticket: u64,
+    },
+    /// Time for a checkpoint.
+    CheckpointDue,
+    /// The checkpoint's thread is done.
+    CheckpointDone {
+        /// Not past here.
+        upto: Position,
+    },
+    /// The copy of the database for a peer is made.
+    SnapshotTaken {
+        /// For whom.
+        peer: NodeId,
+    },
+    /// A snapshot asked for should have arrived.
+    SnapshotOverdue {
+        /// Which attempt.
+        attempt: u64,
+    },
+}
+
+/// An operation of a client, at the node that it is connected to.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Whose.
+    pub client: ClientId,
+    /// Which.
+    pub operation: OperationId,
+    /// What.
+    pub what: Operation,
+    /// The client's session on this connection.
+    pub session: u128,
+    /// Of the session's transactions, from 1.
+    pub sequence: u64,
+    /// What the client has seen.
+    pub token: Position,
+    /// After this the client is told whatever is known.
+    pub deadline: Time,
+}
+
+/// What the world must do.
+#[derive(Debug)]
+pub enum Action {
+    /// Give this event back after so many microseconds, if the process is still the same.
+    After(u64, NodeEvent),
+    /// Send.
+    Send(NodeId, PeerMessage),
+    /// Tell a client.
+    Answer(ClientId, OperationId, Outcome),
+    /// Show the checkers.
+    Observe(Observation),
+    /// The process stops itself, as duty demands.
+    Stop(String),
+    /// A duty, or the machine, was broken: the run is over.
+    Broken(String),
+}
+
+/// Given with each event.
+pub struct Context<'a> {
+    /// The time.
+    pub now: Time,
+    /// The node's wall clock.
+    pub wall_ms: u64,
+    /// The node's chance.
+    pub random: &'a mut Random,
+    /// How many times slower than usual its disk is.
+    pub disk_factor: u64,
+    /// What is planted.
+    pub bug: Option<Bug>,
+    /// To be done.
+    pub actions: Vec<Action>,
+}
+
+impl Context<'_> {
+    /// Whether this is planted.
+    pub fn has(&self, bug: Bug) -> bool {
+        self.bug == Some(bug)
+    }
+
+    /// See [`Action::After`].
+    pub fn after(&mut self, delay_us: u64, event: NodeEvent) {
+        self.actions.push(Action::After(delay_us.max(1), event));
+    }
+
+    /// See [`Action::Observe`].
+    pub fn observe(&mut self, observation: Observation) {
+        self.actions.push(Action::Observe(observation));
+    }
+
+    /// See [`Action::Stop`].
+    pub fn stop(&mut self, why: impl Into<String>) {
+        self.actions.push(Action::Stop(why.into()));
+    }
+
+    /// How long an fsync takes: 0.5 ms as on a common SSD, seldom much longer.
+    pub fn sync_us(&mut self) -> u64 {
+        self.random.latency_us(500) * self.disk_factor
+    }
+}

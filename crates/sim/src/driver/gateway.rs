@@ -1,0 +1,176 @@
+//! The front side of a node: it holds its clients' writes until they are done, sends each to whoever leads, again
+//! when that changes, and tells the truth when time is up.
+
+use std::collections::BTreeMap;
+
+use bellwether_node::{Role, Status};
+use bellwether_storage::SessionState;
+use bellwether_types::{ErrorKind, NodeId, RequestId, SessionId, Term};
+
+use super::context::{Action, Context, Request};
+use crate::bug::Bug;
+use crate::clock::Time;
+use crate::observation::Outcome;
+use crate::peer::{Attempt, Reply};
+
+/// An attempt unanswered for so long is made again: a few round trips under load.
+const RETRY_US: u64 = 400_000;
+
+/// A write that waits for its outcome.
+struct Pending {
+    request: Request,
+    id: RequestId,
+    attempts: u32,
+    /// To whom the last attempt went, and when; absent when the next should go at once.
+    sent: Option<(NodeId, Term, Time)>,
+}
+
+/// The clients' writes of one node.
+#[derive(Default)]
+pub(super) struct Gateway {
+    pending: BTreeMap<RequestId, Pending>,
+    /// Of each session, as its last transaction left it.
+    sessions: BTreeMap<SessionId, SessionState>,
+}
+
+impl Gateway {
+    /// A client's write. It is sent with the next [`Gateway::poll_attempts`].
+    pub fn push(&mut self, request: Request) {
+        let id = RequestId {
+            session: SessionId(request.session),
+            sequence: request.sequence,
+        };
+        let pending = Pending {
+            request,
+            id,
+            attempts: 0,
+            sent: None,
+        };
+        self.pending.insert(id, pending);
+    }
+
+    /// Attempts to be made now, by leader.
+    pub fn poll_attempts(
+        &mut self,
+        status: &Status,
+        me: NodeId,
+        context: &Context<'_>,
+    ) -> Vec<(NodeId, Attempt)> {
+        let leader = match status.role {
+            Role::Leader => me,
+            Role::Follower { leader: Some(leader) } => leader,
+            Role::Follower { leader: None } | Role::Candidate => return Vec::new(),
+        };
+        let mut attempts = Vec::new();
+        for pending in self.pending.values_mut() {
+            let is_underway = pending.sent.is_some_and(|(to, term, at)| {
+                to == leader && term == status.term && context.now.since_us(at) < RETRY_US
+            });
+            if is_underway {
+                continue;
+            }
+            pending.attempts += 1;
+            pending.sent = Some((leader, status.term, context.now));
+            let mut request = pending.id;
+            if pending.attempts > 1 && context.has(Bug::ExecuteRetryTwice) {
+                request.session.0 ^= u128::from(pending.attempts) << 96;
+            }
+            attempts.push((
+                leader,
+                Attempt {
+                    term: status.term,
+                    request,
+                    number: pending.attempts,
+                    statements: pending.request.what.statements(),
+                    session: self
+                        .sessions
+                        .get(&pending.id.session)
+                        .copied()
+                        .unwrap_or_default(),
+                },
+            ));
+        }
+        attempts
+    }
+
+    /// A leader answered. What is not the last attempt's counts only as success: a later attempt may still succeed
+    /// where an earlier one failed.
+    pub fn handle_reply(&mut self, request: RequestId, number: u32, reply: Reply, context: &mut Context<'_>) {
+        let mut id = request;
+        if number > 1 && context.has(Bug::ExecuteRetryTwice) {
+            id.session.0 ^= u128::from(number) << 96;
+        }
+        let Some(pending) = self.pending.get_mut(&id) else {
+            return;
+        };
+        let is_last = number == pending.attempts || context.has(Bug::TrustStaleFailure);
+        let outcome = match reply {
+            Reply::Done {
+                answer,
+                position,
+                session,
+            } => {
+                self.sessions.insert(id.session, session);
+                Outcome::Done { answer, position }
+            }
+            Reply::Failed(error) if is_last => Outcome::Failed(error.kind),
+            Reply::NotLeader if is_last => {
+                pending.sent = None;
+                return;
+            }
+            Reply::Failed(_) | Reply::NotLeader => return,
+        };
+        self.end(id, outcome, context);
+    }
+
+    /// Tells those whose time is up.
+    pub fn expire(&mut self, context: &mut Context<'_>) {
+        let is_over = |pending: &&Pending| context.now >= pending.request.deadline;
+        let over: Vec<(RequestId, u32)> = self
+            .pending
+            .values()
+            .filter(is_over)
+            .map(|pending| (pending.id, pending.attempts))
+            .collect();
+        for (id, attempts) in over {
+            let outcome = match attempts {
+                0 => Outcome::Refused,
+                _ if context.has(Bug::UnknownReportedAsFailed) => Outcome::Failed(ErrorKind::NoLeader),
+                _ => Outcome::Unknown,
+            };
+            self.end(id, outcome, context);
+        }
+    }
+
+    fn end(&mut self, id: RequestId, outcome: Outcome, context: &mut Context<'_>) {
+        if let Some(Pending { request, .. }) = self.pending.remove(&id) {
+            context
+                .actions
+                .push(Action::Answer(request.client, request.operation, outcome));
+        }
+    }
+}
+
+/// At the leader: which attempts may still be executed.
+#[derive(Default)]
+pub(super) struct Fence {
+    term: Term,
+    latest: BTreeMap<SessionId, (u64, u32)>,
+}
+
+impl Fence {
+    /// Whether this attempt is the latest of its session in this term, and was not seen before.
+    pub fn admit(&mut self, attempt: &Attempt) -> bool {
+        if attempt.term != self.term {
+            *self = Fence {
+                term: attempt.term,
+                latest: BTreeMap::new(),
+            };
+        }
+        let this = (attempt.request.sequence, attempt.number);
+        let latest = self.latest.entry(attempt.request.session).or_default();
+        let is_later = this > *latest;
+        *latest = this.max(*latest);
+        is_later
+    }
+}

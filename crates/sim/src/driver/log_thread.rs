@@ -1,0 +1,151 @@
+//! The thread that owns the log: writes what waits, syncs once, tells; cuts.
+
+use std::collections::VecDeque;
+
+use bellwether_log::{Log, LogReader, WriteError};
+use bellwether_node::Persist;
+use bellwether_types::{Entry, LogIndex, NodeId, Position};
+
+use super::context::{Context, NodeEvent};
+use crate::bug::Bug;
+use crate::observation::{Logged, Observation, hash};
+
+enum Job {
+    Persist(Persist),
+    Cut(LogIndex),
+}
+
+/// The log and what waits for it.
+pub(super) struct LogThread {
+    node: NodeId,
+    log: Log,
+    /// For whoever reads beside it.
+    pub reader: LogReader,
+    queue: VecDeque<Job>,
+    /// Written, and being synced.
+    syncing: Vec<Persist>,
+    /// While a snapshot is put in place: what resets the log must wait.
+    pub is_blocked: bool,
+    /// The newest ticket given to it.
+    newest: u64,
+}
+
+impl LogThread {
+    pub fn new(node: NodeId, log: Log) -> LogThread {
+        LogThread {
+            node,
+            reader: log.reader(),
+            log,
+            queue: VecDeque::new(),
+            syncing: Vec::new(),
+            is_blocked: false,
+            newest: 0,
+        }
+    }
+
+    pub fn persist(&mut self, persist: Persist, context: &mut Context<'_>) {
+        self.newest = persist.ticket;
+        self.queue.push_back(Job::Persist(persist));
+        self.maybe_start(context);
+    }
+
+    pub fn cut(&mut self, through: LogIndex, context: &mut Context<'_>) {
+        self.queue.push_back(Job::Cut(through));
+        self.maybe_start(context);
+    }
+
+    /// Takes all that waits, when idle.
+    pub fn maybe_start(&mut self, context: &mut Context<'_>) {
+        if !self.syncing.is_empty() || self.is_blocked {
+            return;
+        }
+        while let Some(job) = self.queue.pop_front() {
+            let done = match job {
+                Job::Persist(persist) => {
+                    let written = self.write(&persist, context.has(Bug::VoteWithoutPersisting));
+                    self.syncing.push(persist);
+                    written
+                }
+                Job::Cut(through) => {
+                    context.observe(Observation::LogCut {
+                        node: self.node,
+                        through,
+                    });
+                    self.log.cut_prefix(through)
+                }
+            };
+            if let Err(error) = done {
+                return context.stop(format!("the log: {error}"));
+            }
+        }
+        if !self.syncing.is_empty() {
+            let delay_us = context.sync_us();
+            context.after(delay_us, NodeEvent::LogSynced);
+        }
+    }
+
+    fn write(&mut self, persist: &Persist, without_hard_state: bool) -> Result<(), WriteError> {
+        if let Some(base) = persist.reset {
+            self.log.reset(base)?;
+        }
+        if let Some(state) = persist.hard_state.filter(|_| !without_hard_state) {
+            self.log.set_hard_state(state)?;
+        }
+        self.log.append(&persist.entries)
+    }
+
+    /// Answers the ticket that is durable now.
+    pub fn handle_synced(&mut self, context: &mut Context<'_>) -> Option<u64> {
+        let written = std::mem::take(&mut self.syncing);
+        match self.log.sync() {
+            Ok(()) => {
+                for persist in &written {
+                    context.observe(self.durable(persist, context.has(Bug::VoteWithoutPersisting)));
+                }
+            }
+            Err(_) if context.has(Bug::IgnoreFailedSync) => {}
+            Err(error) => {
+                context.stop(format!("the log: {error}"));
+                return None;
+            }
+        }
+        let ticket = written.last().map(|persist| persist.ticket);
+        self.maybe_start(context);
+        match context.has(Bug::SendBeforePersist) {
+            true => Some(self.newest),
+            false => ticket,
+        }
+    }
+
+    fn durable(&self, persist: &Persist, without_hard_state: bool) -> Observation {
+        let logged = |entry: &Entry| Logged {
+            position: entry.position,
+            hash: hash(&entry.payload),
+        };
+        Observation::Durable {
+            node: self.node,
+            reset: persist.reset,
+            hard_state: persist.hard_state.filter(|_| !without_hard_state),
+            entries: persist.entries.iter().map(logged).collect(),
+        }
+    }
+
+    /// The position at an index of the log, its last one if it is shorter.
+    pub fn position_at(&self, index: LogIndex) -> Position {
+        match self.log.term_at(index) {
+            Some(term) => Position { term, index },
+            None => self.log.last(),
+        }
+    }
+
+    /// Base, and all positions that the log holds.
+    pub fn positions(&self) -> (Position, Vec<Position>) {
+        let (first, last) = (self.log.first().0, self.log.last().index.0);
+        (
+            self.log.base(),
+            (first..=last)
+                .map(|index| self.position_at(LogIndex(index)))
+                .collect(),
+        )
+    }
+}

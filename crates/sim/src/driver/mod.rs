@@ -1,0 +1,508 @@
+//! One node: the pure machine, and everything that its numbered duties ask of a driver, each part with its own
+//! latency. What the server does with threads is done here with events.
+//!
+//! Like the machine it is given events and hands back actions; it owns no clock and no network. Planted bugs
+//! ([`crate::bug::Bug`]) live here.
+
+mod context;
+mod duties;
+mod gateway;
+mod log_thread;
+mod reads;
+mod seeding;
+mod start;
+mod writer_thread;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bellwether_node::{Effect, Event, FetchPurpose, Message, MessageKind, Replica, Role};
+use bellwether_storage::checkpoint::Checkpointer;
+use bellwether_storage::files::Files;
+use bellwether_types::{Fingerprint, NodeId, Position, Term};
+
+pub use self::context::{Action, Context, NodeEvent, Request};
+use self::duties::Duties;
+use self::gateway::{Fence, Gateway};
+use self::log_thread::LogThread;
+use self::reads::Reads;
+use self::seeding::Seeding;
+pub use self::start::{Settings, start};
+use self::writer_thread::{Command, Output, Submission, WriterThread};
+use crate::bug::Bug;
+use crate::observation::{Observation, Promise};
+use crate::peer::{Attempt, PeerMessage, Reply, decode_consensus};
+use crate::workload::{AUDITS, Guarantee, Kind, Rows};
+
+/// Transactions that wait for one writer; more are sent away, and come again.
+const WAITING_MAX: usize = 64;
+
+/// One process.
+pub struct Driver {
+    node: NodeId,
+    replica: Replica,
+    duties: Duties,
+    log: LogThread,
+    writer: WriterThread,
+    checkpointer: Option<Checkpointer>,
+    reads: Reads,
+    gateway: Gateway,
+    fence: Fence,
+    seeding: Seeding,
+    /// Answers of groups that wrote nothing, until this node is known to have led still.
+    confirmations: BTreeMap<u64, Vec<(Submission, Reply)>>,
+    tickets: u64,
+    ticks: u64,
+    files: Files,
+    retained: u64,
+    reported: (Role, Term),
+}
+
+impl Driver {
+    /// What the machine says of itself.
+    pub fn status(&self) -> bellwether_node::Status {
+        self.replica.status()
+    }
+
+    /// Something happened.
+    pub fn handle(&mut self, event: NodeEvent, context: &mut Context<'_>) {
+        match event {
+            NodeEvent::Tick => self.handle_tick(context),
+            NodeEvent::Peer { from, message } => self.handle_peer(from, message, context),
+            NodeEvent::Request(request) => self.handle_request(request, context),
+            NodeEvent::LogSynced => {
+                if let Some(ticket) = self.log.handle_synced(context) {
+                    self.handle_persisted(ticket, context);
+                }
+            }
+            NodeEvent::LogRead {
+                purpose,
+                from,
+                to,
+                max_bytes,
+            } => {
+                // An error is "no longer there": what is asked for was cut meanwhile.
+                let entries = self.log.reader.read(from, to, max_bytes).unwrap_or_default();
+                self.feed(Event::Fetched { purpose, entries }, context);
+            }
+            NodeEvent::WriterDone => {
+                let outputs = self.writer.handle_done(context);
+                self.take_outputs(outputs, context);
+            }
+            NodeEvent::ReadStep { ticket } => self.reads.handle_step(ticket, context),
+            NodeEvent::CheckpointDue => self.begin_checkpoint(context),
+            NodeEvent::CheckpointDone { upto } => self.end_checkpoint(upto, context),
+            NodeEvent::SnapshotTaken { peer } => seeding::take(&self.files, peer, context),
+            NodeEvent::SnapshotOverdue { attempt } => {
+                if self.seeding.handle_overdue(attempt) {
+                    self.feed(Event::SnapshotFailed, context);
+                }
+            }
+        }
+        self.advance(context);
+    }
+
+    /// What may go on after any event.
+    fn advance(&mut self, context: &mut Context<'_>) {
+        let status = self.replica.status();
+        for (leader, attempt) in self.gateway.poll_attempts(&status, self.node, context) {
+            if leader == self.node {
+                self.submit(self.node, attempt, context);
+            } else {
+                context
+                    .actions
+                    .push(Action::Send(leader, PeerMessage::Forward(Box::new(attempt))));
+            }
+        }
+        self.reads.advance(self.serving(), context);
+    }
+
+    /// Through where this replica serves reads; `None` while it is being seeded.
+    fn serving(&self) -> Option<Position> {
+        let status = self.replica.status();
+        let applied = Position {
+            term: status.term,
+            index: status.applied,
+        };
+        (!status.seeding).then_some(applied)
+    }
+
+    fn handle_tick(&mut self, context: &mut Context<'_>) {
+        self.ticks += 1;
+        context.after(bellwether_node::TICK_MS * 1000, NodeEvent::Tick);
+        self.feed(Event::Tick, context);
+        self.gateway.expire(context);
+    }
+
+    fn handle_peer(&mut self, from: NodeId, message: PeerMessage, context: &mut Context<'_>) {
+        match message {
+            PeerMessage::Consensus(bytes) => match decode_consensus(&bytes) {
+                Some(message) => self.feed(Event::Message(message), context),
+                None => context
+                    .actions
+                    .push(Action::Broken("a message cannot be decoded".to_owned())),
+            },
+            PeerMessage::Forward(attempt) => self.submit(from, *attempt, context),
+            PeerMessage::Reply {
+                request,
+                number,
+                reply,
+            } => {
+                self.gateway.handle_reply(request, number, reply, context);
+            }
+            PeerMessage::AskSnapshot { at_least } => {
+                let status = self.replica.status();
+                if !status.seeding && status.applied >= at_least.index {
+                    let delay_us = context.random.latency_us(30_000);
+                    context.after(delay_us, NodeEvent::SnapshotTaken { peer: from });
+                }
+            }
+            PeerMessage::Snapshot { info, image } => {
+                if let Some(position) = self.seeding.handle_image(&self.files, info, &image, context) {
+                    self.feed(Event::SnapshotStaged { position }, context);
+                }
+            }
+        }
+    }
+
+    fn handle_request(&mut self, request: Request, context: &mut Context<'_>) {
+        self.tickets += 1;
+        let ticket = self.tickets;
+        match request.what.kind {
+            Kind::Write { .. } => self.gateway.push(request),
+            Kind::Read(Guarantee::Eventual) => self.reads.push_ready(ticket, request, context),
+            Kind::Read(Guarantee::Session) if context.has(Bug::IgnoreToken) => {
+                self.reads.push_ready(ticket, request, context);
+            }
+            Kind::Read(Guarantee::Session) => self.reads.push_session(ticket, request, context),
+            Kind::Read(Guarantee::Strong)
+                if context.has(Bug::StrongReadAtDeposedLeader)
+                    && self.replica.status().role == Role::Leader =>
+            {
+                self.reads.push_ready(ticket, request, context);
+            }
+            Kind::Read(Guarantee::Strong) => {
+                self.reads.push_strong(ticket, request, context);
+                self.feed(Event::ReadIndex { ticket }, context);
+            }
+        }
+    }
+
+    /// At the leader: takes an attempt, or says that it cannot. One that was superseded gets no answer.
+    fn submit(&mut self, origin: NodeId, attempt: Attempt, context: &mut Context<'_>) {
+        let status = self.replica.status();
+        let submission = Submission { origin, attempt };
+        if status.role != Role::Leader || status.term != submission.attempt.term {
+            return self.reply(submission, Reply::NotLeader, context);
+        }
+        if !self.fence.admit(&submission.attempt) {
+            return;
+        }
+        if self.writer.waiting() >= WAITING_MAX {
+            return self.reply(submission, Reply::NotLeader, context);
+        }
+        self.writer.submit(submission, context);
+    }
+
+    fn reply(&mut self, submission: Submission, reply: Reply, context: &mut Context<'_>) {
+        let Attempt { request, number, .. } = submission.attempt;
+        if submission.origin == self.node {
+            self.gateway.handle_reply(request, number, reply, context);
+        } else {
+            let message = PeerMessage::Reply {
+                request,
+                number,
+                reply,
+            };
+            context.actions.push(Action::Send(submission.origin, message));
+        }
+    }
+
+    fn handle_persisted(&mut self, ticket: u64, context: &mut Context<'_>) {
+        if context.has(Bug::CommitBeforeQuorum)
+            && let Some(position) = self.writer.proposed()
+        {
+            let outputs = self.writer.commit(position, None, context);
+            self.take_outputs(outputs, context);
+        }
+        self.feed(Event::Persisted { ticket }, context);
+    }
+
+    fn take_outputs(&mut self, outputs: Vec<Output>, context: &mut Context<'_>) {
+        for output in outputs {
+            match output {
+                Output::Propose {
+                    at,
+                    payload,
+                    remaining,
+                } => {
+                    self.duties.propose(at, remaining);
+                    self.feed(
+                        Event::Propose {
+                            at,
+                            payload,
+                            remaining,
+                        },
+                        context,
+                    );
+                }
+                Output::Applied { through } => {
+                    self.duties.applied(through);
+                    self.feed(Event::Applied { through }, context);
+                }
+                Output::Replies(replies) => {
+                    for (submission, reply) in replies {
+                        self.reply(submission, reply, context);
+                    }
+                }
+                Output::Confirm(replies) => {
+                    self.tickets += 1;
+                    self.confirmations.insert(self.tickets, replies);
+                    self.feed(Event::ReadIndex { ticket: self.tickets }, context);
+                }
+                Output::Damaged(words) => {
+                    context.observe(Observation::Damaged {
+                        node: self.node,
+                        words,
+                    });
+                    self.feed(Event::Damaged, context);
+                }
+                Output::Install => self.install(context),
+            }
+        }
+    }
+
+    fn install(&mut self, context: &mut Context<'_>) {
+        self.reads.close(context);
+        self.checkpointer = None;
+        self.seeding.install(context);
+        self.writer.reopen(&self.files, context);
+        self.reads.open(&self.files, context);
+        self.checkpointer = Checkpointer::open(&self.files).ok();
+        let position = self.writer.position();
+        self.duties.installed(position);
+        self.feed(Event::SnapshotInstalled { position }, context);
+        self.log.is_blocked = false;
+        self.log.maybe_start(context);
+    }
+
+    /// Gives the machine an event and does what it asks.
+    fn feed(&mut self, event: Event, context: &mut Context<'_>) {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            for effect in self.replica.handle(event, context.now.ms()) {
+                if let Err(words) = self.duties.check(&effect) {
+                    context.actions.push(Action::Broken(words));
+                }
+                events.extend(self.perform(effect, context));
+            }
+        }
+        let status = self.replica.status();
+        if status.role == Role::Leader && self.reported != (status.role, status.term) {
+            context.observe(Observation::Elected {
+                node: self.node,
+                term: status.term,
+            });
+        }
+        self.reported = (status.role, status.term);
+    }
+
+    /// Does it, or begins to. Answers an event only where a planted bug does not wait.
+    fn perform(&mut self, effect: Effect, context: &mut Context<'_>) -> Option<Event> {
+        match effect {
+            Effect::Persist(persist) => {
+                let ticket = persist.ticket;
+                let entries = persist.entries.clone();
+                self.log.persist(persist, context);
+                if context.has(Bug::ApplyUncommitted)
+                    && self.reported.0 != Role::Leader
+                    && !entries.is_empty()
+                {
+                    self.writer.command(
+                        Command::Apply {
+                            entries,
+                            is_committed: false,
+                        },
+                        context,
+                    );
+                }
+                return context
+                    .has(Bug::AckBeforeFsync)
+                    .then_some(Event::Persisted { ticket });
+            }
+            Effect::Send(message) => self.send(&message, context),
+            Effect::Fetch { purpose, fetch } => {
+                let delay_us = context.random.latency_us(200) * context.disk_factor;
+                let bellwether_node::Fetch { from, to, max_bytes } = fetch;
+                context.after(
+                    delay_us,
+                    NodeEvent::LogRead {
+                        purpose,
+                        from,
+                        to,
+                        max_bytes,
+                    },
+                );
+                debug_assert!(matches!(purpose, FetchPurpose::Apply | FetchPurpose::Replicate));
+            }
+            Effect::Apply { entries } => {
+                self.writer.command(
+                    Command::Apply {
+                        entries,
+                        is_committed: true,
+                    },
+                    context,
+                );
+            }
+            Effect::Lead { next } => {
+                let (base, log) = self.log.positions();
+                context.observe(Observation::Leads {
+                    node: self.node,
+                    base,
+                    log,
+                });
+                self.writer.command(Command::Lead { next }, context);
+            }
+            Effect::NextPayload => self.writer.command(Command::NextPayload, context),
+            Effect::Commit { position, next } => {
+                self.writer.command(Command::Commit { position, next }, context)
+            }
+            Effect::Follow => self.writer.command(Command::Follow, context),
+            Effect::RoleChanged { .. } => {}
+            Effect::ReadReady { ticket } => self.handle_index(ticket, true, context),
+            Effect::ReadRefused { ticket } => self.handle_index(ticket, false, context),
+            Effect::CutLog { through } => self.log.cut(through, context),
+            Effect::FetchSnapshot { from, at_least } => self.seeding.ask(from, at_least, context),
+            Effect::InstallSnapshot { position } => {
+                context.observe(Observation::Installing {
+                    node: self.node,
+                    position,
+                });
+                self.log.is_blocked = true;
+                self.writer.command(Command::Install, context);
+            }
+            Effect::Dropped { from, reason } => {
+                context.actions.push(Action::Broken(format!(
+                    "a message of node {from} was dropped: {reason}"
+                )));
+            }
+        }
+        None
+    }
+
+    fn handle_index(&mut self, ticket: u64, is_confirmed: bool, context: &mut Context<'_>) {
+        if self.reads.handle_index(ticket, is_confirmed, context) {
+            return;
+        }
+        for (submission, reply) in self.confirmations.remove(&ticket).unwrap_or_default() {
+            let reply = if is_confirmed { reply } else { Reply::NotLeader };
+            self.reply(submission, reply, context);
+        }
+    }
+
+    fn send(&self, message: &Message, context: &mut Context<'_>) {
+        let promise = match message.kind {
+            MessageKind::VoteReply if !message.reject => Some(Promise::Vote {
+                term: message.term,
+                candidate: message.to,
+            }),
+            MessageKind::Vote => Some(Promise::Vote {
+                term: message.term,
+                candidate: message.from,
+            }),
+            MessageKind::AppendReply if !message.reject => Some(Promise::Holds {
+                through: message.log.index,
+            }),
+            _ => None,
+        };
+        if let Some(promise) = promise {
+            context.observe(Observation::Promised {
+                node: self.node,
+                promise,
+            });
+        }
+        context
+            .actions
+            .push(Action::Send(message.to, PeerMessage::of_consensus(message)));
+    }
+
+    fn schedule_checkpoint(&self, context: &mut Context<'_>) {
+        let delay_us = context.random.range(300_000, 3_000_000);
+        context.after(delay_us, NodeEvent::CheckpointDue);
+    }
+
+    fn begin_checkpoint(&mut self, context: &mut Context<'_>) {
+        let status = self.replica.status();
+        // With the term of the entry itself: positions are ordered by term first.
+        let upto = self.log.position_at(status.commit.min(status.persisted));
+        let delay_us = 4 * context.sync_us();
+        context.after(delay_us, NodeEvent::CheckpointDone { upto });
+    }
+
+    /// Ends a checkpoint: now SQLite's files hold what they hold.
+    fn end_checkpoint(&mut self, upto: Position, context: &mut Context<'_>) {
+        self.schedule_checkpoint(context);
+        let Some(checkpointer) = &mut self.checkpointer else {
+            return;
+        };
+        let upto = match context.has(Bug::CheckpointPastLog) {
+            true => Position::new(u64::MAX, u64::MAX),
+            false => upto,
+        };
+        let through = match checkpointer.checkpoint(upto) {
+            Ok(checkpointed) => checkpointed.through.index,
+            Err(error) if error.is_fatal() => return context.stop(format!("SQLite: {error}")),
+            Err(_) => return,
+        };
+        let through = match context.has(Bug::CutLogPastCheckpoint) {
+            true => self.replica.status().applied,
+            false => through,
+        };
+        self.duties.checkpointed(through);
+        self.feed(Event::Checkpointed { through }, context);
+        let from = bellwether_types::LogIndex(through.0.saturating_sub(self.retained) + 1);
+        self.feed(Event::Retain { from }, context);
+    }
+
+    /// For the bounds' checker.
+    pub fn load(&self, disk_bytes: u64) -> Observation {
+        Observation::Load {
+            node: self.node,
+            waiting: self.writer.waiting(),
+            disk_bytes,
+        }
+    }
+
+    /// Reads everything, for the audit at the end.
+    pub fn audit(&mut self) -> Result<Observation, String> {
+        let position = self.writer.position();
+        let writer = self.writer.writer().ok_or("the connection is closed")?;
+        let fingerprint = writer.fingerprint();
+        let sums = writer
+            .recompute_fingerprints()
+            .map_err(|error| error.to_string())?;
+        let recomputed = sums
+            .iter()
+            .fold(Fingerprint::default(), |sum, (_, _, table)| sum.plus(*table));
+        let tables = self.reads.audit(&self.files)?;
+        Ok(Observation::Final {
+            node: self.node,
+            position,
+            fingerprint,
+            recomputed,
+            tables,
+        })
+    }
+}
+
+/// All audits' rows, in one snapshot.
+impl Reads {
+    fn audit(&self, files: &Files) -> Result<BTreeMap<&'static str, Rows>, String> {
+        let mut reader = bellwether_storage::Reader::open(files).map_err(|error| error.to_string())?;
+        let mut tables = BTreeMap::new();
+        for (name, text) in AUDITS {
+            let rows = reads::query(&mut reader, &bellwether_types::Statement::new(text));
+            tables.insert(name, rows.map_err(|error| format!("{name}: {error}"))?);
+        }
+        Ok(tables)
+    }
+}

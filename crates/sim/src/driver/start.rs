@@ -1,0 +1,220 @@
+//! A process starts: opens and repairs log and SQLite, and makes the machine of what they hold.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bellwether_log::{Identity, Log, Sizing};
+use bellwether_node::{Config, Recovered, Replica};
+use bellwether_storage::Writer;
+use bellwether_storage::checkpoint::Checkpointer;
+use bellwether_storage::files::{Files, Spill, Vfs};
+use bellwether_storage::recovery::{RecoveryError, repair_ahead};
+use bellwether_types::{ClusterId, DatabaseId, Entry, LogIndex, NodeId, Position, Term};
+
+use super::duties::Duties;
+use super::gateway::{Fence, Gateway};
+use super::log_thread::LogThread;
+use super::reads::Reads;
+use super::seeding::Seeding;
+use super::writer_thread::WriterThread;
+use super::{Context, Driver, NodeEvent};
+use crate::bug::Bug;
+use crate::disk::Mount;
+use crate::observation::{Logged, Observation, hash};
+
+/// Small, to see many of them; a large entry gets one for itself.
+const SIZING: Sizing = Sizing {
+    segment_bytes: 128 << 10,
+    allocation_bytes: 16 << 10,
+};
+
+/// What a process is told.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Which node.
+    pub node: NodeId,
+    /// All of them.
+    pub voters: Vec<NodeId>,
+    /// Entries kept behind the checkpoint.
+    pub retained: u64,
+    /// Name under which SQLite knows the disk.
+    pub vfs: String,
+}
+
+/// Why a process cannot start. It is tried again later, unless the files are damaged.
+#[derive(Debug)]
+pub enum StartError {
+    /// The log.
+    Log(bellwether_log::OpenError),
+    /// Reading it.
+    Read(bellwether_log::ReadError),
+    /// Writing it.
+    Write(bellwether_log::WriteError),
+    /// The repair.
+    Recovery(RecoveryError),
+    /// SQLite.
+    Storage(bellwether_storage::files::OpenError),
+}
+
+impl StartError {
+    /// Whether what was durable is damaged.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            StartError::Log(error) => error.is_corruption(),
+            StartError::Read(_) => true,
+            StartError::Recovery(error) => matches!(error, RecoveryError::CheckpointBeyondLog { .. }),
+            StartError::Write(_) | StartError::Storage(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Log(error) => error.fmt(f),
+            StartError::Read(error) => error.fmt(f),
+            StartError::Write(error) => error.fmt(f),
+            StartError::Recovery(error) => error.fmt(f),
+            StartError::Storage(error) => error.fmt(f),
+        }
+    }
+}
+
+/// What the log held.
+struct OpenLog {
+    log: Log,
+    recovered: bellwether_log::Recovered,
+    entries: Vec<Entry>,
+}
+
+impl OpenLog {
+    fn open(mount: &Mount, node: NodeId) -> Result<OpenLog, StartError> {
+        let identity = Identity {
+            cluster: ClusterId(1),
+            node,
+            database: DatabaseId::POSTGRES,
+        };
+        let disk = Arc::new(mount.clone());
+        let (mut log, recovered) =
+            Log::open_sized(disk, Path::new("/node/log"), identity, SIZING).map_err(StartError::Log)?;
+        let entries = log
+            .read(recovered.first, recovered.last.index.next(), usize::MAX)
+            .map_err(StartError::Read)?;
+        Ok(OpenLog {
+            log,
+            recovered,
+            entries,
+        })
+    }
+
+    fn holds(&self, position: Position) -> bool {
+        position == self.recovered.base || self.log.term_at(position.index) == Some(position.term)
+    }
+
+    /// Forgets everything before a snapshot that was put in place, just before the crash.
+    fn restart_after(&mut self, position: Position) -> Result<(), StartError> {
+        self.log.reset(position).map_err(StartError::Write)?;
+        self.recovered.base = position;
+        self.recovered.last = position;
+        self.recovered.terms.clear();
+        self.recovered.hard_state.commit = position.index;
+        self.entries.clear();
+        Ok(())
+    }
+
+    fn entries_after(&self, index: LogIndex) -> Vec<Entry> {
+        self.entries
+            .iter()
+            .filter(|entry| entry.position.index > index)
+            .cloned()
+            .collect()
+    }
+}
+
+/// Opens everything. The disk's VFS is registered.
+pub fn start(settings: Settings, mount: &Mount, context: &mut Context<'_>) -> Result<Driver, StartError> {
+    let mut log = OpenLog::open(mount, settings.node)?;
+    let files = Files {
+        path: PathBuf::from("/node/database"),
+        vfs: Vfs::Simulated(settings.vfs.clone()),
+        spill: Spill::Memory,
+    };
+    let knows_all = context.has(Bug::ForgetWalCut);
+    let mut is_ahead = false;
+    match repair_ahead(&files, |position| knows_all || log.holds(position)) {
+        Ok(_) => {}
+        Err(RecoveryError::CheckpointBeyondLog { .. }) => is_ahead = true,
+        Err(error) => return Err(StartError::Recovery(error)),
+    }
+    let writer = Writer::open(&files).map_err(StartError::Storage)?;
+    let applied = writer.position();
+    let is_lost = applied.index < log.recovered.base.index;
+    context.observe(Observation::Started {
+        node: settings.node,
+        hard_state: log.recovered.hard_state,
+        base: log.recovered.base,
+        entries: log.entries.iter().map(logged).collect(),
+        applied,
+        fingerprint: writer.fingerprint(),
+        reseeded: is_ahead || (is_lost && applied == Position::ZERO),
+    });
+    if is_ahead {
+        log.restart_after(applied)?;
+    }
+    let replica = Replica::new(
+        Config {
+            node: settings.node,
+            voters: settings.voters.clone(),
+        },
+        recovered(&log, applied),
+    );
+    let checkpointer = Checkpointer::open(&files).map_err(StartError::Storage)?;
+    let duties = Duties::new(applied.index.max(log.recovered.base.index));
+    let mut driver = Driver {
+        node: settings.node,
+        replica,
+        duties,
+        log: LogThread::new(settings.node, log.log),
+        writer: WriterThread::new(settings.node, writer),
+        checkpointer: Some(checkpointer),
+        reads: Reads::new(settings.node),
+        gateway: Gateway::default(),
+        fence: Fence::default(),
+        seeding: Seeding::default(),
+        confirmations: Default::default(),
+        tickets: 0,
+        ticks: 0,
+        files,
+        retained: settings.retained,
+        reported: (bellwether_node::Role::Candidate, Term(0)),
+    };
+    driver.reads.open(&driver.files, context);
+    if is_lost {
+        driver.feed(bellwether_node::Event::Damaged, context);
+    }
+    let first_tick_us = context.random.range(1, 10_000);
+    context.after(first_tick_us, NodeEvent::Tick);
+    driver.schedule_checkpoint(context);
+    Ok(driver)
+}
+
+fn recovered(log: &OpenLog, applied: Position) -> Recovered {
+    let mut recovered = Recovered {
+        applied,
+        ..Recovered::default()
+    };
+    recovered.log.hard_state = log.recovered.hard_state;
+    recovered.log.base = log.recovered.base;
+    recovered.log.last = log.recovered.last.index;
+    recovered.log.terms.clone_from(&log.recovered.terms);
+    recovered.log.tail = log.entries_after(log.recovered.hard_state.commit.max(applied.index));
+    recovered
+}
+
+fn logged(entry: &Entry) -> Logged {
+    Logged {
+        position: entry.position,
+        hash: hash(&entry.payload),
+    }
+}

@@ -1,0 +1,461 @@
+//! The thread that owns the write connection. It takes commands from the machine's loop in order, and between them,
+//! while leading, transactions that wait. One job at a time; a job's work is done when its time is over.
+
+use std::collections::VecDeque;
+
+use bellwether_storage::files::Files;
+use bellwether_storage::{
+    ApplyError, ClientTransaction, GroupStart, Sealed, StorageError, Writer, run_group,
+};
+use bellwether_types::{Entry, HybridClock, LogIndex, NodeId, Position, SqlError};
+use bytes::Bytes;
+
+use super::context::{Context, NodeEvent};
+use crate::bug::Bug;
+use crate::observation::{Logged, Observation, hash};
+use crate::peer::{Attempt, Reply};
+use crate::workload::Rows;
+
+/// So many transactions make a group at most.
+const GROUP_MAX: usize = 16;
+
+/// From the machine's loop.
+#[derive(Debug)]
+pub(super) enum Command {
+    Lead { next: Position },
+    Follow,
+    NextPayload,
+    Commit { position: Position, next: Position },
+    Apply { entries: Vec<Entry>, is_committed: bool },
+    Install,
+}
+
+/// A transaction and who asked for it.
+#[derive(Debug, Clone)]
+pub(super) struct Submission {
+    pub origin: NodeId,
+    pub attempt: Attempt,
+}
+
+/// To the machine's loop.
+#[derive(Debug)]
+pub(super) enum Output {
+    Propose {
+        at: Position,
+        payload: Bytes,
+        remaining: u64,
+    },
+    Applied {
+        through: LogIndex,
+    },
+    /// Of transactions that are over.
+    Replies(Vec<(Submission, Reply)>),
+    /// Of transactions that wrote nothing: true if this node still leads.
+    Confirm(Vec<(Submission, Reply)>),
+    /// The content is not what the leader has.
+    Damaged(String),
+    /// The staged snapshot is to be put in place now; the thread waits with its connection closed.
+    Install,
+}
+
+enum Job {
+    Command(Command),
+    Group(Vec<Submission>),
+}
+
+/// A group that is proposed, or about to be.
+struct Held {
+    replies: Vec<(Submission, Reply)>,
+    logged: Vec<Logged>,
+    next: Position,
+    remaining: u64,
+    is_committed: bool,
+}
+
+pub(super) struct WriterThread {
+    node: NodeId,
+    writer: Option<Writer>,
+    commands: VecDeque<Command>,
+    waiting: VecDeque<Submission>,
+    job: Option<Job>,
+    /// Where the next group starts; while leading and without a group.
+    next: Option<Position>,
+    held: Option<Held>,
+    clock: HybridClock,
+}
+
+impl WriterThread {
+    pub fn new(node: NodeId, writer: Writer) -> WriterThread {
+        WriterThread {
+            node,
+            writer: Some(writer),
+            commands: VecDeque::new(),
+            waiting: VecDeque::new(),
+            job: None,
+            next: None,
+            held: None,
+            clock: HybridClock::default(),
+        }
+    }
+
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub fn position(&self) -> Position {
+        self.writer.as_ref().map_or(Position::ZERO, Writer::position)
+    }
+
+    pub fn writer(&mut self) -> Option<&mut Writer> {
+        self.writer.as_mut()
+    }
+
+    /// Whether the group in flight is proposed to its end, and where.
+    pub fn proposed(&self) -> Option<Position> {
+        let held = self
+            .held
+            .as_ref()
+            .filter(|held| held.remaining == 0 && !held.is_committed)?;
+        held.logged.last().map(|logged| logged.position)
+    }
+
+    pub fn command(&mut self, command: Command, context: &mut Context<'_>) {
+        self.commands.push_back(command);
+        self.maybe_start(context);
+    }
+
+    pub fn submit(&mut self, submission: Submission, context: &mut Context<'_>) {
+        self.waiting.push_back(submission);
+        self.maybe_start(context);
+    }
+
+    fn maybe_start(&mut self, context: &mut Context<'_>) {
+        if self.job.is_some() || self.writer.is_none() {
+            return;
+        }
+        let job = match self.commands.pop_front() {
+            Some(command) => Job::Command(command),
+            None if self.next.is_some() && self.held.is_none() && !self.waiting.is_empty() => {
+                let count = self.waiting.len().min(GROUP_MAX);
+                Job::Group(self.waiting.drain(..count).collect())
+            }
+            None => return,
+        };
+        let usual_us = match &job {
+            Job::Group(batch) => 100 + 60 * batch.len() as u64,
+            Job::Command(Command::Apply { entries, .. }) => 40 + 50 * entries.len() as u64,
+            Job::Command(Command::Install) => 20_000,
+            Job::Command(_) => 40,
+        };
+        let delay_us = context.random.latency_us(usual_us);
+        context.after(delay_us, NodeEvent::WriterDone);
+        self.job = Some(job);
+    }
+
+    /// The time of the job under way is over: its work is done now.
+    pub fn handle_done(&mut self, context: &mut Context<'_>) -> Vec<Output> {
+        let outputs = match self.job.take() {
+            Some(Job::Group(batch)) => self.run(batch, context),
+            Some(Job::Command(command)) => self.perform(command, context),
+            None => Vec::new(),
+        };
+        self.maybe_start(context);
+        outputs
+    }
+
+    fn perform(&mut self, command: Command, context: &mut Context<'_>) -> Vec<Output> {
+        match command {
+            Command::Lead { next } => {
+                self.next = Some(next);
+                Vec::new()
+            }
+            Command::Follow => self.follow(context),
+            Command::NextPayload => self.propose_next(context),
+            Command::Commit { position, next } => self.commit(position, Some(next), context),
+            Command::Apply {
+                entries,
+                is_committed,
+            } => self.apply(entries, is_committed, context),
+            Command::Install => {
+                self.writer = None;
+                vec![Output::Install]
+            }
+        }
+    }
+
+    /// The snapshot is in place.
+    pub fn reopen(&mut self, files: &Files, context: &mut Context<'_>) {
+        match Writer::open(files) {
+            Ok(writer) => self.writer = Some(writer),
+            Err(error) => context.stop(format!("SQLite: {error}")),
+        }
+        self.maybe_start(context);
+    }
+
+    /// Executes, seals, proposes the first payload.
+    fn run(&mut self, batch: Vec<Submission>, context: &mut Context<'_>) -> Vec<Output> {
+        let Some(next) = self.next.take() else {
+            return vec![not_leader(batch)];
+        };
+        let (batch, late): (Vec<_>, Vec<_>) = batch
+            .into_iter()
+            .partition(|submission| submission.attempt.term == next.term);
+        let mut outputs = vec![not_leader(late)];
+        match self.execute(&batch, next, context) {
+            Ok((replies, Sealed::Empty)) => {
+                self.next = Some(next);
+                let submissions = batch.into_iter().zip(replies).collect();
+                outputs.push(Output::Confirm(submissions));
+            }
+            Ok((replies, Sealed::Payloads(count))) => {
+                let index = LogIndex(next.index.0 + count - 1);
+                let replies = replies
+                    .into_iter()
+                    .map(|reply| at(reply, Position { index, ..next }));
+                let replies = batch.into_iter().zip(replies).collect();
+                self.held = Some(Held {
+                    replies,
+                    logged: Vec::new(),
+                    next,
+                    remaining: count,
+                    is_committed: false,
+                });
+                outputs.extend(self.propose_next(context));
+            }
+            Err(error) => {
+                self.next = Some(next);
+                outputs.extend(self.fail(batch, error, context));
+            }
+        }
+        outputs
+    }
+
+    fn execute(
+        &mut self,
+        batch: &[Submission],
+        next: Position,
+        context: &mut Context<'_>,
+    ) -> Result<(Vec<Reply>, Sealed), StorageError> {
+        let transaction = |submission: &Submission| ClientTransaction {
+            request: submission.attempt.request,
+            statements: submission.attempt.statements.clone(),
+            session: submission.attempt.session,
+        };
+        let transactions: Vec<ClientTransaction> = batch.iter().map(transaction).collect();
+        let writer = self
+            .writer
+            .as_mut()
+            .expect("a thread without its connection takes no jobs");
+        self.clock.observe(writer.timestamp());
+        let timestamp = self.clock.tick(context.wall_ms);
+        let answers = run_group(
+            writer,
+            GroupStart {
+                origin: self.node,
+                timestamp,
+            },
+            &transactions,
+        )?;
+        let seen = writer.position();
+        let sealed = writer.seal(next)?;
+        let reply = |answer: Result<bellwether_storage::Answer, SqlError>| match answer {
+            Ok(answer) => Reply::Done {
+                answer: answer
+                    .results
+                    .into_iter()
+                    .map(|result| result.rows)
+                    .collect::<Vec<Rows>>(),
+                position: seen,
+                session: answer.session,
+            },
+            Err(error) => Reply::Failed(error),
+        };
+        Ok((answers.into_iter().map(reply).collect(), sealed))
+    }
+
+    /// Nothing of the group was done.
+    fn fail(
+        &mut self,
+        batch: Vec<Submission>,
+        error: StorageError,
+        context: &mut Context<'_>,
+    ) -> Vec<Output> {
+        if error.is_fatal() {
+            context.stop(format!("SQLite: {error}"));
+            return Vec::new();
+        }
+        let writer = self.writer.as_mut().expect("it just executed");
+        // Nothing may be open any more, for instance after an error that lost the group.
+        let _ = writer.rollback();
+        let error = error.into_sql_error();
+        vec![Output::Replies(
+            batch
+                .into_iter()
+                .map(|submission| (submission, Reply::Failed(error.clone())))
+                .collect(),
+        )]
+    }
+
+    fn propose_next(&mut self, context: &mut Context<'_>) -> Vec<Output> {
+        let (Some(held), Some(writer)) = (&mut self.held, &mut self.writer) else {
+            return Vec::new();
+        };
+        let payload = match writer.next_payload() {
+            Ok(Some(payload)) => payload,
+            Ok(None) => {
+                context.actions.push(super::Action::Broken(
+                    "a sealed group ran out of payloads".to_owned(),
+                ));
+                return Vec::new();
+            }
+            Err(error) => {
+                context.stop(format!("SQLite: {error}"));
+                return Vec::new();
+            }
+        };
+        let at = held.next;
+        held.next.index = at.index.next();
+        held.remaining -= 1;
+        held.logged.push(Logged {
+            position: at,
+            hash: hash(&payload),
+        });
+        let mut outputs = vec![Output::Propose {
+            at,
+            payload,
+            remaining: held.remaining,
+        }];
+        if context.has(Bug::AnswerBeforeCommit) && held.remaining == 0 {
+            outputs.push(Output::Replies(std::mem::take(&mut held.replies)));
+        }
+        outputs
+    }
+
+    /// COMMITs what is held. `next` is absent when a planted bug does it too early.
+    pub fn commit(
+        &mut self,
+        position: Position,
+        next: Option<Position>,
+        context: &mut Context<'_>,
+    ) -> Vec<Output> {
+        let (Some(held), Some(writer)) = (&mut self.held, &mut self.writer) else {
+            context.actions.push(super::Action::Broken(format!(
+                "Commit at {position} without a held group"
+            )));
+            return Vec::new();
+        };
+        if !held.is_committed {
+            if let Err(error) = writer.commit() {
+                context.stop(format!("SQLite: {error}"));
+                return Vec::new();
+            }
+            held.is_committed = true;
+            if writer.position() != position {
+                let words = format!(
+                    "committed at {}, the record stands at {position}",
+                    writer.position()
+                );
+                context.actions.push(super::Action::Broken(words));
+            }
+            context.observe(visible(self.node, writer));
+        }
+        let mut outputs = vec![Output::Replies(std::mem::take(&mut held.replies))];
+        if let Some(next) = next {
+            context.observe(Observation::Applied {
+                node: self.node,
+                entries: std::mem::take(&mut held.logged),
+            });
+            self.held = None;
+            self.next = Some(next);
+            outputs.push(Output::Applied {
+                through: position.index,
+            });
+        }
+        outputs
+    }
+
+    fn follow(&mut self, context: &mut Context<'_>) -> Vec<Output> {
+        self.next = None;
+        let mut homeless: Vec<Submission> = self.waiting.drain(..).collect();
+        if let (Some(held), Some(writer)) = (self.held.take(), &mut self.writer) {
+            let ended = match context.has(Bug::KeepGroupAfterFollow) {
+                true if held.remaining == 0 => writer.commit(),
+                _ if held.is_committed => Ok(()),
+                _ => writer.rollback(),
+            };
+            if let Err(error) = ended {
+                context.stop(format!("SQLite: {error}"));
+            }
+            context.observe(visible(self.node, writer));
+            homeless.extend(held.replies.into_iter().map(|(submission, _)| submission));
+        }
+        vec![not_leader(homeless)]
+    }
+
+    fn apply(&mut self, entries: Vec<Entry>, is_committed: bool, context: &mut Context<'_>) -> Vec<Output> {
+        let Some(writer) = &mut self.writer else {
+            return Vec::new();
+        };
+        for entry in &entries {
+            let skips = context.has(Bug::SkipRecord) && self.node.0 == 2 && context.random.per_mille(20);
+            if skips && !entry.payload.is_empty() {
+                continue;
+            }
+            let before = writer.position();
+            match writer.apply(entry) {
+                Ok(()) => {}
+                Err(ApplyError::Storage(error)) => {
+                    context.stop(format!("SQLite: {error}"));
+                    return Vec::new();
+                }
+                Err(error) => return vec![Output::Damaged(format!("{} at {}", error, entry.position))],
+            }
+            if writer.position() != before {
+                context.observe(visible(self.node, writer));
+            }
+        }
+        if !is_committed {
+            return Vec::new();
+        }
+        let logged = |entry: &Entry| Logged {
+            position: entry.position,
+            hash: hash(&entry.payload),
+        };
+        let through = entries.last().expect("an Apply has entries").position.index;
+        let entries = entries.iter().map(logged).collect();
+        context.observe(Observation::Applied {
+            node: self.node,
+            entries,
+        });
+        vec![Output::Applied { through }]
+    }
+}
+
+fn visible(node: NodeId, writer: &Writer) -> Observation {
+    Observation::Visible {
+        node,
+        position: writer.position(),
+        fingerprint: writer.fingerprint(),
+    }
+}
+
+fn not_leader(submissions: Vec<Submission>) -> Output {
+    Output::Replies(
+        submissions
+            .into_iter()
+            .map(|submission| (submission, Reply::NotLeader))
+            .collect(),
+    )
+}
+
+/// A reply that tells of this position.
+fn at(reply: Reply, position: Position) -> Reply {
+    match reply {
+        Reply::Done { answer, session, .. } => Reply::Done {
+            answer,
+            position,
+            session,
+        },
+        other => other,
+    }
+}

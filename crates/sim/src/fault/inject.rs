@@ -1,0 +1,142 @@
+//! Makes faults happen to a world.
+
+use bellwether_types::NodeId;
+
+use super::{Fault, Planned, Who};
+use crate::network::{Link, Quality};
+use crate::world::{World, WorldEvent};
+
+/// While there is noise.
+const NOISE: Quality = Quality {
+    loss_per_mille: 150,
+    doubled_per_mille: 50,
+    delay_us: 12_000,
+};
+
+/// How many times slower a slow disk is.
+const SLOW: u64 = 30;
+
+impl World {
+    /// It begins; its end is planned.
+    pub(crate) fn begin_fault(&mut self, planned: Planned) {
+        let Planned { until, fault, .. } = planned;
+        match fault {
+            Fault::Kill(who) => {
+                let node = self.choose(who);
+                self.stop_node(node, "killed");
+                self.at(until, WorldEvent::Start(node));
+            }
+            Fault::PowerLoss(who) => {
+                let node = self.choose(who);
+                self.lose_power(node);
+                self.at(until, WorldEvent::Start(node));
+            }
+            Fault::KillAll => self.all(|world, node| {
+                world.stop_node(node, "killed");
+                world.start_soon(node, until);
+            }),
+            Fault::PowerLossAll => self.all(|world, node| {
+                world.lose_power(node);
+                world.start_soon(node, until);
+            }),
+            Fault::Pause(who) => {
+                let node = self.choose(who);
+                self.pause(node);
+                self.at(until, WorldEvent::Resume(node));
+            }
+            Fault::Isolate(who) => {
+                let node = self.choose(who);
+                let links = self.links(|from, to| from == node || to == node);
+                self.cut(links, until);
+            }
+            Fault::Mute(who) => {
+                let node = self.choose(who);
+                let links = self.links(|from, _| from == node);
+                self.cut(links, until);
+            }
+            Fault::Deaf(who) => {
+                let node = self.choose(who);
+                let links = self.links(|_, to| to == node);
+                self.cut(links, until);
+            }
+            Fault::Split => {
+                let one = self.choose(Who::Any);
+                let other = self.choose(Who::Any);
+                let links = self.links(|from, to| (from, to) == (one, other) || (to, from) == (one, other));
+                self.cut(links, until);
+            }
+            Fault::Noise => {
+                let links = self.links(|_, _| true);
+                self.network.worsen(&links, NOISE);
+                self.at(until, WorldEvent::Mend(links));
+            }
+            Fault::FullDisk(who) => {
+                let node = self.choose(who);
+                self.disk(node).set_full(true);
+                self.at(until, WorldEvent::DiskHasRoom(node));
+            }
+            Fault::FailSync(who) => {
+                let node = self.choose(who);
+                let random = self.random.fork();
+                self.disk(node).fail_syncs(1, random);
+            }
+            Fault::SlowDisk(who) => {
+                let node = self.choose(who);
+                self.slow_disk(node, SLOW);
+                self.at(until, WorldEvent::DiskIsFast(node));
+            }
+            Fault::SlowDiskThenPowerLoss(who) => {
+                let node = self.choose(who);
+                self.slow_disk(node, SLOW);
+                let cut_at = self.now().plus_us(self.random.range(100_000, 600_000));
+                self.at(cut_at, WorldEvent::PowerLoss(node));
+                self.at(until.max(cut_at.plus_us(1)), WorldEvent::Start(node));
+            }
+            Fault::ClockJump(who) => {
+                let node = self.choose(who);
+                let by_ms = self.random.range(0, 1_200_000) as i64 - 600_000;
+                self.jump_clock(node, by_ms);
+            }
+        }
+    }
+
+    fn all(&mut self, each: impl Fn(&mut World, NodeId)) {
+        for node in self.node_ids() {
+            each(self, node);
+        }
+    }
+
+    fn start_soon(&mut self, node: NodeId, until: crate::clock::Time) {
+        let at = until.plus_us(self.random.range(0, 500_000));
+        self.at(at, WorldEvent::Start(node));
+    }
+
+    fn cut(&mut self, links: Vec<Link>, until: crate::clock::Time) {
+        self.network.cut(&links);
+        self.at(until, WorldEvent::Mend(links));
+    }
+
+    fn links(&self, which: impl Fn(NodeId, NodeId) -> bool) -> Vec<Link> {
+        let nodes = self.node_ids();
+        let pairs = nodes
+            .iter()
+            .flat_map(|from| nodes.iter().map(move |to| (*from, *to)));
+        pairs
+            .filter(|(from, to)| from != to && which(*from, *to))
+            .collect()
+    }
+
+    fn choose(&mut self, who: Who) -> NodeId {
+        let leader = self.leader();
+        let candidates: Vec<NodeId> = match (who, leader) {
+            (Who::Leader, Some(leader)) => vec![leader],
+            (Who::Follower, Some(leader)) => self
+                .node_ids()
+                .into_iter()
+                .filter(|node| *node != leader)
+                .collect(),
+            _ => self.node_ids(),
+        };
+        *self.random.pick(&candidates)
+    }
+}

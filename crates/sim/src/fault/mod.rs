@@ -1,0 +1,151 @@
+//! What goes wrong, and when.
+//!
+//! # The fault model
+//!
+//! **Processes** are killed, one or all at once, and start again; killed ones lose nothing that the kernel has.
+//! **Power** fails, at one node or at all: what was not synced vanishes, survives or tears, write by write, file by
+//! file or all of it. Processes are **paused**, and go on as if no time had passed.
+//!
+//! **Disks** are full for a while (nothing can grow), fail a sync (what it was to make durable is durable or not, and
+//! a later sync does not help), are slow. The node stops itself where duty says so, and is started again.
+//!
+//! **Networks** lose, delay, double and reorder messages all the time, sometimes much more; a node is cut off, in
+//! both directions or in one; two nodes cannot talk while others can (a partial partition).
+//!
+//! **Wall clocks** jump, forward and back, and differ between nodes by minutes from the start. Monotonic clocks do
+//! not.
+//!
+//! A slow disk followed by a power loss is one fault of its own: only then is SQLite ahead of the log.
+//!
+//! Not simulated here: bit rot. Messages are not garbled (their transport would be checksummed).
+//!
+//! Everything ends in time for the cluster to become whole again; then all of it loses power once more.
+
+mod inject;
+
+use crate::clock::Time;
+use crate::random::Random;
+
+/// Which node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    /// Whoever leads when the fault begins; any if nobody does.
+    Leader,
+    /// Somebody else.
+    Follower,
+    /// Anybody.
+    Any,
+}
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// kill -9; started again at the end.
+    Kill(Who),
+    /// Without power until the end.
+    PowerLoss(Who),
+    /// All are killed at once, and start again one by one.
+    KillAll,
+    /// All lose power at once.
+    PowerLossAll,
+    /// SIGSTOP, SIGCONT at the end.
+    Pause(Who),
+    /// Cut off from all others.
+    Isolate(Who),
+    /// Hears, but is not heard.
+    Mute(Who),
+    /// Is heard, but hears nothing.
+    Deaf(Who),
+    /// Two nodes cannot talk; a third can talk with both.
+    Split,
+    /// Many messages are lost, doubled, late.
+    Noise,
+    /// Nothing grows.
+    FullDisk(Who),
+    /// The next sync fails.
+    FailSync(Who),
+    /// Syncs take 30 times as long.
+    SlowDisk(Who),
+    /// The same, and then the power fails.
+    SlowDiskThenPowerLoss(Who),
+    /// The wall clock is set.
+    ClockJump(Who),
+}
+
+/// A fault and its time.
+#[derive(Debug, Clone, Copy)]
+pub struct Planned {
+    /// When it begins.
+    pub at: Time,
+    /// When it ends.
+    pub until: Time,
+    /// What.
+    pub fault: Fault,
+}
+
+/// Faults begin after this: the tables are there then.
+const FIRST: Time = Time::from_secs(3);
+/// And end before this.
+pub const LAST: Time = Time::from_secs(52);
+
+/// A run's faults: at least seven, two of which the leader cannot survive as such.
+pub fn draw(random: &mut Random) -> Vec<Planned> {
+    let count = random.range(7, 14);
+    let mut faults: Vec<Planned> = (0..count)
+        .map(|number| {
+            let fault = match number {
+                0 | 1 => deposing(random),
+                _ => any(random),
+            };
+            plan(fault, random)
+        })
+        .collect();
+    faults.sort_by_key(|planned| planned.at);
+    faults
+}
+
+fn plan(fault: Fault, random: &mut Random) -> Planned {
+    let longest_us = match fault {
+        Fault::KillAll | Fault::PowerLossAll | Fault::FullDisk(_) => 1_500_000,
+        Fault::FailSync(_) | Fault::ClockJump(_) => 100_000,
+        _ => 4_500_000,
+    };
+    let at = Time(random.range(FIRST.0, LAST.0 - 5_000_000));
+    let shortest_us = longest_us / 5;
+    Planned {
+        at,
+        until: at.plus_us(random.range(shortest_us, longest_us)),
+        fault,
+    }
+}
+
+fn deposing(random: &mut Random) -> Fault {
+    let who = Who::Leader;
+    *random.pick(&[
+        Fault::Kill(who),
+        Fault::PowerLoss(who),
+        Fault::Isolate(who),
+        Fault::SlowDiskThenPowerLoss(who),
+    ])
+}
+
+fn any(random: &mut Random) -> Fault {
+    let who = *random.pick(&[Who::Leader, Who::Leader, Who::Follower, Who::Any]);
+    random.weighted(&[
+        (4, Fault::Kill(who)),
+        (4, Fault::PowerLoss(who)),
+        (2, Fault::KillAll),
+        (4, Fault::PowerLossAll),
+        (3, Fault::Pause(who)),
+        (4, Fault::Isolate(who)),
+        (2, Fault::Mute(who)),
+        (2, Fault::Deaf(who)),
+        (3, Fault::Split),
+        (3, Fault::Noise),
+        (1, Fault::FullDisk(who)),
+        (2, Fault::FailSync(who)),
+        (2, Fault::SlowDisk(who)),
+        (3, Fault::SlowDiskThenPowerLoss(who)),
+        (2, Fault::ClockJump(who)),
+    ])
+}

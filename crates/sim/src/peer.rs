@@ -1,0 +1,157 @@
+//! What nodes send each other, besides the consensus messages.
+
+use std::fmt;
+
+use bellwether_node::Message;
+use bellwether_storage::SessionState;
+use bellwether_storage::snapshot::SnapshotInfo;
+use bellwether_types::{Decoder, Encoder, Position, RequestId, SqlError, Statement, Term};
+use bytes::Bytes;
+
+use crate::workload::Rows;
+
+/// One attempt to have a transaction executed.
+///
+/// The term fences it: a leader of another one does not take it. The attempt number fences it within the term: a
+/// leader that has seen a later one does not execute an earlier one. So when an attempt's failure is reported, no
+/// other attempt can succeed any more.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attempt {
+    /// Of the leader that it is for.
+    pub term: Term,
+    /// Which transaction.
+    pub request: RequestId,
+    /// The how-manieth attempt, from 1.
+    pub number: u32,
+    /// What to execute.
+    pub statements: Vec<Statement>,
+    /// The session's state.
+    pub session: SessionState,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reply {
+    /// Committed, now or by an earlier attempt.
+    Done {
+        /// What the statements answered; nothing when it was an earlier attempt.
+        answer: Vec<Rows>,
+        /// Contains it.
+        position: Position,
+        /// The session's state.
+        session: SessionState,
+    },
+    /// It failed against committed state, and has no effect.
+    Failed(SqlError),
+    /// Not executed, or executed and perhaps not committed: ask the leader that there is now.
+    NotLeader,
+}
+
+/// What travels.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PeerMessage {
+    /// Of the group, encoded as on a real wire.
+    Consensus(Bytes),
+    /// A write, from the node that has the client to the leader.
+    Forward(Box<Attempt>),
+    /// The leader's answer.
+    Reply {
+        /// Which transaction.
+        request: RequestId,
+        /// Which attempt.
+        number: u32,
+        /// How it ended.
+        reply: Reply,
+    },
+    /// A copy of the database is wanted.
+    AskSnapshot {
+        /// At this position or a later one.
+        at_least: Position,
+    },
+    /// The copy.
+    Snapshot {
+        /// Its facts.
+        info: SnapshotInfo,
+        /// Its pages.
+        image: Bytes,
+    },
+}
+
+impl PeerMessage {
+    /// Of the machine's message.
+    pub fn of_consensus(message: &Message) -> PeerMessage {
+        let mut out = Encoder::new();
+        message.encode(&mut out);
+        PeerMessage::Consensus(Bytes::from(out.into_vec()))
+    }
+
+    /// How long it keeps a link busy.
+    pub fn size_bytes(&self) -> usize {
+        match self {
+            PeerMessage::Consensus(bytes) => bytes.len(),
+            PeerMessage::Snapshot { image, .. } => image.len(),
+            PeerMessage::Forward(_) | PeerMessage::Reply { .. } | PeerMessage::AskSnapshot { .. } => 256,
+        }
+    }
+}
+
+/// The machine's message in the bytes of a [`PeerMessage::Consensus`].
+pub fn decode_consensus(bytes: &[u8]) -> Option<Message> {
+    let mut input = Decoder::new(bytes);
+    let message = Message::decode(&mut input).ok()?;
+    input.finish().ok()?;
+    Some(message)
+}
+
+/// For the trace: short, and the same in each run.
+impl fmt::Display for PeerMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PeerMessage::Consensus(bytes) => match decode_consensus(bytes) {
+                Some(message) => {
+                    let Message {
+                        kind,
+                        term,
+                        log,
+                        commit,
+                        reject,
+                        ref entries,
+                        ..
+                    } = message;
+                    write!(f, "{kind:?} term {term} log {log} commit {commit}")?;
+                    if reject {
+                        write!(f, " rejected")?;
+                    }
+                    match entries.last() {
+                        Some(last) => write!(f, " entries {} through {}", entries.len(), last.position),
+                        None => Ok(()),
+                    }
+                }
+                None => f.write_str("garbage"),
+            },
+            PeerMessage::Forward(attempt) => {
+                write!(
+                    f,
+                    "forward {} #{} term {}",
+                    attempt.request.sequence, attempt.number, attempt.term
+                )
+            }
+            PeerMessage::Reply {
+                request,
+                number,
+                reply,
+            } => {
+                let reply = match reply {
+                    Reply::Done { position, .. } => format!("done at {position}"),
+                    Reply::Failed(error) => format!("failed: {:?}", error.kind),
+                    Reply::NotLeader => "not leader".to_owned(),
+                };
+                write!(f, "reply {} #{number}: {reply}", request.sequence)
+            }
+            PeerMessage::AskSnapshot { at_least } => write!(f, "ask for a snapshot at {at_least}"),
+            PeerMessage::Snapshot { info, .. } => {
+                write!(f, "snapshot at {}, {} bytes", info.position, info.bytes)
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What a run was, in numbers, and whether it was a run worth its name.
+
+use std::fmt;
+
+use crate::checker::Violation;
+
+/// Every run must come to at least this, or the simulator is at fault.
+pub mod at_least {
+    /// Simulated seconds.
+    pub const SECONDS: u64 = 60;
+    /// Transactions that clients were told are done.
+    pub const TRANSACTIONS: u64 = 1_000;
+    /// Faults injected.
+    pub const FAULTS: u64 = 5;
+    /// Leaders after the first.
+    pub const LEADER_CHANGES: u64 = 1;
+}
+
+/// Counted over one run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Nodes of the cluster.
+    pub nodes: u64,
+    /// Simulated time.
+    pub seconds: u64,
+    /// Writes answered as done.
+    pub writes: u64,
+    /// Reads answered.
+    pub reads: u64,
+    /// Writes that failed, for certain.
+    pub failed: u64,
+    /// Operations that were never executed.
+    pub refused: u64,
+    /// Writes whose outcome their client does not know.
+    pub unknown: u64,
+    /// Faults injected.
+    pub faults: u64,
+    /// Times that a node began to lead, after the first.
+    pub leader_changes: u64,
+    /// Processes started, after the first of each node.
+    pub restarts: u64,
+    /// Snapshots put in place.
+    pub snapshots: u64,
+    /// Messages delivered.
+    pub messages: u64,
+}
+
+impl Counts {
+    /// What there was too little of.
+    pub fn lack(&self) -> Option<String> {
+        let checks = [
+            ("simulated seconds", self.seconds, at_least::SECONDS),
+            ("transactions", self.writes + self.reads, at_least::TRANSACTIONS),
+            ("faults", self.faults, at_least::FAULTS),
+            ("leader changes", self.leader_changes, at_least::LEADER_CHANGES),
+        ];
+        let (what, found, wanted) = checks.into_iter().find(|(_, found, wanted)| found < wanted)?;
+        Some(format!(
+            "the run had {found} {what}, at least {wanted} are asked for"
+        ))
+    }
+}
+
+/// A run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Its seed.
+    pub seed: u64,
+    /// In numbers.
+    pub counts: Counts,
+    /// Of its trace.
+    pub trace_hash: u64,
+    /// What was found.
+    pub violation: Option<Violation>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Counts {
+            nodes,
+            seconds,
+            writes,
+            reads,
+            failed,
+            refused,
+            unknown,
+            ..
+        } = self.counts;
+        let Counts {
+            faults,
+            leader_changes,
+            restarts,
+            snapshots,
+            messages,
+            ..
+        } = self.counts;
+        write!(
+            f,
+            "seed {:>6}: {nodes} nodes {seconds} s, {writes} writes {reads} reads ({failed} failed {refused} refused \
+             {unknown} unknown), {faults} faults {leader_changes} leader changes {restarts} restarts \
+             {snapshots} snapshots, {messages} messages, trace {:016x}",
+            self.seed, self.trace_hash
+        )?;
+        match &self.violation {
+            Some(violation) => write!(f, "\n  VIOLATION: {violation}"),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Lists that only grow, and transactions that append to some and read others: the order of elements in each list
+//! is the order of the transactions.
+
+use bellwether_types::{Statement, Value};
+
+use super::{IntoValue, Rows, sql};
+use crate::random::Random;
+
+/// Lists in use at a time.
+const LISTS: u64 = 4;
+
+/// After so many appends a list is full and another takes its place, or rows would grow without bound.
+const APPENDS_MAX: u64 = 40;
+
+pub(crate) const TABLE: &str =
+    "CREATE TABLE list(key TEXT PRIMARY KEY, elements TEXT NOT NULL DEFAULT '') WITHOUT ROWID";
+
+/// Appends and reads, in one transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Action {
+    /// What is appended: key and element, which is unique in the run.
+    pub appends: Vec<(String, i64)>,
+    /// Keys read after that.
+    pub reads: Vec<String>,
+}
+
+/// Chooses lists.
+#[derive(Debug, Default)]
+pub(crate) struct Generator {
+    appends: u64,
+}
+
+impl Generator {
+    pub(crate) fn append(&mut self, random: &mut Random, element: i64) -> Action {
+        self.appends += 1;
+        let mut appends = vec![(self.key(random), element)];
+        let other = self.key(random);
+        if random.per_mille(300) && other != appends[0].0 {
+            appends.push((other, element));
+        }
+        let reads = if random.per_mille(500) {
+            vec![self.key(random)]
+        } else {
+            Vec::new()
+        };
+        Action { appends, reads }
+    }
+
+    pub(crate) fn read(&mut self, random: &mut Random) -> Action {
+        let reads = vec![self.key(random), self.key(random)];
+        Action {
+            appends: Vec::new(),
+            reads,
+        }
+    }
+
+    fn key(&self, random: &mut Random) -> String {
+        let age = self.appends / (APPENDS_MAX * LISTS);
+        format!("list-{}", age * LISTS + random.range(0, LISTS))
+    }
+}
+
+impl Action {
+    pub(crate) fn statements(&self) -> Vec<Statement> {
+        let append = |(key, element): &(String, i64)| {
+            sql(
+                "INSERT INTO list VALUES ($1, $2 || ',') \
+                 ON CONFLICT(key) DO UPDATE SET elements = elements || excluded.elements",
+                [key.clone().into_value(), element.into_value()],
+            )
+        };
+        let read = |key: &String| {
+            sql(
+                "SELECT elements FROM list WHERE key = $1",
+                [key.clone().into_value()],
+            )
+        };
+        self.appends
+            .iter()
+            .map(append)
+            .chain(self.reads.iter().map(read))
+            .collect()
+    }
+
+    /// The lists read, in the order of `reads`; `None` when the answer has no rows because it is a retry's.
+    pub fn seen(&self, answer: &[Rows]) -> Option<Vec<Vec<i64>>> {
+        let answers = answer.get(self.appends.len()..self.appends.len() + self.reads.len())?;
+        Some(
+            answers
+                .iter()
+                .map(|rows| rows.first().map_or_else(Vec::new, |row| elements(row, 0)))
+                .collect(),
+        )
+    }
+}
+
+/// The elements in a column of a row.
+pub fn elements(row: &[Value], column: usize) -> Vec<i64> {
+    match row.get(column) {
+        Some(Value::Text(text)) => text
+            .split_terminator(',')
+            .filter_map(|part| part.parse().ok())
+            .collect(),
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,233 @@
+//! What clients do. Each file has one kind of operation: its tables, its SQL, how its answers read.
+//!
+//! Every write also inserts a *mark*, unique in the run, into the ledger, a table without a declared key: whether a
+//! transaction took effect, and how often, is seen there whatever it did besides.
+
+pub mod bank;
+pub mod bulk;
+pub mod list;
+pub mod register;
+pub mod set;
+pub mod shapes;
+
+use bellwether_types::{Statement, Value};
+
+use crate::random::Random;
+
+/// Rows that a statement answered.
+pub type Rows = Vec<Vec<Value>>;
+
+/// What a read promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Guarantee {
+    /// Linearizable.
+    Strong,
+    /// Read your writes, monotonic reads.
+    Session,
+    /// Whatever the replica has.
+    Eventual,
+}
+
+/// One transaction of a client.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Operation {
+    /// What it does.
+    pub action: Action,
+    /// Writes: what it leaves in the ledger. Reads: what they promise.
+    pub kind: Kind,
+}
+
+/// Write or read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Leaves this mark.
+    Write {
+        /// Unique in the run.
+        mark: i64,
+    },
+    /// Promises this.
+    Read(Guarantee),
+}
+
+/// By workload.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Creates tables.
+    Setup(&'static [&'static str]),
+    /// One register per key.
+    Register(register::Action),
+    /// Lists that grow.
+    List(list::Action),
+    /// Money that moves.
+    Bank(bank::Action),
+    /// A set, and its unique index.
+    Set(set::Action),
+    /// Tables that come and go; full text, cascades, triggers.
+    Shapes(shapes::Action),
+    /// More than fits one log entry.
+    Bulk(bulk::Action),
+}
+
+impl Operation {
+    /// What is executed, in order, as one transaction.
+    pub fn statements(&self) -> Vec<Statement> {
+        let mut statements = match &self.action {
+            Action::Setup(texts) => texts.iter().map(|text| Statement::new(*text)).collect(),
+            Action::Register(action) => action.statements(),
+            Action::List(action) => action.statements(),
+            Action::Bank(action) => action.statements(),
+            Action::Set(action) => action.statements(),
+            Action::Shapes(action) => action.statements(),
+            Action::Bulk(action) => action.statements(),
+        };
+        if let Kind::Write { mark } = self.kind {
+            statements.push(sql("INSERT INTO ledger(mark) VALUES ($1)", [mark.into_value()]));
+        }
+        statements
+    }
+
+    /// What a write leaves in the ledger.
+    pub fn mark(&self) -> Option<i64> {
+        match self.kind {
+            Kind::Write { mark } => Some(mark),
+            Kind::Read(_) => None,
+        }
+    }
+}
+
+/// Transactions that create all tables, in order.
+pub const SETUP: [&[&str]; 4] = [
+    &[
+        "CREATE TABLE ledger(mark INTEGER NOT NULL)",
+        register::TABLE,
+        register::HISTORY,
+    ],
+    &[
+        register::INSERTED,
+        register::UPDATED,
+        list::TABLE,
+        set::TABLE,
+        set::NAMES,
+    ],
+    &[bank::ACCOUNTS, bank::TRANSFERS, bank::FUNDS, bulk::TABLE],
+    shapes::TABLES,
+];
+
+/// Queries that read everything at a run's end, by name.
+pub const AUDITS: [(&str, &str); 6] = [
+    (
+        "ledger",
+        "SELECT mark, count(*) FROM ledger GROUP BY mark ORDER BY mark",
+    ),
+    (
+        "register",
+        "SELECT key, value, version FROM register ORDER BY key",
+    ),
+    (
+        "history",
+        "SELECT key, version, value FROM register_history ORDER BY key, version",
+    ),
+    ("list", "SELECT key, elements FROM list ORDER BY key"),
+    ("bank", "SELECT id, balance FROM account ORDER BY id"),
+    (
+        "set",
+        "SELECT value, count(*) FROM member GROUP BY value ORDER BY value",
+    ),
+];
+
+/// Draws operations: what one run's clients do.
+pub struct Mix {
+    random: Random,
+    marks: i64,
+    bulk: bool,
+    lists: list::Generator,
+}
+
+impl Mix {
+    /// Of one run; `bulk`: with transactions that are larger than a log entry.
+    pub fn new(random: Random, bulk: bool) -> Mix {
+        Mix {
+            random,
+            marks: 0,
+            bulk,
+            lists: list::Generator::default(),
+        }
+    }
+
+    /// A transaction of the setup.
+    pub fn setup(&mut self, step: usize) -> Operation {
+        Operation {
+            action: Action::Setup(SETUP[step]),
+            kind: self.write(),
+        }
+    }
+
+    /// The next operation of some client.
+    pub fn next(&mut self) -> Operation {
+        let reads = self.random.per_mille(450);
+        let kind = if reads { self.read() } else { self.write() };
+        let random = &mut self.random;
+        let mark = self.marks;
+        let action = match (random.range(0, 100), kind) {
+            (0..40, Kind::Read(_)) => Action::Register(register::Action::read(random)),
+            (0..40, _) => Action::Register(register::Action::write(random, mark)),
+            (40..60, Kind::Read(_)) => Action::List(self.lists.read(random)),
+            (40..60, _) => Action::List(self.lists.append(random, mark)),
+            (60..78, Kind::Read(_)) => Action::Bank(bank::Action::Balances),
+            (60..78, _) => Action::Bank(bank::Action::transfer(random)),
+            (78..90, Kind::Read(_)) => Action::Set(set::Action::Count),
+            (78..90, _) => Action::Set(set::Action::add(random, mark)),
+            (_, Kind::Read(_)) => Action::Shapes(shapes::Action::Look),
+            (_, _) if self.bulk && random.per_mille(12) => Action::Bulk(bulk::Action::draw(random, mark)),
+            (_, _) => Action::Shapes(shapes::Action::draw(random, mark)),
+        };
+        Operation { action, kind }
+    }
+
+    fn write(&mut self) -> Kind {
+        self.marks += 1;
+        Kind::Write { mark: self.marks }
+    }
+
+    fn read(&mut self) -> Kind {
+        let guarantee = [
+            (3, Guarantee::Strong),
+            (5, Guarantee::Session),
+            (2, Guarantee::Eventual),
+        ];
+        Kind::Read(self.random.weighted(&guarantee))
+    }
+}
+
+/// A statement with its parameters.
+pub(crate) fn sql<const N: usize>(text: &str, parameters: [Value; N]) -> Statement {
+    Statement {
+        sql: text.to_owned(),
+        parameters: parameters.into(),
+    }
+}
+
+/// Shorter than naming the variant.
+pub(crate) trait IntoValue {
+    fn into_value(self) -> Value;
+}
+
+impl IntoValue for i64 {
+    fn into_value(self) -> Value {
+        Value::Integer(self)
+    }
+}
+
+impl IntoValue for String {
+    fn into_value(self) -> Value {
+        Value::Text(self)
+    }
+}
+
+/// An integer of a row, if it is one.
+pub(crate) fn integer(row: &[Value], column: usize) -> Option<i64> {
+    match row.get(column) {
+        Some(Value::Integer(value)) => Some(*value),
+        _ => None,
+    }
+}
