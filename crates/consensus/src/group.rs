@@ -436,7 +436,9 @@ impl Group {
                 });
             }
             self.core.advance_append_async(ready);
-            self.core.advance_apply();
+            // Not to what was handed out: after a snapshot that is beyond what is durable, and the core would panic.
+            let settled = self.commit().min(self.persisted());
+            self.core.advance_apply_to(settled.0);
             if self.outstanding.is_empty() {
                 self.release_persisted();
             }
