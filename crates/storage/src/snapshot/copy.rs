@@ -17,6 +17,9 @@ pub struct Snapshot {
     position: Position,
     page_bytes: usize,
     bytes: u64,
+    hash: Xxh3Default,
+    /// How much of the image went into `hash`: it follows what is read in order.
+    hashed: u64,
 }
 
 impl Snapshot {
@@ -32,6 +35,8 @@ impl Snapshot {
             position,
             page_bytes: page_bytes as usize,
             bytes: u64::from(page_bytes) * u64::from(pages),
+            hash: Xxh3Default::new(),
+            hashed: 0,
         })
     }
 
@@ -46,7 +51,37 @@ impl Snapshot {
     }
 
     /// The image from `offset`: `len` bytes, fewer at its end, and at most [`CHUNK_BYTES_MAX`].
-    pub fn read_chunk(&self, offset: u64, len: usize) -> Result<Vec<u8>, SnapshotError> {
+    pub fn read_chunk(&mut self, offset: u64, len: usize) -> Result<Vec<u8>, SnapshotError> {
+        let chunk = self.read(offset, len)?;
+        if let Some(fresh) = self
+            .hashed
+            .checked_sub(offset)
+            .and_then(|known| chunk.get(known as usize..))
+        {
+            self.hash.update(fresh);
+            self.hashed += fresh.len() as u64;
+        }
+        Ok(chunk)
+    }
+
+    /// The facts of the image. Costs nothing once all of it was read in order; otherwise it reads up to `budget_bytes`
+    /// of what is missing, and answers `None` when that was not all.
+    pub fn info(&mut self, budget_bytes: u64) -> Result<Option<SnapshotInfo>, SnapshotError> {
+        let end = self.hashed.saturating_add(budget_bytes.max(1)).min(self.bytes);
+        while self.hashed < end {
+            self.read_chunk(
+                self.hashed,
+                (end - self.hashed).min(CHUNK_BYTES_MAX as u64) as usize,
+            )?;
+        }
+        Ok((self.hashed == self.bytes).then(|| SnapshotInfo {
+            position: self.position,
+            bytes: self.bytes,
+            checksum: self.hash.digest128(),
+        }))
+    }
+
+    fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>, SnapshotError> {
         let len = (len.min(CHUNK_BYTES_MAX) as u64).min(self.bytes.saturating_sub(offset)) as usize;
         let mut chunk = Vec::with_capacity(len);
         let mut page = self
@@ -72,7 +107,6 @@ pub struct Copying {
     snapshot: Snapshot,
     path: PathBuf,
     file: Box<dyn DiskFile>,
-    hash: Xxh3Default,
     written: u64,
     synced: u64,
 }
@@ -85,12 +119,10 @@ impl Copying {
         remove_if_there(&*disk, path).map_err(SnapshotError::io(path))?;
         let file = disk.open(path, true).map_err(SnapshotError::io(path))?;
         disk.sync_dir(directory(path)).map_err(SnapshotError::io(path))?;
-        let path = path.to_owned();
         Ok(Copying {
             snapshot,
-            path,
+            path: path.to_owned(),
             file,
-            hash: Xxh3Default::new(),
             written: 0,
             synced: 0,
         })
@@ -115,7 +147,6 @@ impl Copying {
             let chunk = self
                 .snapshot
                 .read_chunk(self.written, budget.min(CHUNK_BYTES_MAX))?;
-            self.hash.update(&chunk);
             self.file
                 .write_at(self.written, &chunk)
                 .map_err(SnapshotError::io(&self.path))?;
@@ -129,11 +160,7 @@ impl Copying {
             return Ok(None);
         }
         self.sync()?;
-        Ok(Some(SnapshotInfo {
-            position: self.snapshot.position,
-            bytes: self.written,
-            checksum: self.hash.digest128(),
-        }))
+        self.snapshot.info(0)
     }
 
     fn sync(&mut self) -> Result<(), SnapshotError> {

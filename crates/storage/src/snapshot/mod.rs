@@ -5,8 +5,8 @@
 //! that no checkpoint tears a page meanwhile.
 //!
 //! Promises: taking one never blocks the writer and works in steps that the caller sizes. While one is taken no
-//! checkpoint passes it, so the WAL grows by what is written meanwhile; [`Copying`] therefore goes to a local file,
-//! at the disk's speed, and slow receivers read from there. Receiving can be resumed, also after a restart; what
+//! checkpoint passes it, so the WAL grows by what is written meanwhile: stream a [`Snapshot`] to a receiver that
+//! keeps up, and for a slow one make a local file of it first ([`Copying`]). Receiving can be resumed, also after a restart; what
 //! arrives damaged is never put in place; placing is atomic under power failure: the old replica, none, or the new.
 
 mod copy;
@@ -24,7 +24,7 @@ use bellwether_types::disk::{Disk, DiskFile};
 use xxhash_rust::xxh3::Xxh3Default;
 
 pub use self::copy::{Copying, Snapshot, read_chunk};
-pub use self::receive::{Receiving, restore};
+pub use self::receive::{ImageId, Receiving, restore};
 use crate::files::{OpenError, sqlite_facts};
 
 /// No chunk is larger: what a sender holds in memory per receiver.

@@ -1,41 +1,51 @@
 //! Receiving an image and putting it in the place of a replica.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use bellwether_types::disk::{Disk, DiskFile};
+use xxhash_rust::xxh3::Xxh3Default;
 
 use super::{SYNC_BYTES, SnapshotError, SnapshotInfo, directory, measure, remove_if_there};
 use crate::files::{ConnectionRole, Files, beside};
 use crate::position::stored_position;
 
+/// Which image it is, in the eyes of a receiver that asks to go on: drawn at random by a sender that streams a
+/// [`Snapshot`](super::Snapshot), or the checksum of one that was copied before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImageId(pub u128);
+
 /// An image that arrives in pieces, in order.
 pub struct Receiving {
     files: Files,
-    info: SnapshotInfo,
+    bytes: u64,
     path: PathBuf,
     file: Box<dyn DiskFile>,
     received: u64,
     synced: u64,
+    /// Of what was received; none when an earlier attempt left a part.
+    hash: Option<Xxh3Default>,
 }
 
 impl Receiving {
-    /// Starts, or goes on where an earlier attempt at the very same image ended; parts of others are removed.
-    pub fn start(files: &Files, info: SnapshotInfo) -> Result<Receiving, SnapshotError> {
+    /// Starts to receive an image of so many bytes, or goes on where an earlier attempt at the very same image
+    /// ended; parts of others are removed.
+    pub fn start(files: &Files, id: ImageId, bytes: u64) -> Result<Receiving, SnapshotError> {
         let disk = files.disk()?;
-        let path = beside(&files.path, &format!("-incoming-{:032x}", info.checksum));
+        let path = beside(&files.path, &format!("-incoming-{:032x}", id.0));
         remove_other_parts(&*disk, files, &path)?;
         let mut file = disk.open(&path, true).map_err(SnapshotError::io(&path))?;
         disk.sync_dir(directory(&path))
             .map_err(SnapshotError::io(&path))?;
-        let received = file.len().map_err(SnapshotError::io(&path))?.min(info.bytes);
+        let received = file.len().map_err(SnapshotError::io(&path))?.min(bytes);
+        let hash = (received == 0).then(Xxh3Default::new);
         Ok(Receiving {
             files: files.clone(),
-            info,
+            bytes,
             path,
             file,
             received,
             synced: received,
+            hash,
         })
     }
 
@@ -46,15 +56,16 @@ impl Receiving {
 
     /// Takes the next piece.
     pub fn append(&mut self, piece: &[u8]) -> Result<(), SnapshotError> {
-        if self.received + piece.len() as u64 > self.info.bytes {
-            return Err(SnapshotError::TooLong {
-                bytes: self.info.bytes,
-            });
+        if self.received + piece.len() as u64 > self.bytes {
+            return Err(SnapshotError::TooLong { bytes: self.bytes });
         }
         self.file
             .write_at(self.received, piece)
             .map_err(SnapshotError::io(&self.path))?;
         self.received += piece.len() as u64;
+        if let Some(hash) = &mut self.hash {
+            hash.update(piece);
+        }
         if self.received - self.synced >= SYNC_BYTES {
             self.file.sync().map_err(SnapshotError::io(&self.path))?;
             self.synced = self.received;
@@ -62,10 +73,19 @@ impl Receiving {
         Ok(())
     }
 
-    /// Checks the image and puts it in place of the replica. No connection to the replica may be open.
-    pub fn finish(self) -> Result<(), SnapshotError> {
+    /// Checks the image against what the sender says of it at its end, and puts it in place of the replica. A damaged
+    /// one is removed and the old replica stays. No connection to the replica may be open.
+    pub fn finish(mut self, info: SnapshotInfo) -> Result<(), SnapshotError> {
+        let disk = self.files.disk()?;
+        let measured = match &self.hash {
+            Some(hash) => Ok((self.received, hash.digest128())),
+            None => measure(&mut *self.file),
+        };
+        let measured = measured.map_err(SnapshotError::io(&self.path))?;
+        self.file.sync().map_err(SnapshotError::io(&self.path))?;
         drop(self.file);
-        restore(&self.files, &self.path, self.info)
+        check(&*disk, &self.path, measured, info)?;
+        place(&*disk, &self.files, &self.path, info)
     }
 }
 
@@ -73,41 +93,37 @@ impl Receiving {
 /// removed and the old replica stays. No connection to the replica may be open.
 pub fn restore(files: &Files, source: &Path, info: SnapshotInfo) -> Result<(), SnapshotError> {
     let disk = files.disk()?;
-    check(&disk, source, info)?;
-    place(&*disk, files, source)?;
-    let reader = files.connect(ConnectionRole::Reader)?;
-    let found = stored_position(&reader)?;
-    if found != info.position {
-        return Err(SnapshotError::WrongPosition {
-            expected: info.position,
-            found,
-        });
-    }
-    Ok(())
-}
-
-fn check(disk: &Arc<dyn Disk>, source: &Path, info: SnapshotInfo) -> Result<(), SnapshotError> {
     let look = || {
         let mut file = disk.open(source, false)?;
         let measured = measure(&mut *file)?;
         file.sync()?;
         Ok(measured)
     };
-    let (bytes, checksum) = look().map_err(SnapshotError::io(source))?;
-    if (bytes, checksum) != (info.bytes, info.checksum) {
-        remove_if_there(&**disk, source).map_err(SnapshotError::io(source))?;
-        return Err(SnapshotError::Damaged {
-            expected: info,
-            bytes,
-            checksum,
-        });
+    let measured = look().map_err(SnapshotError::io(source))?;
+    check(&*disk, source, measured, info)?;
+    place(&*disk, files, source, info)
+}
+
+fn check(
+    disk: &dyn Disk,
+    source: &Path,
+    (bytes, checksum): (u64, u128),
+    info: SnapshotInfo,
+) -> Result<(), SnapshotError> {
+    if (bytes, checksum) == (info.bytes, info.checksum) {
+        return Ok(());
     }
-    Ok(())
+    remove_if_there(disk, source).map_err(SnapshotError::io(source))?;
+    Err(SnapshotError::Damaged {
+        expected: info,
+        bytes,
+        checksum,
+    })
 }
 
 /// The main file goes first and durably: a WAL without it is nothing ([`crate::recovery::repair_ahead`] removes it),
 /// while a main file without its WAL, or with another's, would be taken for a replica.
-fn place(disk: &dyn Disk, files: &Files, source: &Path) -> Result<(), SnapshotError> {
+fn place(disk: &dyn Disk, files: &Files, source: &Path, info: SnapshotInfo) -> Result<(), SnapshotError> {
     let directory = directory(&files.path);
     let replace = || {
         remove_if_there(disk, &files.path)?;
@@ -119,7 +135,17 @@ fn place(disk: &dyn Disk, files: &Files, source: &Path) -> Result<(), SnapshotEr
         disk.rename(source, &files.path)?;
         disk.sync_dir(directory)
     };
-    replace().map_err(SnapshotError::io(&files.path))
+    replace().map_err(SnapshotError::io(&files.path))?;
+    let reader = files.connect(ConnectionRole::Reader)?;
+    let found = stored_position(&reader)?;
+    if found == info.position {
+        Ok(())
+    } else {
+        Err(SnapshotError::WrongPosition {
+            expected: info.position,
+            found,
+        })
+    }
 }
 
 fn remove_other_parts(disk: &dyn Disk, files: &Files, keep: &Path) -> Result<(), SnapshotError> {

@@ -38,6 +38,11 @@ fn image(files: &Files, path: &str) -> SnapshotInfo {
         .expect("complete in one step")
 }
 
+/// A receiver of a copied image.
+fn start(files: &Files, info: SnapshotInfo) -> Receiving {
+    Receiving::start(files, ImageId(info.checksum), info.bytes).expect("a start")
+}
+
 fn check_replica(files: &Files, index: u64) {
     let reader = files.connect(ConnectionRole::Reader).expect("the replica");
     assert_eq!(last_row(&reader), index);
@@ -72,13 +77,13 @@ fn an_image_is_of_one_position_while_the_writer_and_checkpoints_go_on() {
     assert_eq!(info.position, at(41));
 
     let learner = files(&vfs, "/learner/main.db");
-    let mut receiving = Receiving::start(&learner, info).expect("a start");
+    let mut receiving = start(&learner, info);
     while receiving.received() < info.bytes {
         let chunk =
             read_chunk(&leader, Path::new("/leader/image"), receiving.received(), 7777).expect("a chunk");
         receiving.append(&chunk).expect("a piece");
     }
-    receiving.finish().expect("a replica");
+    receiving.finish(info).expect("a replica");
     check_replica(&learner, 41);
     let grown = learner.connect(ConnectionRole::Writer).expect("the replica");
     commit(&grown, at(42)).expect("life goes on");
@@ -95,25 +100,60 @@ fn receiving_goes_on_where_it_ended_and_only_with_the_same_image() {
     assert_eq!(whole.len() as u64, info.bytes);
 
     let learner = files(&vfs, "/learner/main.db");
-    let mut first = Receiving::start(&learner, info).expect("a start");
+    let mut first = start(&learner, info);
     first.append(&whole[..5000]).expect("a piece");
     drop(first);
-    let mut second = Receiving::start(&learner, info).expect("again");
+    let mut second = start(&learner, info);
     assert_eq!(second.received(), 5000);
     assert_eq!(
         second.append(&vec![0; whole.len()]),
         Err(SnapshotError::TooLong { bytes: info.bytes })
     );
     second.append(&whole[5000..]).expect("the rest");
+    second.finish(info).expect("a replica");
+    check_replica(&learner, 30);
+    start(&learner, info).append(&whole[..5000]).expect("a piece");
 
     let other = SnapshotInfo { checksum: 7, ..info };
-    assert_eq!(Receiving::start(&learner, other).expect("another").received(), 0);
+    assert_eq!(start(&learner, other).received(), 0);
     let parts = disk
         .names()
         .into_iter()
         .filter(|name| name.contains("incoming"))
         .count();
     assert_eq!(parts, 1, "parts of other images stay behind");
+}
+
+#[test]
+fn a_live_snapshot_is_streamed_and_the_stream_may_break() {
+    let vfs = Registered::new(ForgetfulDisk::new(6), 6);
+    let (leader, learner) = (files(&vfs, "/leader/main.db"), files(&vfs, "/learner/main.db"));
+    let writer = replica(&leader, 30);
+    drop(replica(&learner, 4));
+    for is_broken in [false, true] {
+        let mut snapshot = Snapshot::start(&leader).expect("a snapshot");
+        assert_eq!(snapshot.info(1).expect("a little"), None);
+        let mut index = snapshot.position().index.0;
+        let id = ImageId(u128::from(is_broken));
+        let mut receiving = Receiving::start(&learner, id, snapshot.bytes()).expect("a start");
+        while receiving.received() < snapshot.bytes() {
+            let from = receiving.received();
+            receiving
+                .append(&snapshot.read_chunk(from, 9000).expect("a chunk"))
+                .expect("a piece");
+            index += 1;
+            commit(&writer, at(index)).expect("the writer is not blocked");
+            if is_broken && receiving.received() == 27_000 {
+                // The receiver lost its last piece.
+                receiving = Receiving::start(&learner, id, snapshot.bytes()).expect("again");
+                assert_eq!(receiving.received(), 27_000);
+                snapshot.read_chunk(18_000, 9000).expect("once more");
+            }
+        }
+        let info = snapshot.info(1).expect("the facts").expect("all was read");
+        receiving.finish(info).expect("a replica");
+        check_replica(&learner, info.position.index.0);
+    }
 }
 
 #[test]
@@ -170,11 +210,12 @@ fn a_crash_while_restoring_leaves_the_old_replica_or_none_or_the_new_one() {
         old.query_row("PRAGMA wal_checkpoint", [], |_| Ok(()))
             .expect("a checkpoint");
         drop((old, replica(&leader, 30)));
-        let mut receiving = Receiving::start(&learner, image(&leader, "/leader/image")).expect("a start");
+        let info = image(&leader, "/leader/image");
+        let mut receiving = start(&learner, info);
         let whole = read_chunk(&leader, Path::new("/leader/image"), 0, CHUNK_BYTES_MAX).expect("the image");
         receiving.append(&whole).expect("the image");
         disk.die_after(seed % 10);
-        let _ = receiving.finish();
+        let _ = receiving.finish(info);
         drop(vfs);
         disk.crash();
         let vfs = Registered::new(disk, seed + 1000);
@@ -204,13 +245,14 @@ proptest! {
         let vfs = Registered::new(ForgetfulDisk::new(5), 5);
         let leader = files(&vfs, "/leader/main.db");
         let writer = replica(&leader, 20);
-        let snapshot = Snapshot::start(&leader).expect("a snapshot");
+        let mut snapshot = Snapshot::start(&leader).expect("a snapshot");
         let info = image(&leader, "/leader/image");
         commit(&writer, at(21)).expect("a record");
         prop_assert_eq!((snapshot.position(), snapshot.bytes()), (info.position, info.bytes));
         let live = snapshot.read_chunk(offset, len).expect("a chunk");
         let copied = read_chunk(&leader, Path::new("/leader/image"), offset, len).expect("a chunk");
         prop_assert_eq!(live, copied);
+        prop_assert_eq!(snapshot.info(u64::MAX).expect("all of it"), Some(info));
     }
 
     #[test]
