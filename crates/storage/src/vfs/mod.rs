@@ -169,7 +169,9 @@ pub fn disk(name: &str) -> Option<Arc<dyn Disk>> {
 }
 
 /// Seeds SQLite's own generator, of which there is one per process: with it a single-threaded simulation draws the
-/// same WAL salts in each run. `seed` must not be zero (that means "from the operating system").
+/// same WAL salts in each run. `seed` must not be zero (that means "from the operating system"). Once per run, before
+/// the first connection: seeded again at a node's restart, it would repeat salts, and frames of an earlier WAL
+/// would pass for live ones.
 pub fn seed_sqlite_randomness(seed: u32) {
     let null = std::ptr::null_mut::<ffi::sqlite3>();
     // SAFETY: this verb takes an unsigned int and a connection or null (sqlite3.c, SQLITE_TESTCTRL_PRNG_SEED).
