@@ -5,7 +5,8 @@
 //! capture would not see. Does not know roles: who may do what is another room's question.
 //!
 //! Statements are compiled and compiled anew (after a schema change) in the thread that uses the connection, so
-//! what is asked about is told by a thread-local: our own statements are not asked about.
+//! what is asked about is told by a thread-local: our own statements are not asked about. Neither are ANALYZE and
+//! REINDEX, which go over every table, ours included, and answer nothing.
 
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -101,6 +102,7 @@ pub(crate) struct ClientScope {
 
 impl ClientScope {
     pub(crate) fn enter(kind: StatementKind) -> ClientScope {
+        DENIAL.take();
         ClientScope {
             before: ASKED.replace(Some(kind)),
         }
@@ -113,7 +115,7 @@ impl Drop for ClientScope {
     }
 }
 
-/// Why the last statement was refused in this thread.
+/// Why the client's statement in this thread was refused, if that is why it failed.
 pub(crate) fn take_denial() -> Option<SqlError> {
     DENIAL.take()
 }
@@ -166,8 +168,7 @@ fn check(
             if kind == StatementKind::Write && name.starts_with("sqlite_stat") {
                 return Err(forbidden(format!("table \"{name}\" is written by ANALYZE only")));
             }
-            // A schema statement on a TEMP object writes its schema table.
-            check_temporary(database).and_then(|()| check_table(name))
+            check_table(name)
         }
         ffi::SQLITE_CREATE_TEMP_INDEX
         | ffi::SQLITE_CREATE_TEMP_TABLE
@@ -189,7 +190,9 @@ fn check(
         // The database's name comes first here.
         ffi::SQLITE_ALTER_TABLE => check_table(second.unwrap_or_default()),
         ffi::SQLITE_CREATE_VTABLE => {
-            check_table(name).and_then(|()| check_module(second.unwrap_or_default()))
+            check_temporary(database)?;
+            check_table(name)?;
+            check_module(second.unwrap_or_default())
         }
         ffi::SQLITE_FUNCTION => check_function(second.unwrap_or_default()),
         ffi::SQLITE_PRAGMA => check_pragma(name, second),

@@ -5,13 +5,14 @@
 //! the schema. Virtual tables are not in it (their shadow tables are), nor SQLite's own tables and ours.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bellwether_types::{Fingerprint, TableId, ValueRef, lexer};
 
 use crate::authorizer::INTERNAL_PREFIX;
 use crate::database::Database;
 use crate::error::SqliteError;
+use crate::files::sqlite_facts;
 use crate::fingerprint;
 use crate::statement::Prepared;
 
@@ -46,11 +47,15 @@ pub(crate) struct TableColumn {
     pub(crate) declared_type: String,
     /// The text of the DEFAULT clause.
     pub(crate) default: Option<String>,
+    /// Of REAL affinity: SQLite keeps whole numbers as integers there, and answers them as reals.
+    pub(crate) is_real: bool,
     /// Not generated.
     pub(crate) is_stored: bool,
     /// Of a column that ALTER TABLE added: what rows answer that were there before, in the row hash's encoding.
     /// Such values do not count, so that adding the column changed no sum.
     pub(crate) skip: Option<Box<[u8]>>,
+    /// What a row answers that is too short to have the column, once asked for.
+    short_row_value: OnceLock<Box<[u8]>>,
 }
 
 /// A table.
@@ -74,6 +79,53 @@ impl Table {
     /// Stored columns in declaration order.
     pub(crate) fn stored_columns(&self) -> impl Iterator<Item = &TableColumn> {
         self.stored.iter().map(|place| &self.columns[*place])
+    }
+
+    /// What SQLite answers for a column that a stored row is too short to have: its constant default under its
+    /// affinity. Asked of a database in memory, since inside the hook the connection must not be used.
+    pub(crate) fn short_row_value(&self, place: usize) -> Result<&[u8], SqliteError> {
+        let column = &self.columns[place];
+        if let Some(known) = column.short_row_value.get() {
+            return Ok(known);
+        }
+        let strict = if self.is_strict() { " STRICT" } else { "" };
+        let default = column.default.as_deref().unwrap_or("NULL");
+        let declared = &column.declared_type;
+        let answer = rusqlite::Connection::open_in_memory().and_then(|memory| {
+            memory.execute_batch(&format!(
+                "CREATE TABLE t(a TEXT, c {declared} DEFAULT ({default})){strict}; INSERT INTO t(a) VALUES ('')"
+            ))?;
+            memory.query_row("SELECT c FROM t", [], |row| {
+                use rusqlite::types::ValueRef as Read;
+                Ok(fingerprint::encoded(match row.get_ref(0)? {
+                    Read::Null => ValueRef::Null,
+                    Read::Integer(value) => ValueRef::Integer(value),
+                    Read::Real(value) => ValueRef::Real(value),
+                    Read::Text(text) => ValueRef::Text(text),
+                    Read::Blob(bytes) => ValueRef::Blob(bytes),
+                }))
+            })
+        });
+        match answer {
+            Ok(answer) => Ok(column.short_row_value.get_or_init(|| answer)),
+            Err(error) => {
+                let (code, message) = sqlite_facts(&error);
+                Err(SqliteError {
+                    code,
+                    message,
+                    offset: None,
+                })
+            }
+        }
+    }
+
+    fn is_strict(&self) -> bool {
+        let tokens: Vec<_> = lexer::significant(&self.sql).collect();
+        tokens
+            .iter()
+            .rev()
+            .take_while(|token| !token.is_operator(")"))
+            .any(|token| token.is_word("STRICT"))
     }
 
     /// The name that statements use for the rowid.
@@ -170,8 +222,10 @@ impl Catalog {
                         name,
                         declared_type: String::new(),
                         default: None,
+                        is_real: false,
                         is_stored: true,
                         skip,
+                        short_row_value: OnceLock::new(),
                     });
                 }
             }
@@ -420,6 +474,13 @@ fn is_clients(name: &str) -> bool {
     !name.starts_with("sqlite_") && !name.starts_with(INTERNAL_PREFIX)
 }
 
+/// SQLite's rules of column affinity (datatype3.html §3.1), in their order.
+fn has_real_affinity(declared_type: &str) -> bool {
+    let declared = declared_type.to_ascii_uppercase();
+    let has = |parts: &[&str]| parts.iter().any(|part| declared.contains(part));
+    !has(&["INT", "CHAR", "CLOB", "TEXT", "BLOB"]) && has(&["REAL", "FLOA", "DOUB"])
+}
+
 /// Everything but the ids.
 fn read_table(database: &Database, found: &Found) -> Result<Table, SqliteError> {
     let mut columns = Vec::new();
@@ -436,8 +497,10 @@ fn read_table(database: &Database, found: &Found) -> Result<Table, SqliteError> 
             name: lines.string(0).unwrap_or_default().to_owned(),
             declared_type: lines.string(1).unwrap_or_default().to_owned(),
             default: lines.string(2).map(str::to_owned),
+            is_real: has_real_affinity(lines.string(1).unwrap_or_default()),
             is_stored: lines.integer(4) < 2,
             skip: None,
+            short_row_value: OnceLock::new(),
         });
     }
     let stored: Vec<usize> = (0..columns.len())

@@ -54,9 +54,7 @@ impl SqliteError {
 
     /// For the client that sent `sql`.
     pub(crate) fn into_sql_error(self, sql: &str) -> SqlError {
-        if self.code & 0xFF == ffi::SQLITE_AUTH
-            && let Some(denied) = authorizer::take_denial()
-        {
+        if let Some(denied) = authorizer::take_denial() {
             return denied;
         }
         let mut error = match self.code & 0xFF {

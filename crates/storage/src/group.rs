@@ -174,6 +174,7 @@ impl Writer {
             database.execute(&format!("SAVEPOINT client_{depth}"))
         });
         result.map_err(internal)?;
+        self.connection.hook.finish_blob_writes().map_err(internal)?;
         self.connection.hook.capture().push();
         open.savepoints.push(name.to_owned());
         Ok(())
@@ -206,6 +207,7 @@ impl Writer {
         let depth = find_savepoint(open, name)?;
         without_traces(&database, || database.execute(&format!("RELEASE client_{depth}")))
             .map_err(internal)?;
+        self.connection.hook.finish_blob_writes().map_err(internal)?;
         let mut capture = self.connection.hook.capture();
         for _ in depth..open.savepoints.len() {
             capture.merge();
@@ -543,6 +545,7 @@ impl WriteConnection {
             self.database.execute("SAVEPOINT flush_").map_err(internal)?;
             self.database.execute("RELEASE flush_").map_err(internal)?;
         }
+        self.hook.finish_blob_writes().map_err(internal)?;
         self.hook
             .capture()
             .check()
@@ -572,9 +575,10 @@ impl WriteConnection {
         }
         let found = self.internal.read_sequences(&self.database).map_err(internal)?;
         let mut capture = self.hook.capture();
+        let is_forced = capture.take_sequence_written();
         for table in catalog.tables.values().filter(|table| table.is_autoincrement) {
             let value = found.get(&table.name).copied();
-            if capture.known_sequence(table.id) != value {
+            if is_forced || capture.known_sequence(table.id) != value {
                 capture.sequence(table.id, value);
             }
         }
@@ -626,6 +630,7 @@ fn after_statement(
     rows: u64,
 ) -> Result<CommandTag, SqlError> {
     let database = connection.database.clone();
+    connection.hook.finish_blob_writes().map_err(internal)?;
     let tag = match prepared.kind() {
         StatementKind::Write => {
             database.counters().changed();

@@ -16,7 +16,8 @@ impl Writer {
         let failed = |error| StorageError::from(error).into_sql_error();
         let sql = "SELECT sequence, tag_verb, tag_rows, term, log_index FROM _bellwether_request WHERE session = ?1";
         let mut line = Prepared::internal(&database, sql).map_err(failed)?;
-        line.bind(1, ValueRef::Blob(&request.session.0.to_le_bytes())).map_err(failed)?;
+        line.bind(1, ValueRef::Blob(&request.session.0.to_le_bytes()))
+            .map_err(failed)?;
         if !line.step().map_err(failed)? {
             return Ok(None);
         }

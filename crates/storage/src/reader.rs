@@ -59,9 +59,13 @@ impl Description {
 
     /// Reads what `encode` wrote.
     pub fn decode(input: &mut Decoder<'_>) -> Result<Description, DecodeError> {
-        let columns = (0..input.count()?).map(|_| Column::decode(input)).collect::<Result<_, _>>()?;
+        let columns = (0..input.count()?)
+            .map(|_| Column::decode(input))
+            .collect::<Result<_, _>>()?;
         let parameter_count = input.u32("parameter count")? as usize;
-        let parameters = (0..input.count()?).map(|_| input.u32("parameter")).collect::<Result<_, _>>()?;
+        let parameters = (0..input.count()?)
+            .map(|_| input.u32("parameter"))
+            .collect::<Result<_, _>>()?;
         Ok(Description {
             columns,
             parameter_count,

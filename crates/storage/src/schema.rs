@@ -11,18 +11,18 @@ use crate::error::{SqliteError, StorageError};
 use crate::fingerprint;
 use crate::statement::Prepared;
 
-/// Compares the catalog with the schema after a statement, and brings sums and sequences in step. A table that
-/// `is_captured_whole` names is left to the caller.
-fn follow(
-    database: &Database,
-    hook: &Hook,
-    is_captured_whole: impl Fn(TableId) -> bool,
-) -> Result<CatalogChange, SqliteError> {
+/// Compares the catalog with the schema after a statement, and brings sums and sequences in step. With
+/// `is_captured_whole` the rows of a new table are left to the caller.
+fn follow(database: &Database, hook: &Hook, is_captured_whole: bool) -> Result<CatalogChange, SqliteError> {
     let before = hook.capture().catalog().clone();
     let change = before.change(database)?;
     let mut sums = vec![(TableId(0), change.after.schema)];
-    for id in change.created.iter().filter(|id| !is_captured_whole(**id)) {
-        sums.push((*id, fingerprint::of_rows(database, &change.after.tables[id])?));
+    for id in &change.created {
+        let rows = match is_captured_whole {
+            true => Fingerprint::default(),
+            false => fingerprint::of_rows(database, &change.after.tables[id])?,
+        };
+        sums.push((*id, rows));
     }
     for id in &change.rewritten {
         let rows = fingerprint::of_rows(database, &change.after.tables[id])?;
@@ -47,7 +47,7 @@ pub(crate) fn apply(database: &Database, hook: &Hook, sql: &str) -> Result<(), S
     let result = database.execute(sql);
     hook.capture().set_in_schema_statement(false);
     result?;
-    follow(database, hook, |_| false).map(drop)
+    follow(database, hook, false).map(drop)
 }
 
 /// The leader captures what a client's schema statement did, after it ran.
@@ -58,7 +58,7 @@ pub(crate) fn capture(database: &Database, hook: &Hook, sql: &str, verb: &str) -
         && !lexer::significant(sql)
             .nth(1)
             .is_some_and(|token| token.is_word("VIRTUAL"));
-    let change = follow(database, hook, |_| is_plain_table).map_err(internal)?;
+    let change = follow(database, hook, is_plain_table).map_err(internal)?;
     check_reachable(&before, &change.after)?;
     if is_plain_table {
         // CREATE TABLE AS, too: the table as the schema has it now, then its rows.

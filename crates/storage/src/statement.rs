@@ -64,7 +64,7 @@ impl Prepared {
                 "a session's switch is not a statement",
             ));
         }
-        let _scope = ClientScope::enter(kind);
+        let _scope = scope(&verb, kind);
         let raw = prepare(database, sql).map_err(|error| error.into_sql_error(sql))?;
         let mut prepared = Prepared {
             raw,
@@ -235,7 +235,7 @@ impl Prepared {
 
     /// As [`Prepared::step`], should SQLite compile it anew: as a client's.
     pub(crate) fn step_client(&mut self) -> Result<bool, SqlError> {
-        let _scope = ClientScope::enter(self.kind);
+        let _scope = scope(&self.verb, self.kind);
         self.step().map_err(|error| error.into_sql_error(&self.text))
     }
 
@@ -353,6 +353,11 @@ impl Prepared {
             }
         }
     }
+}
+
+/// What the authorizer is asked about.
+fn scope(verb: &str, kind: StatementKind) -> Option<ClientScope> {
+    (!matches!(verb, "ANALYZE" | "REINDEX")).then(|| ClientScope::enter(kind))
 }
 
 /// # Safety

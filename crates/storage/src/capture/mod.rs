@@ -57,8 +57,12 @@ pub(crate) struct Capture {
     /// Committed.
     sums: BTreeMap<TableId, Fingerprint>,
     hasher: RowHasher,
+    /// A client wrote `sqlite_sequence` itself since the flag was taken.
+    sequence_written: bool,
     /// While a schema statement runs, rows of tables that are not known yet are its own doing.
     in_schema_statement: bool,
+    /// Rows in which a blob is being written; their old values are taken from the sums already.
+    blob_writes: Vec<row::BlobWrite>,
     /// The table of the last change: changes come in runs.
     last: Option<Arc<Table>>,
     failure: Option<StorageError>,
@@ -86,7 +90,9 @@ impl Capture {
             spare: Vec::new(),
             sums,
             hasher: RowHasher::default(),
+            sequence_written: false,
             in_schema_statement: false,
+            blob_writes: Vec::new(),
             last: None,
             failure: None,
             scratch: row::Scratch::default(),
@@ -117,6 +123,12 @@ impl Capture {
             Some(value) => sequences.insert(table, value),
             None => sequences.remove(&table),
         };
+    }
+
+    /// Whether a client wrote `sqlite_sequence` itself: then a table's line may be what was captured last although
+    /// the rows captured since move it at followers.
+    pub(crate) fn take_sequence_written(&mut self) -> bool {
+        std::mem::take(&mut self.sequence_written)
     }
 
     /// Frame 0.
@@ -160,6 +172,7 @@ impl Capture {
             self.buffer.truncate(frame.start);
             self.catalog = frame.catalog;
             self.sequences = frame.sequences;
+            self.blob_writes.clear();
             self.last = None;
             frame.deltas.clear();
             self.spare.push(frame.deltas);

@@ -5,14 +5,14 @@
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bellwether_types::format::row::{Change, RowKey};
-use bellwether_types::{TableId, ValueRef};
+use bellwether_types::{Fingerprint, TableId, ValueRef};
 use rusqlite::ffi;
 
 use crate::authorizer::INTERNAL_PREFIX;
-use crate::capture::{Capture, Purpose};
+use crate::capture::{Capture, Hook, Purpose};
 use crate::catalog::{Key, Table};
 use crate::database::Database;
 use crate::error::{SqliteError, StorageError};
@@ -25,6 +25,15 @@ pub(crate) struct Scratch {
     old: Vec<ValueRef<'static>>,
     new: Vec<ValueRef<'static>>,
     changed: Vec<(u32, ValueRef<'static>)>,
+}
+
+/// A row in which FTS5 writes a blob in place: SQLite reports it as a deletion, before the new bytes are known.
+#[derive(Debug)]
+pub(crate) struct BlobWrite {
+    table: Arc<Table>,
+    rowid: i64,
+    /// Stored columns by place.
+    places: Vec<u32>,
 }
 
 /// An empty vector with the allocation of `vector`, whose values may have borrowed from what is gone.
@@ -65,7 +74,12 @@ pub(crate) unsafe extern "C" fn on_change(
     // SAFETY: per contract; names are NUL-terminated.
     let (capture, name) = unsafe { (&*context.cast::<Mutex<Capture>>(), CStr::from_ptr(table)) };
     let name = name.to_str().unwrap_or_default();
-    if name.starts_with(INTERNAL_PREFIX) || name.starts_with("sqlite_") {
+    if name.starts_with(INTERNAL_PREFIX) {
+        return;
+    }
+    let mut capture = capture.lock().unwrap_or_else(PoisonError::into_inner);
+    if name.starts_with("sqlite_") {
+        capture.sequence_written |= name == "sqlite_sequence";
         return;
     }
     let event = Event {
@@ -74,10 +88,7 @@ pub(crate) unsafe extern "C" fn on_change(
         old_rowid,
         new_rowid,
     };
-    capture
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .row_changes(name, event);
+    capture.row_changes(name, event);
 }
 
 /// One call of the hook.
@@ -153,6 +164,20 @@ impl Capture {
                 }
             },
         };
+        // SAFETY: inside the hook.
+        let blob_column = unsafe { ffi::sqlite3_preupdate_blobwrite(event.db) };
+        if let Ok(column) = usize::try_from(blob_column) {
+            if let Err(error) = self.blob_is_written(&table, event, column) {
+                self.fail(StorageError::Sqlite(error));
+            }
+            return;
+        }
+        if !self.blob_writes.is_empty()
+            && event.operation != ffi::SQLITE_INSERT
+            && let Err(error) = self.end_blob_write(&table, event)
+        {
+            return self.fail(StorageError::Sqlite(error));
+        }
         let result = match event.operation {
             ffi::SQLITE_INSERT => self.insert(&table, event),
             ffi::SQLITE_UPDATE => self.update(&table, event),
@@ -170,7 +195,7 @@ impl Capture {
     /// Appends the values of all stored columns.
     fn values<'a>(
         &self,
-        table: &Table,
+        table: &'a Table,
         event: Event,
         is_new: bool,
         values: &mut Vec<ValueRef<'a>>,
@@ -178,16 +203,19 @@ impl Capture {
         for place in &table.stored {
             // SAFETY: inside the hook; the values are gone from the scratch before it returns.
             let value = unsafe { event.raw(is_new, *place)? };
-            if ptr::eq(value, self.missing) && table.columns[*place].default.is_some() {
-                // A row copied raw from a table with the same columns, of which some were added later.
-                return Err(SqliteError {
-                    code: ffi::SQLITE_INTERNAL,
-                    message: format!("a short row was copied into {:?}", table.name),
-                    offset: None,
-                });
-            }
             // SAFETY: as above.
-            values.push(unsafe { read(value) });
+            let mut read = unsafe { read(value) };
+            if ptr::eq(value, self.missing) && table.columns[*place].default.is_some() {
+                // A row copied raw from a table with the same columns, of which ALTER TABLE added some.
+                read = fingerprint::decoded(table.short_row_value(*place)?);
+            }
+            if let ValueRef::Integer(value) = read
+                && table.columns[*place].is_real
+            {
+                // The hook answers so for the default of a column that an old row is too short to have.
+                read = ValueRef::Real(value as f64);
+            }
+            values.push(read);
         }
         Ok(())
     }
@@ -283,13 +311,83 @@ impl Capture {
         let mut old = emptied(std::mem::take(&mut self.scratch.old));
         self.values(table, event, false, &mut old)?;
         let sum = self.hasher.hash(table, event.old_rowid, &old);
-        self.add(table.id, bellwether_types::Fingerprint::default().minus(sum));
+        self.add(table.id, Fingerprint::default().minus(sum));
         if self.purpose == Purpose::Lead {
             let key = key_of(table, event.old_rowid, &old);
             Change::Delete { table: table.id, key }.encode(self.buffer.encoder());
         }
         self.scratch.old = emptied(old);
         Ok(())
+    }
+
+    fn blob_is_written(
+        &mut self,
+        table: &Arc<Table>,
+        event: Event,
+        column: usize,
+    ) -> Result<(), SqliteError> {
+        let place = table
+            .stored
+            .iter()
+            .position(|stored| *stored == column)
+            .unwrap_or(usize::MAX);
+        let place = u32::try_from(place).unwrap_or(u32::MAX);
+        let is_same_row =
+            |write: &&mut BlobWrite| write.table.id == table.id && write.rowid == event.old_rowid;
+        if let Some(write) = self.blob_writes.iter_mut().find(is_same_row) {
+            if !write.places.contains(&place) {
+                write.places.push(place);
+                write.places.sort_unstable();
+            }
+            return Ok(());
+        }
+        let mut old = Vec::new();
+        self.values(table, event, false, &mut old)?;
+        let sum = self.hasher.hash(table, event.old_rowid, &old);
+        self.add(table.id, Fingerprint::default().minus(sum));
+        self.blob_writes.push(BlobWrite {
+            table: table.clone(),
+            rowid: event.old_rowid,
+            places: vec![place],
+        });
+        Ok(())
+    }
+
+    /// The row changes otherwise: its old values are what the blob's writing left.
+    fn end_blob_write(&mut self, table: &Table, event: Event) -> Result<(), SqliteError> {
+        let is_same_row = |write: &BlobWrite| write.table.id == table.id && write.rowid == event.old_rowid;
+        if let Some(place) = self.blob_writes.iter().position(is_same_row) {
+            let write = self.blob_writes.swap_remove(place);
+            let mut values = Vec::new();
+            self.values(table, event, false, &mut values)?;
+            self.blob_was_written(&write, &values);
+        }
+        Ok(())
+    }
+
+    /// A blob's writing ended; the row is so now.
+    pub(crate) fn blob_was_written(&mut self, write: &BlobWrite, values: &[ValueRef<'_>]) {
+        let sum = self.hasher.hash(&write.table, write.rowid, values);
+        self.add(write.table.id, sum);
+        if self.purpose == Purpose::Apply {
+            return;
+        }
+        let change = Change::Update {
+            table: write.table.id,
+            key: RowKey::Rowid(write.rowid),
+            moved_to: None,
+            columns: write
+                .places
+                .iter()
+                .map(|place| (*place, values[*place as usize]))
+                .collect(),
+        };
+        change.encode(self.buffer.encoder());
+    }
+
+    /// Blob writes whose rows are still to be read.
+    pub(crate) fn take_blob_writes(&mut self) -> Vec<BlobWrite> {
+        std::mem::take(&mut self.blob_writes)
     }
 
     /// A schema statement that every replica runs.
@@ -307,6 +405,25 @@ impl Capture {
         if self.purpose == Purpose::Lead {
             Change::Sequence { table, value }.encode(self.buffer.encoder());
         }
+    }
+}
+
+impl Hook {
+    /// Reads the rows in which blobs were written. Called when a statement has ended.
+    pub(crate) fn finish_blob_writes(&self) -> Result<(), SqliteError> {
+        let writes = self.capture().take_blob_writes();
+        for write in writes {
+            let scan = fingerprint::scan_statement(&write.table);
+            let name = write.table.rowid_name().unwrap_or_default();
+            let mut row = Prepared::internal(&self.database, &format!("{scan} WHERE {name} = ?1"))?;
+            row.bind(1, ValueRef::Integer(write.rowid))?;
+            if row.step()? {
+                let values: Vec<ValueRef<'_>> =
+                    (1..row.column_count()).map(|place| row.value(place)).collect();
+                self.capture().blob_was_written(&write, &values);
+            }
+        }
+        Ok(())
     }
 }
 

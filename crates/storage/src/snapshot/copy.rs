@@ -7,9 +7,13 @@ use bellwether_types::disk::DiskFile;
 use rusqlite::Connection;
 use xxhash_rust::xxh3::Xxh3Default;
 
-use super::{CHUNK_BYTES_MAX, SYNC_BYTES, SnapshotError, SnapshotInfo, directory, remove_if_there};
+use super::{CHUNK_BYTES_MAX, SnapshotError, SnapshotInfo, directory, remove_if_there};
 use crate::files::{ConnectionRole, Files};
 use crate::position::stored_position;
+
+/// After so many bytes the copy is synced: the disk is never flooded with dirty pages which the log's next sync would
+/// have to wait for.
+const SYNC_BYTES: u64 = 2 * 1024 * 1024;
 
 /// A live replica at one position, held by a read transaction until dropped.
 pub struct Snapshot {

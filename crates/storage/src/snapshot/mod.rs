@@ -30,10 +30,6 @@ use crate::files::{OpenError, sqlite_facts};
 /// No chunk is larger: what a sender holds in memory per receiver.
 pub const CHUNK_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// After so many bytes a file being written is synced, so that the final sync is short and the disk is never flooded
-/// with dirty pages which the log's next sync would have to wait for.
-const SYNC_BYTES: u64 = 2 * 1024 * 1024;
-
 /// What a complete image is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SnapshotInfo {

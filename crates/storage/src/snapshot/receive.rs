@@ -5,9 +5,13 @@ use std::path::{Path, PathBuf};
 use bellwether_types::disk::{Disk, DiskFile};
 use xxhash_rust::xxh3::Xxh3Default;
 
-use super::{SYNC_BYTES, SnapshotError, SnapshotInfo, directory, measure, remove_if_there};
+use super::{SnapshotError, SnapshotInfo, directory, measure, remove_if_there};
 use crate::files::{ConnectionRole, Files, beside};
 use crate::position::stored_position;
+
+/// After so many bytes what came is synced, so that the sync at the end is short. More than at the sender: this replica
+/// does not serve yet.
+const SYNC_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Which image it is, in the eyes of a receiver that asks to go on: drawn at random by a sender that streams a
 /// [`Snapshot`](super::Snapshot), or the checksum of one that was copied before.
