@@ -1,7 +1,7 @@
 //! Snapshots: giving one to a peer, getting one, putting it in SQLite's place.
 
 use bellwether_storage::files::Files;
-use bellwether_storage::snapshot::{Copying, Receiving, SnapshotError, SnapshotInfo, read_chunk};
+use bellwether_storage::snapshot::{Copying, ImageId, Receiving, SnapshotError, SnapshotInfo, read_chunk};
 use bellwether_types::{NodeId, Position};
 use bytes::Bytes;
 
@@ -19,7 +19,7 @@ pub(super) struct Seeding {
     attempts: u64,
     /// The attempt under way.
     wanted: Option<u64>,
-    staged: Option<Receiving>,
+    staged: Option<(Receiving, SnapshotInfo)>,
 }
 
 impl Seeding {
@@ -53,7 +53,7 @@ impl Seeding {
     ) -> Option<Position> {
         self.wanted.take()?;
         let receive = || {
-            let mut receiving = Receiving::start(files, info)?;
+            let mut receiving = Receiving::start(files, ImageId(info.checksum), info.bytes)?;
             let missing = image.get(receiving.received() as usize..).unwrap_or_default();
             missing
                 .chunks(PIECE_BYTES)
@@ -62,7 +62,7 @@ impl Seeding {
         };
         match receive() {
             Ok(receiving) => {
-                self.staged = Some(receiving);
+                self.staged = Some((receiving, info));
                 Some(info.position)
             }
             Err(error) => {
@@ -74,12 +74,12 @@ impl Seeding {
 
     /// Puts what is staged in place. No connection is open.
     pub fn install(&mut self, context: &mut Context<'_>) {
-        let Some(staged) = self.staged.take() else {
+        let Some((staged, info)) = self.staged.take() else {
             return context.actions.push(Action::Broken(
                 "InstallSnapshot without one that is staged".to_owned(),
             ));
         };
-        if let Err(error) = staged.finish() {
+        if let Err(error) = staged.finish(info) {
             context.stop(format!("a snapshot cannot be put in place: {error}"));
         }
     }
