@@ -15,6 +15,7 @@ mod forward;
 mod identity;
 mod node;
 mod peer;
+mod random;
 mod replica;
 mod session;
 mod stop;

@@ -16,6 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::node::Node;
+use crate::random::random_bytes;
 use crate::replica::SavepointAction;
 use crate::session::{Cancel, Rows, Session};
 use crate::system;
@@ -254,7 +255,8 @@ impl Client {
         let replica = self.node.replicas.get(database).cloned().ok_or_else(|| {
             SqlError::new(ErrorKind::UndefinedDatabase, "this node has no replica of the database")
         })?;
-        let random = random_bytes()?;
+        let random = random_bytes()
+            .map_err(|error| SqlError::new(ErrorKind::Internal, "the system gave no random bytes").with_detail(error.to_string()))?;
         let id = SessionId(u128::from_le_bytes(random));
         let secret = i32::from_le_bytes([random[3], random[7], random[11], random[15]]);
         let number = (self.node.number() & 0x3FFF_FFFF) as i32;
@@ -392,16 +394,4 @@ async fn within<T>(
 
 fn not_asked() -> SqlError {
     SqlError::new(ErrorKind::Protocol, "no password was asked for")
-}
-
-/// From the operating system.
-fn random_bytes() -> Result<[u8; 16], SqlError> {
-    let mut bytes = [0u8; 16];
-    // SAFETY: the pointer and length are of one array.
-    let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
-    if got == bytes.len() as isize {
-        Ok(bytes)
-    } else {
-        Err(SqlError::new(ErrorKind::Internal, "the system gave no random bytes"))
-    }
 }

@@ -1,12 +1,11 @@
 //! Seeding a replica from another node's.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use bellwether_node::Event;
-use bellwether_storage::snapshot::{Copying, Receiving, SnapshotError, SnapshotInfo, read_chunk};
+use bellwether_storage::snapshot::{ImageId, Receiving, Snapshot, SnapshotError, SnapshotInfo};
 use bellwether_storage::{Files, Writer};
-use bellwether_types::codec::{Decoder, Encoder};
+use bellwether_types::codec::{DecodeError, Decoder, Encoder};
 use bellwether_types::{DatabaseId, NodeId, Position};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -14,6 +13,7 @@ use tokio::sync::mpsc;
 use super::driver::Input;
 use crate::config::Config;
 use crate::node::Node;
+use crate::random::random_bytes;
 use crate::peer::{FRAME_BYTES_MAX, FrameError, FrameReader, Hello, Purpose, connect, write_frame};
 
 /// Copied and sent at a time: short enough that nothing else on this disk waits for it.
@@ -27,7 +27,7 @@ pub(crate) struct Wanted {
 }
 
 /// An image that has arrived and waits to be put in place.
-pub(crate) type Staged = Arc<Mutex<Option<Receiving>>>;
+pub(crate) type Staged = Arc<Mutex<Option<(Receiving, SnapshotInfo)>>>;
 
 /// Everything that fetching needs.
 pub(crate) struct Fetcher {
@@ -73,21 +73,48 @@ impl Fetcher {
         request.u64(u64::from(self.database.0));
         write_frame(&mut stream, request.as_slice()).await.map_err(FrameError::from)?;
         let mut reader = FrameReader::default();
-        let head = next(&mut reader, &mut stream).await?;
-        let info = SnapshotInfo::decode(&mut Decoder::new(&head)).map_err(FrameError::from)?;
-        if info.position.index < wanted.at_least.index {
-            return Err(FetchError::TooOld(info.position));
+        let head = Head::decode(&next(&mut reader, &mut stream).await?).map_err(FrameError::from)?;
+        if head.position.index < wanted.at_least.index {
+            return Err(FetchError::TooOld(head.position));
         }
-        let mut receiving = Receiving::start(&self.files, info)?;
+        let mut receiving = Receiving::start(&self.files, ImageId(head.id), head.bytes)?;
         let mut skip = receiving.received();
-        while receiving.received() < info.bytes {
+        let mut arrived = 0;
+        while arrived < head.bytes {
             let chunk = next(&mut reader, &mut stream).await?;
+            arrived += chunk.len() as u64;
             let have = skip.min(chunk.len() as u64);
             skip -= have;
             tokio::task::block_in_place(|| receiving.append(&chunk[have as usize..]))?;
         }
-        *self.staged.lock().expect("no holder of this lock panics") = Some(receiving);
+        let tail = next(&mut reader, &mut stream).await?;
+        let info = SnapshotInfo::decode(&mut Decoder::new(&tail)).map_err(FrameError::from)?;
+        *self.staged.lock().expect("no holder of this lock panics") = Some((receiving, info));
         Ok(info.position)
+    }
+}
+
+/// What the sender says before the image.
+struct Head {
+    id: u128,
+    position: Position,
+    bytes: u64,
+}
+
+impl Head {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Encoder::new();
+        out.u128(self.id);
+        self.position.encode(&mut out);
+        out.u64(self.bytes);
+        out.into_vec()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Head, DecodeError> {
+        let mut input = Decoder::new(bytes);
+        let id = input.u128()?;
+        let position = Position::decode(&mut input)?;
+        Ok(Head { id, position, bytes: input.u64()? })
     }
 }
 
@@ -137,43 +164,30 @@ pub(crate) async fn serve_snapshot(
     let request = next(&mut reader, &mut stream).await?;
     let database = DatabaseId(Decoder::new(&request).u32("database")?);
     let Some(replica) = node.replicas.get(database) else { return Ok(()) };
-    let files = replica.readers.files().clone();
-    let path = files.path.with_file_name(format!("outgoing-{}.image", node.number()));
-    let served = serve_image(&files, &path, &mut stream).await;
-    if let Err(error) = std::fs::remove_file(&path) {
-        tracing::debug!(%error, "an image could not be removed");
-    }
-    served
-}
-
-async fn serve_image(files: &Files, path: &Path, stream: &mut TcpStream) -> Result<(), FrameError> {
     let failed = |error: SnapshotError| FrameError::Io(std::io::Error::other(error.to_string()));
-    let mut copying = tokio::task::block_in_place(|| Copying::start(files, path)).map_err(failed)?;
-    let info = loop {
-        let step = tokio::task::block_in_place(|| copying.step(CHUNK_BYTES)).map_err(failed)?;
-        if let Some(info) = step {
-            break info;
-        }
-        tokio::task::yield_now().await;
-    };
-    drop(copying);
-    let mut head = Encoder::new();
-    info.encode(&mut head);
-    write_frame(stream, head.as_slice()).await?;
+    let files = replica.readers.files();
+    let mut snapshot = tokio::task::block_in_place(|| Snapshot::start(files)).map_err(failed)?;
+    let id = u128::from_le_bytes(random_bytes().map_err(std::io::Error::other)?);
+    let head = Head { id, position: snapshot.position(), bytes: snapshot.bytes() };
+    write_frame(&mut stream, &head.encode()).await?;
     let mut offset = 0;
-    while offset < info.bytes {
-        let chunk = tokio::task::block_in_place(|| read_chunk(files, path, offset, CHUNK_BYTES));
+    while offset < snapshot.bytes() {
+        let chunk = tokio::task::block_in_place(|| snapshot.read_chunk(offset, CHUNK_BYTES));
         let chunk = chunk.map_err(failed)?;
         offset += chunk.len() as u64;
-        write_frame(stream, &chunk).await?;
+        write_frame(&mut stream, &chunk).await?;
     }
+    let info = snapshot.info(u64::MAX).map_err(failed)?.expect("an unbounded budget reads all");
+    let mut tail = Encoder::new();
+    info.encode(&mut tail);
+    write_frame(&mut stream, tail.as_slice()).await?;
     Ok(())
 }
 
 /// Puts the staged image in place of the replica and opens it. The old writer has been closed.
 pub(crate) fn install(files: &Files, staged: &Staged) -> Result<Writer, String> {
     let receiving = staged.lock().expect("no holder of this lock panics").take();
-    let receiving = receiving.ok_or("no snapshot is staged")?;
-    receiving.finish().map_err(|error| error.to_string())?;
+    let (receiving, info) = receiving.ok_or("no snapshot is staged")?;
+    receiving.finish(info).map_err(|error| error.to_string())?;
     Writer::open(files).map_err(|error| error.to_string())
 }
