@@ -30,6 +30,7 @@ const ROWS: &[&str] = &[
     "INSERT INTO pairs VALUES ('a', 'b'), ('a', 'c')",
     "INSERT INTO words VALUES ('a quick brown fox')",
     "ALTER TABLE plain ADD COLUMN c DEFAULT 'later'",
+    "ALTER TABLE keyed RENAME COLUMN half TO quarter",
 ];
 
 struct Replica {
