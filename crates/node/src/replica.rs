@@ -179,7 +179,10 @@ impl Replica {
     /// The last position that is committed and durable in the log here: how far a checkpoint may go.
     pub fn settled(&self) -> Position {
         let index = self.group.commit().min(self.group.persisted());
-        Position { term: self.group.term_at(index).unwrap_or_default(), index }
+        Position {
+            term: self.group.term_at(index).unwrap_or_default(),
+            index,
+        }
     }
 
     /// At the leader: what each other member is known to hold durably.

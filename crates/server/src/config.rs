@@ -68,7 +68,10 @@ impl std::fmt::Display for InvalidConfig {
                  where other machines can reach it; use 127.0.0.1"
             ),
             InvalidConfig::NotAMember { node } => {
-                write!(f, "node {node} is not among the members: name it with --member as well")
+                write!(
+                    f,
+                    "node {node} is not among the members: name it with --member as well"
+                )
             }
             InvalidConfig::BadMembers => write!(f, "member ids must be distinct numbers from 1"),
         }

@@ -46,7 +46,11 @@ impl fmt::Display for IdentityError {
                 "the data directory {} is used by another process; stop that one first",
                 path.display()
             ),
-            IdentityError::Foreign { path, found, expected } => write!(
+            IdentityError::Foreign {
+                path,
+                found,
+                expected,
+            } => write!(
                 f,
                 "the data directory {} is of another node, cluster or version: it says {found:?}, and this node \
                  is {expected:?}; name the right directory with --data-dir",
@@ -83,7 +87,11 @@ pub(crate) fn take(dir: &Path, cluster: ClusterId, node: NodeId) -> Result<DataD
         Ok(found) if found == expected => {}
         Ok(found) => {
             let (found, expected) = (found.trim_end().to_owned(), expected.trim_end().to_owned());
-            return Err(IdentityError::Foreign { path: dir.to_owned(), found, expected });
+            return Err(IdentityError::Foreign {
+                path: dir.to_owned(),
+                found,
+                expected,
+            });
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let aside = dir.join("identity.new");

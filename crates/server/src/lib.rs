@@ -91,7 +91,8 @@ const STOP_PATIENCE: Duration = Duration::from_millis(500);
 /// stopping only spares the next start some work.
 pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
     config.check().map_err(ServeError::Config)?;
-    let _data_dir = identity::take(&config.data_dir, config.cluster, config.node).map_err(ServeError::DataDir)?;
+    let _data_dir =
+        identity::take(&config.data_dir, config.cluster, config.node).map_err(ServeError::DataDir)?;
     let pg = listen(config.listen_pg).await?;
     let http = listen(config.listen_http).await?;
     let peers = listen(config.listen_peer).await?;
@@ -102,8 +103,9 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> Result
     let mut replicas = Vec::new();
     for (database, name) in DATABASES {
         let started = replica::start(&config, database, name, &links, &metrics, &stop);
-        replicas.push(started.map_err(|error| {
-            ServeError::Replica { database: name, reason: error.to_string() }
+        replicas.push(started.map_err(|error| ServeError::Replica {
+            database: name,
+            reason: error.to_string(),
         })?);
     }
     let replicas = Arc::new(Replicas::new(replicas));
@@ -138,9 +140,13 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> Result
 }
 
 /// What a fresh cluster has, as after `initdb`; and the system database.
-const DATABASES: [(DatabaseId, &str); 2] =
-    [(DatabaseId::SYSTEM, "bellwether"), (DatabaseId::POSTGRES, "postgres")];
+const DATABASES: [(DatabaseId, &str); 2] = [
+    (DatabaseId::SYSTEM, "bellwether"),
+    (DatabaseId::POSTGRES, "postgres"),
+];
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address).await.map_err(|error| ServeError::Listen { address, error })
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| ServeError::Listen { address, error })
 }

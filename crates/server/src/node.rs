@@ -22,7 +22,12 @@ pub(crate) struct Replicas {
 
 impl Replicas {
     pub fn new(replicas: Vec<Arc<ReplicaHandle>>) -> Replicas {
-        Replicas { by_database: replicas.into_iter().map(|replica| (replica.database, replica)).collect() }
+        Replicas {
+            by_database: replicas
+                .into_iter()
+                .map(|replica| (replica.database, replica))
+                .collect(),
+        }
     }
 
     pub fn get(&self, database: DatabaseId) -> Option<&Arc<ReplicaHandle>> {
@@ -65,7 +70,11 @@ impl Node {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             cluster: self.config.cluster.to_string(),
             uptime_ms: self.started.elapsed().as_millis() as u64,
-            databases: self.replicas.iter().filter_map(|replica| database_status(replica)).collect(),
+            databases: self
+                .replicas
+                .iter()
+                .filter_map(|replica| database_status(replica))
+                .collect(),
         }
     }
 }
@@ -85,7 +94,10 @@ fn database_status(replica: &ReplicaHandle) -> Option<DatabaseStatus> {
         term: status.term,
         leader: reign.leader,
         position: status.last,
-        commit: Position { term: status.commit_term, index: status.commit },
+        commit: Position {
+            term: status.commit_term,
+            index: status.commit,
+        },
         applied: content.position,
         lag_records: lag.map(|lag| lag.records),
         lag_bytes: lag.map(|lag| lag.bytes),
@@ -94,6 +106,8 @@ fn database_status(replica: &ReplicaHandle) -> Option<DatabaseStatus> {
         log_first: status.base.index.next(),
         log_bytes: replica.published.log_bytes.load(Ordering::Relaxed),
         serving: !status.seeding,
-        problem: status.seeding.then(|| "damaged or behind the log: being seeded from the leader".to_owned()),
+        problem: status
+            .seeding
+            .then(|| "damaged or behind the log: being seeded from the leader".to_owned()),
     })
 }

@@ -7,5 +7,9 @@ pub(crate) fn random_bytes() -> io::Result<[u8; 16]> {
     let mut bytes = [0u8; 16];
     // SAFETY: the pointer and length are of one array.
     let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
-    if got == bytes.len() as isize { Ok(bytes) } else { Err(io::Error::last_os_error()) }
+    if got == bytes.len() as isize {
+        Ok(bytes)
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }

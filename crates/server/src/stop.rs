@@ -12,7 +12,10 @@ pub(crate) struct Stop {
 
 impl Stop {
     pub fn new() -> Stop {
-        Stop { asked: watch::Sender::new(false), failure: Mutex::new(None) }
+        Stop {
+            asked: watch::Sender::new(false),
+            failure: Mutex::new(None),
+        }
     }
 
     /// In good order.
@@ -22,7 +25,10 @@ impl Stop {
 
     /// Because of this; the first failure is the one reported.
     pub fn fail(&self, what: String) {
-        self.failure.lock().expect("no holder of this lock panics").get_or_insert(what);
+        self.failure
+            .lock()
+            .expect("no holder of this lock panics")
+            .get_or_insert(what);
         self.ask();
     }
 
@@ -38,6 +44,9 @@ impl Stop {
     }
 
     pub fn failure(&self) -> Option<String> {
-        self.failure.lock().expect("no holder of this lock panics").clone()
+        self.failure
+            .lock()
+            .expect("no holder of this lock panics")
+            .clone()
     }
 }

@@ -26,16 +26,29 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Writes the founding content, once, at whichever node leads first.
 pub(crate) async fn found(node: Arc<Node>) {
-    let Some(system) = node.replicas.get(DatabaseId::SYSTEM) else { return };
+    let Some(system) = node.replicas.get(DatabaseId::SYSTEM) else {
+        return;
+    };
     while !node.stop.is_asked() {
         if is_founded(system).await {
             return;
         }
         if system.reign.borrow().leading {
             // One session for all attempts, so that a repeated one is executed once.
-            let request = RequestId { session: SessionId(u128::from(node.config.node.0)), sequence: 1 };
-            let statements = FOUNDING.iter().map(|sql| Statement::new(*sql)).chain(nodes(&node)).collect();
-            let transaction = ClientTransaction { request, statements, session: SessionState::default() };
+            let request = RequestId {
+                session: SessionId(u128::from(node.config.node.0)),
+                sequence: 1,
+            };
+            let statements = FOUNDING
+                .iter()
+                .map(|sql| Statement::new(*sql))
+                .chain(nodes(&node))
+                .collect();
+            let transaction = ClientTransaction {
+                request,
+                statements,
+                session: SessionState::default(),
+            };
             if let Err(refusal) = system.autocommit(transaction, Arc::new(Claim::default())).await {
                 tracing::debug!(?refusal, "the system database could not be founded yet");
             }
@@ -65,7 +78,10 @@ async fn exists(
 ) -> Result<bool, SqlError> {
     let reader = system.readers.get().await.map_err(|error| unreadable(&error))?;
     let mut reader = reader;
-    let statement = Statement { sql: sql.to_owned(), parameters };
+    let statement = Statement {
+        sql: sql.to_owned(),
+        parameters,
+    };
     reader.open_cursor(&statement)?.step()
 }
 
@@ -78,7 +94,10 @@ pub(crate) async fn admit(node: &Node, user: &str, database: &str) -> Result<Dat
     let system = node.replicas.get(DatabaseId::SYSTEM).ok_or_else(starting)?;
     let mut reader = system.readers.get().await.map_err(|error| unreadable(&error))?;
     let text = |text: &str| vec![bellwether_types::Value::Text(text.to_owned())];
-    let role = Statement { sql: "SELECT 1 FROM roles WHERE name = $1".to_owned(), parameters: text(user) };
+    let role = Statement {
+        sql: "SELECT 1 FROM roles WHERE name = $1".to_owned(),
+        parameters: text(user),
+    };
     let found = match reader.open_cursor(&role) {
         Ok(mut cursor) => cursor.step()?,
         Err(error) if error.kind == ErrorKind::UndefinedTable => return Err(starting()),
@@ -90,7 +109,10 @@ pub(crate) async fn admit(node: &Node, user: &str, database: &str) -> Result<Dat
             .with_hint("A fresh cluster has the role postgres."));
     }
     let sql = "SELECT id FROM databases WHERE name = $1".to_owned();
-    let mut cursor = reader.open_cursor(&Statement { sql, parameters: text(database) })?;
+    let mut cursor = reader.open_cursor(&Statement {
+        sql,
+        parameters: text(database),
+    })?;
     if cursor.step()?
         && let ValueRef::Integer(id) = cursor.value(0)
         && let Ok(id) = u32::try_from(id)

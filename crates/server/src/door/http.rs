@@ -31,7 +31,9 @@ pub(crate) async fn accept_http(node: Arc<Node>, listener: TcpListener) {
                 }
             }
         };
-        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else { continue };
+        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
+            continue;
+        };
         let node = Arc::clone(&node);
         tokio::spawn(async move {
             let served = tokio::select! {
@@ -61,7 +63,9 @@ async fn serve(node: &Node, mut stream: TcpStream) -> std::io::Result<()> {
             }
             Ok(None) => {}
             Err(error) => {
-                stream.write_all(&Response::bad_request(error).to_bytes(false)).await?;
+                stream
+                    .write_all(&Response::bad_request(error).to_bytes(false))
+                    .await?;
                 return stream.shutdown().await;
             }
         }

@@ -55,7 +55,12 @@ pub(crate) async fn accept_pg(node: Arc<Node>, listener: TcpListener) {
             node.metrics.connections_refused.increment();
             continue;
         }
-        let client = Client::new(Arc::clone(&node), Arc::clone(&cancels), stream, clients.len() >= room);
+        let client = Client::new(
+            Arc::clone(&node),
+            Arc::clone(&cancels),
+            stream,
+            clients.len() >= room,
+        );
         clients.spawn(client.run());
     }
     while clients.join_next().await.is_some() {}
@@ -102,7 +107,10 @@ impl Client {
         }
         self.cursors.clear();
         if let Some(key) = self.key {
-            self.cancels.lock().expect("no holder of this lock panics").remove(&key.pid);
+            self.cancels
+                .lock()
+                .expect("no holder of this lock panics")
+                .remove(&key.pid);
             self.node.metrics.connections_open.decrement();
         }
         if let Some(session) = self.session.take() {
@@ -116,7 +124,8 @@ impl Client {
         loop {
             while let Some(request) = self.connection.next_request() {
                 self.handle(request).await?;
-                self.flush_if(self.connection.output().len() > OUTPUT_BYTES).await?;
+                self.flush_if(self.connection.output().len() > OUTPUT_BYTES)
+                    .await?;
             }
             self.flush_if(self.connection.must_flush()).await?;
             if self.connection.is_closed() {
@@ -173,10 +182,13 @@ impl Client {
             Request::Run(run) => return self.run_statement(run).await,
             Request::Fetch { cursor, max_rows } => {
                 let Some(open) = self.cursors.remove(&cursor) else {
-                    self.fail(SqlError::new(ErrorKind::UndefinedCursor, "the cursor is closed")).await;
+                    self.fail(SqlError::new(ErrorKind::UndefinedCursor, "the cursor is closed"))
+                        .await;
                     return Ok(());
                 };
-                return self.send_rows(open, max_rows.map(|max| max.get()), Some(cursor)).await;
+                return self
+                    .send_rows(open, max_rows.map(|max| max.get()), Some(cursor))
+                    .await;
             }
             Request::Describe { sql } => match self.describe(&sql).await {
                 Ok(description) => self.connection.described(description),
@@ -210,7 +222,9 @@ impl Client {
     }
 
     fn session(&mut self) -> &mut Session {
-        self.session.as_mut().expect("requests come only after the client was let in")
+        self.session
+            .as_mut()
+            .expect("requests come only after the client was let in")
     }
 
     async fn savepoint(&mut self, name: &str, action: SavepointAction) {
@@ -222,7 +236,10 @@ impl Client {
 
     /// Tells a failure, and the session about it.
     async fn fail(&mut self, error: SqlError) {
-        self.node.metrics.client_errors.count(sqlstate::sqlstate(error.kind));
+        self.node
+            .metrics
+            .client_errors
+            .count(sqlstate::sqlstate(error.kind));
         self.connection.fail(error);
         if self.connection.status() != Status::Idle
             && let Some(session) = &mut self.session
@@ -253,10 +270,15 @@ impl Client {
 
     fn open_session(&mut self, database: DatabaseId) -> Result<Welcome, SqlError> {
         let replica = self.node.replicas.get(database).cloned().ok_or_else(|| {
-            SqlError::new(ErrorKind::UndefinedDatabase, "this node has no replica of the database")
+            SqlError::new(
+                ErrorKind::UndefinedDatabase,
+                "this node has no replica of the database",
+            )
         })?;
-        let random = random_bytes()
-            .map_err(|error| SqlError::new(ErrorKind::Internal, "the system gave no random bytes").with_detail(error.to_string()))?;
+        let random = random_bytes().map_err(|error| {
+            SqlError::new(ErrorKind::Internal, "the system gave no random bytes")
+                .with_detail(error.to_string())
+        })?;
         let id = SessionId(u128::from_le_bytes(random));
         let secret = i32::from_le_bytes([random[3], random[7], random[11], random[15]]);
         let number = (self.node.number() & 0x3FFF_FFFF) as i32;
@@ -264,7 +286,10 @@ impl Client {
         let in_hot_standby = replica.reign.borrow().role != Role::Leader;
         let session = Session::new(Arc::clone(&self.node), replica, id);
         let cancel = Arc::clone(&session.cancel);
-        self.cancels.lock().expect("no holder of this lock panics").insert(key.pid, (secret, cancel));
+        self.cancels
+            .lock()
+            .expect("no holder of this lock panics")
+            .insert(key.pid, (secret, cancel));
         self.session = Some(session);
         self.key = Some(key);
         self.node.metrics.connections_accepted.increment();
@@ -290,7 +315,14 @@ impl Client {
 
     async fn run_statement(&mut self, run: Run) -> std::io::Result<()> {
         let session = self.session.as_mut().expect("let in");
-        let Run { statement, read_only, formats, max_rows, cursor, .. } = run;
+        let Run {
+            statement,
+            read_only,
+            formats,
+            max_rows,
+            cursor,
+            ..
+        } = run;
         let sql = statement.sql.clone();
         let timeout = self.connection.settings().values().statement_timeout.0;
         let started = session.execute(statement, read_only, self.connection.settings_mut());
@@ -339,7 +371,8 @@ impl Client {
                 return Ok(());
             }
             sent += 1;
-            self.flush_if(self.connection.output().len() > OUTPUT_BYTES).await?;
+            self.flush_if(self.connection.output().len() > OUTPUT_BYTES)
+                .await?;
             match open.rows.next().await {
                 Ok(more) => open.has_row = more,
                 Err(error) => {
@@ -363,7 +396,8 @@ impl Client {
 /// The switch that cancel requests for this client work.
 fn session_cancel(key: &Option<CancelKey>, cancels: &Cancels) -> Option<Arc<Cancel>> {
     let cancels = cancels.lock().expect("no holder of this lock panics");
-    key.and_then(|key| cancels.get(&key.pid)).map(|(_, cancel)| Arc::clone(cancel))
+    key.and_then(|key| cancels.get(&key.pid))
+        .map(|(_, cancel)| Arc::clone(cancel))
 }
 
 /// Cancels a statement that takes longer than `timeout_ms`; 0 is for ever.
@@ -385,9 +419,10 @@ async fn within<T>(
         cancel.cancel();
     }
     work.await.map_err(|error| match error.kind {
-        ErrorKind::Cancelled => {
-            SqlError::new(ErrorKind::StatementTimeout, "canceling statement due to statement timeout")
-        }
+        ErrorKind::Cancelled => SqlError::new(
+            ErrorKind::StatementTimeout,
+            "canceling statement due to statement timeout",
+        ),
         _ => error,
     })
 }

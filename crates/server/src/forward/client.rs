@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use bellwether_storage::{ClientTransaction, SessionState};
-use bellwether_types::{
-    CommandTag, DatabaseId, NodeId, Position, RequestId, SessionId, SqlError, Statement,
-};
+use bellwether_types::{CommandTag, DatabaseId, NodeId, Position, RequestId, SessionId, SqlError, Statement};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 
@@ -70,15 +68,20 @@ fn nonsense(response: &Response) -> Refusal {
 }
 
 /// Pieces of a result, and how it ended.
-pub(crate) type Streamed =
-    (mpsc::Receiver<Piece>, oneshot::Receiver<Result<(CommandTag, Position), Refusal>>);
+pub(crate) type Streamed = (
+    mpsc::Receiver<Piece>,
+    oneshot::Receiver<Result<(CommandTag, Position), Refusal>>,
+);
 
 /// Pieces under way to a client; each is at most a few hundred rows.
 const PIECES_MAX: usize = 4;
 
 impl ForwardPool {
     pub fn new(config: Config) -> Arc<ForwardPool> {
-        Arc::new(ForwardPool { config, idle: Mutex::default() })
+        Arc::new(ForwardPool {
+            config,
+            idle: Mutex::default(),
+        })
     }
 
     /// Sends a request; nothing was executed when this fails.
@@ -99,7 +102,10 @@ impl ForwardPool {
         };
         let connected = async {
             let stream = connect(member, &hello).await?;
-            let mut connection = Connection { stream, reader: FrameReader::default() };
+            let mut connection = Connection {
+                stream,
+                reader: FrameReader::default(),
+            };
             connection.ask(request).await?;
             Ok::<Connection, FrameError>(connection)
         };
@@ -139,7 +145,16 @@ impl ForwardPool {
         database: DatabaseId,
         transaction: ClientTransaction,
     ) -> Result<Done, Refusal> {
-        match self.call(node, &Request::Autocommit { database, transaction }).await? {
+        match self
+            .call(
+                node,
+                &Request::Autocommit {
+                    database,
+                    transaction,
+                },
+            )
+            .await?
+        {
             Response::Done { answer, position } => Ok(Done { answer, position }),
             other => Err(nonsense(&other)),
         }
@@ -193,7 +208,11 @@ impl ForwardPool {
         let (reply, ended) = oneshot::channel();
         let pool = Arc::clone(self);
         tokio::spawn(async move {
-            let request = Request::Read { database, statement, session };
+            let request = Request::Read {
+                database,
+                statement,
+                session,
+            };
             let result = match pool.start(node, &request).await {
                 Err(refusal) => Err(refusal),
                 Ok(mut connection) => {
@@ -238,7 +257,11 @@ async fn run_transaction(
 ) {
     while let Some(step) = steps.recv().await {
         match step {
-            Step::Execute { statement, pieces, reply } => {
+            Step::Execute {
+                statement,
+                pieces,
+                reply,
+            } => {
                 if connection.ask(&Request::Execute { statement }).await.is_err() {
                     return; // the dropped reply tells
                 }
@@ -302,7 +325,10 @@ async fn exchange(connection: &mut Connection, request: &Request) -> Option<Resp
 
 /// Why a statement could not be forwarded, for the client.
 pub(crate) fn no_leader() -> SqlError {
-    SqlError::new(bellwether_types::ErrorKind::NoLeader, "no leader is known at the moment")
-        .with_detail("An election may be under way, or this node is cut off from the majority.")
-        .with_hint("Nothing was executed. Try again.")
+    SqlError::new(
+        bellwether_types::ErrorKind::NoLeader,
+        "no leader is known at the moment",
+    )
+    .with_detail("An election may be under way, or this node is cut off from the majority.")
+    .with_hint("Nothing was executed. Try again.")
 }

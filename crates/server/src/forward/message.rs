@@ -12,7 +12,10 @@ use crate::replica::{Opening, PriorRead, SavepointAction};
 #[derive(Debug, Clone)]
 pub(crate) enum Request {
     /// Execute as one transaction. Answered by `Done`, `Failed` or `Refused`.
-    Autocommit { database: DatabaseId, transaction: ClientTransaction },
+    Autocommit {
+        database: DatabaseId,
+        transaction: ClientTransaction,
+    },
     /// Take the writer. Answered by `Opened`, `Failed` or `Refused`. Until `Commit` or `Rollback` the connection is
     /// this transaction's.
     Open { database: DatabaseId, opening: Opening },
@@ -27,11 +30,21 @@ pub(crate) enum Request {
     /// Ends it. Answered by `RolledBack`.
     Rollback,
     /// What became of a request. Answered by `Outcome` or `Refused`.
-    Outcome { database: DatabaseId, request: RequestId },
+    Outcome {
+        database: DatabaseId,
+        request: RequestId,
+    },
     /// A session is over. Not answered.
-    EndSession { database: DatabaseId, session: SessionId },
+    EndSession {
+        database: DatabaseId,
+        session: SessionId,
+    },
     /// A read at the leader, which first confirms that it leads. Answered as `Execute`.
-    Read { database: DatabaseId, statement: Statement, session: SessionState },
+    Read {
+        database: DatabaseId,
+        statement: Statement,
+        session: SessionState,
+    },
     /// Stop what runs on this connection. Not answered by itself.
     Cancel,
 }
@@ -39,15 +52,26 @@ pub(crate) enum Request {
 /// From the leader, or from a node that was taken for it.
 #[derive(Debug, Clone)]
 pub(crate) enum Response {
-    Done { answer: Answer, position: Position },
+    Done {
+        answer: Answer,
+        position: Position,
+    },
     Opened,
     Columns(Vec<Column>),
     Rows(Vec<Vec<Value>>),
-    Executed { tag: CommandTag, position: Position },
+    Executed {
+        tag: CommandTag,
+        position: Position,
+    },
     Described(Description),
     Saved,
-    Committed { session: SessionState, position: Position },
-    RolledBack { session: SessionState },
+    Committed {
+        session: SessionState,
+        position: Position,
+    },
+    RolledBack {
+        session: SessionState,
+    },
     /// `None`: it was not and will not be committed.
     Outcome(Option<(CommandTag, Position)>),
     Failed(SqlError),
@@ -92,7 +116,10 @@ fn put_request_id(out: &mut Encoder, request: RequestId) {
 }
 
 fn request_id(input: &mut Decoder<'_>) -> Result<RequestId, DecodeError> {
-    Ok(RequestId { session: SessionId(input.u128()?), sequence: input.u64()? })
+    Ok(RequestId {
+        session: SessionId(input.u128()?),
+        sequence: input.u64()?,
+    })
 }
 
 fn database(input: &mut Decoder<'_>) -> Result<DatabaseId, DecodeError> {
@@ -110,7 +137,9 @@ fn put_rows(out: &mut Encoder, rows: &[Vec<Value>]) {
 }
 
 fn rows(input: &mut Decoder<'_>) -> Result<Vec<Vec<Value>>, DecodeError> {
-    (0..input.count()?).map(|_| (0..input.count()?).map(|_| Value::decode(input)).collect()).collect()
+    (0..input.count()?)
+        .map(|_| (0..input.count()?).map(|_| Value::decode(input)).collect())
+        .collect()
 }
 
 fn put_columns(out: &mut Encoder, columns: &[Column]) {
@@ -135,8 +164,14 @@ fn put_transaction(out: &mut Encoder, transaction: &ClientTransaction) {
 
 fn transaction(input: &mut Decoder<'_>) -> Result<ClientTransaction, DecodeError> {
     let request = request_id(input)?;
-    let statements = (0..input.count()?).map(|_| Statement::decode(input)).collect::<Result<_, _>>()?;
-    Ok(ClientTransaction { request, statements, session: SessionState::decode(input)? })
+    let statements = (0..input.count()?)
+        .map(|_| Statement::decode(input))
+        .collect::<Result<_, _>>()?;
+    Ok(ClientTransaction {
+        request,
+        statements,
+        session: SessionState::decode(input)?,
+    })
 }
 
 fn put_opening(out: &mut Encoder, opening: &Opening) {
@@ -162,11 +197,24 @@ fn opening(input: &mut Decoder<'_>) -> Result<Opening, DecodeError> {
     let reads = (0..input.count()?)
         .map(|_| {
             let statement = Statement::decode(input)?;
-            Ok(PriorRead { statement, digest: input.u128()?, rows: input.u64()?, whole: input.bool()? })
+            Ok(PriorRead {
+                statement,
+                digest: input.u128()?,
+                rows: input.u64()?,
+                whole: input.bool()?,
+            })
         })
         .collect::<Result<_, DecodeError>>()?;
-    let savepoints = (0..input.count()?).map(|_| input.str().map(str::to_owned)).collect::<Result<_, _>>()?;
-    Ok(Opening { request, session, reads, savepoints, idle_timeout_ms: input.u64()? })
+    let savepoints = (0..input.count()?)
+        .map(|_| input.str().map(str::to_owned))
+        .collect::<Result<_, _>>()?;
+    Ok(Opening {
+        request,
+        session,
+        reads,
+        savepoints,
+        idle_timeout_ms: input.u64()?,
+    })
 }
 
 impl SavepointAction {
@@ -175,7 +223,10 @@ impl SavepointAction {
             0 => Ok(SavepointAction::Set),
             1 => Ok(SavepointAction::RollbackTo),
             2 => Ok(SavepointAction::Release),
-            other => Err(DecodeError::UnknownTag { what: "savepoint action", tag: u64::from(other) }),
+            other => Err(DecodeError::UnknownTag {
+                what: "savepoint action",
+                tag: u64::from(other),
+            }),
         }
     }
 }
@@ -184,7 +235,10 @@ impl Request {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Encoder::new();
         match self {
-            Request::Autocommit { database, transaction } => {
+            Request::Autocommit {
+                database,
+                transaction,
+            } => {
                 out.u8(tag::AUTOCOMMIT);
                 out.u64(u64::from(database.0));
                 put_transaction(&mut out, transaction);
@@ -219,7 +273,11 @@ impl Request {
                 out.u64(u64::from(database.0));
                 out.u128(session.0);
             }
-            Request::Read { database, statement, session } => {
+            Request::Read {
+                database,
+                statement,
+                session,
+            } => {
                 out.u8(tag::READ);
                 out.u64(u64::from(database.0));
                 statement.encode(&mut out);
@@ -233,29 +291,49 @@ impl Request {
     pub fn decode(bytes: &[u8]) -> Result<Request, DecodeError> {
         let input = &mut Decoder::new(bytes);
         let request = match input.u8()? {
-            tag::AUTOCOMMIT => {
-                Request::Autocommit { database: database(input)?, transaction: transaction(input)? }
-            }
-            tag::OPEN => Request::Open { database: database(input)?, opening: opening(input)? },
-            tag::EXECUTE => Request::Execute { statement: Statement::decode(input)? },
-            tag::DESCRIBE => Request::Describe { sql: input.str()?.to_owned() },
+            tag::AUTOCOMMIT => Request::Autocommit {
+                database: database(input)?,
+                transaction: transaction(input)?,
+            },
+            tag::OPEN => Request::Open {
+                database: database(input)?,
+                opening: opening(input)?,
+            },
+            tag::EXECUTE => Request::Execute {
+                statement: Statement::decode(input)?,
+            },
+            tag::DESCRIBE => Request::Describe {
+                sql: input.str()?.to_owned(),
+            },
             tag::SAVEPOINT => {
                 let action = SavepointAction::from_number(input.u8()?)?;
-                Request::Savepoint { action, name: input.str()?.to_owned() }
+                Request::Savepoint {
+                    action,
+                    name: input.str()?.to_owned(),
+                }
             }
             tag::COMMIT => Request::Commit,
             tag::ROLLBACK => Request::Rollback,
-            tag::OUTCOME => Request::Outcome { database: database(input)?, request: request_id(input)? },
-            tag::END_SESSION => {
-                Request::EndSession { database: database(input)?, session: SessionId(input.u128()?) }
-            }
+            tag::OUTCOME => Request::Outcome {
+                database: database(input)?,
+                request: request_id(input)?,
+            },
+            tag::END_SESSION => Request::EndSession {
+                database: database(input)?,
+                session: SessionId(input.u128()?),
+            },
             tag::READ => Request::Read {
                 database: database(input)?,
                 statement: Statement::decode(input)?,
                 session: SessionState::decode(input)?,
             },
             tag::CANCEL => Request::Cancel,
-            other => return Err(DecodeError::UnknownTag { what: "request", tag: u64::from(other) }),
+            other => {
+                return Err(DecodeError::UnknownTag {
+                    what: "request",
+                    tag: u64::from(other),
+                });
+            }
         };
         input.clone().finish()?;
         Ok(request)
@@ -285,7 +363,12 @@ fn answer(input: &mut Decoder<'_>) -> Result<Answer, DecodeError> {
         })
         .collect::<Result<_, DecodeError>>()?;
     let session = SessionState::decode(input)?;
-    Ok(Answer { results, session, deduplicated: input.bool()?, rows_lost: input.bool()? })
+    Ok(Answer {
+        results,
+        session,
+        deduplicated: input.bool()?,
+        rows_lost: input.bool()?,
+    })
 }
 
 impl Response {
@@ -345,27 +428,38 @@ impl Response {
     pub fn decode(bytes: &[u8]) -> Result<Response, DecodeError> {
         let input = &mut Decoder::new(bytes);
         let response = match input.u8()? {
-            tag::DONE => Response::Done { answer: answer(input)?, position: Position::decode(input)? },
+            tag::DONE => Response::Done {
+                answer: answer(input)?,
+                position: Position::decode(input)?,
+            },
             tag::OPENED => Response::Opened,
             tag::COLUMNS => Response::Columns(columns(input)?),
             tag::ROWS => Response::Rows(rows(input)?),
-            tag::EXECUTED => {
-                Response::Executed { tag: CommandTag::decode(input)?, position: Position::decode(input)? }
-            }
+            tag::EXECUTED => Response::Executed {
+                tag: CommandTag::decode(input)?,
+                position: Position::decode(input)?,
+            },
             tag::DESCRIBED => Response::Described(Description::decode(input)?),
             tag::SAVED => Response::Saved,
             tag::COMMITTED => Response::Committed {
                 session: SessionState::decode(input)?,
                 position: Position::decode(input)?,
             },
-            tag::ROLLED_BACK => Response::RolledBack { session: SessionState::decode(input)? },
+            tag::ROLLED_BACK => Response::RolledBack {
+                session: SessionState::decode(input)?,
+            },
             tag::OUTCOME_IS => Response::Outcome(
                 input.option(|input| Ok((CommandTag::decode(input)?, Position::decode(input)?)))?,
             ),
             tag::FAILED => Response::Failed(SqlError::decode(input)?),
             tag::NOT_LEADER => Response::NotLeader,
             tag::UNKNOWN => Response::Unknown,
-            other => return Err(DecodeError::UnknownTag { what: "response", tag: u64::from(other) }),
+            other => {
+                return Err(DecodeError::UnknownTag {
+                    what: "response",
+                    tag: u64::from(other),
+                });
+            }
         };
         input.clone().finish()?;
         Ok(response)

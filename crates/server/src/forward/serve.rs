@@ -41,7 +41,9 @@ impl Peer {
     }
 
     async fn send(&mut self, response: &Response) -> Result<(), Gone> {
-        write_frame(&mut self.stream, &response.encode()).await.map_err(FrameError::from)?;
+        write_frame(&mut self.stream, &response.encode())
+            .await
+            .map_err(FrameError::from)?;
         Ok(())
     }
 
@@ -74,12 +76,21 @@ pub(crate) async fn serve(node: Arc<Node>, reader: FrameReader, stream: TcpStrea
 async fn serve_requests(node: &Node, peer: &mut Peer) -> Result<(), Gone> {
     loop {
         let response = match peer.next().await? {
-            Request::Autocommit { database, transaction } => match find(node, database) {
+            Request::Autocommit {
+                database,
+                transaction,
+            } => match find(node, database) {
                 Err(response) => response,
                 Ok(replica) => {
                     let claim = Arc::new(Claim::default());
-                    match peer.attend(replica.autocommit(transaction, Arc::clone(&claim))).await {
-                        Ok(Ok(done)) => Response::Done { answer: done.answer, position: done.position },
+                    match peer
+                        .attend(replica.autocommit(transaction, Arc::clone(&claim)))
+                        .await
+                    {
+                        Ok(Ok(done)) => Response::Done {
+                            answer: done.answer,
+                            position: done.position,
+                        },
                         Ok(Err(refusal)) => refused(refusal),
                         Err(gone) => {
                             claim.give_up();
@@ -118,7 +129,11 @@ async fn serve_requests(node: &Node, peer: &mut Peer) -> Result<(), Gone> {
                 }
                 continue;
             }
-            Request::Read { database, statement, session } => match find(node, database) {
+            Request::Read {
+                database,
+                statement,
+                session,
+            } => match find(node, database) {
                 Err(response) => response,
                 Ok(replica) => {
                     let (pieces, mut received) = mpsc::channel(PIECES_MAX);
@@ -133,9 +148,10 @@ async fn serve_requests(node: &Node, peer: &mut Peer) -> Result<(), Gone> {
             | Request::Describe { .. }
             | Request::Savepoint { .. }
             | Request::Commit
-            | Request::Rollback => {
-                Response::Failed(SqlError::new(ErrorKind::TransactionState, "no transaction is open"))
-            }
+            | Request::Rollback => Response::Failed(SqlError::new(
+                ErrorKind::TransactionState,
+                "no transaction is open",
+            )),
             Request::Cancel => continue,
         };
         peer.send(&response).await?;

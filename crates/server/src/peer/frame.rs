@@ -57,11 +57,17 @@ impl Hello {
         let mut input = Decoder::new(bytes);
         let magic = input.fixed_u32()?;
         if magic != MAGIC {
-            return Err(DecodeError::UnknownTag { what: "peer greeting", tag: u64::from(magic) });
+            return Err(DecodeError::UnknownTag {
+                what: "peer greeting",
+                tag: u64::from(magic),
+            });
         }
         let version = input.u64()?;
         if version != PROTOCOL {
-            return Err(DecodeError::UnknownVersion { what: "the peer protocol", version });
+            return Err(DecodeError::UnknownVersion {
+                what: "the peer protocol",
+                version,
+            });
         }
         let cluster = ClusterId(input.u128()?);
         let from = NodeId(input.u64()?);
@@ -71,10 +77,20 @@ impl Hello {
             2 => Purpose::Bulk,
             3 => Purpose::Forward,
             4 => Purpose::Snapshot,
-            other => return Err(DecodeError::UnknownTag { what: "purpose", tag: u64::from(other) }),
+            other => {
+                return Err(DecodeError::UnknownTag {
+                    what: "purpose",
+                    tag: u64::from(other),
+                });
+            }
         };
         input.finish()?;
-        Ok(Hello { cluster, from, to, purpose })
+        Ok(Hello {
+            cluster,
+            from,
+            to,
+            purpose,
+        })
     }
 }
 
@@ -82,7 +98,9 @@ impl Hello {
 #[derive(Debug)]
 pub(crate) enum FrameError {
     Io(io::Error),
-    TooLarge { bytes: usize },
+    TooLarge {
+        bytes: usize,
+    },
     Checksum,
     Decode(DecodeError),
     /// The other side said why it does not want us.
@@ -141,7 +159,9 @@ pub(crate) struct FrameReader {
 impl FrameReader {
     /// A frame that has arrived whole.
     pub fn next_buffered(&mut self, max_bytes: usize) -> Result<Option<Bytes>, FrameError> {
-        let Some(head) = self.buffer.first_chunk::<8>() else { return Ok(None) };
+        let Some(head) = self.buffer.first_chunk::<8>() else {
+            return Ok(None);
+        };
         let mut head = Decoder::new(head);
         let bytes = head.fixed_u32()? as usize;
         let checksum = head.fixed_u32()?;
@@ -197,7 +217,10 @@ mod tests {
         let mut bytes = hello.encode();
         assert_eq!(Hello::decode(&bytes), Ok(hello));
         bytes[4] = 9;
-        assert!(matches!(Hello::decode(&bytes), Err(DecodeError::UnknownVersion { version: 9, .. })));
+        assert!(matches!(
+            Hello::decode(&bytes),
+            Err(DecodeError::UnknownVersion { version: 9, .. })
+        ));
     }
 
     #[test]
@@ -209,6 +232,9 @@ mod tests {
         let mut reader = FrameReader { buffer: flipped };
         assert!(matches!(reader.next_buffered(100), Err(FrameError::Checksum)));
         let mut reader = FrameReader { buffer: out };
-        assert!(matches!(reader.next_buffered(3), Err(FrameError::TooLarge { bytes: 7 })));
+        assert!(matches!(
+            reader.next_buffered(3),
+            Err(FrameError::TooLarge { bytes: 7 })
+        ));
     }
 }

@@ -35,7 +35,10 @@ pub(crate) async fn accept_peers(node: Arc<Node>, listener: TcpListener) {
             }
         };
         let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
-            tracing::warn!(max = CONNECTIONS_MAX, "too many connections from peers: one is closed");
+            tracing::warn!(
+                max = CONNECTIONS_MAX,
+                "too many connections from peers: one is closed"
+            );
             continue;
         };
         let node = Arc::clone(&node);
@@ -81,7 +84,10 @@ async fn refuse(stream: &mut TcpStream, reason: String) -> Result<(), FrameError
 fn why_unwanted(node: &Node, hello: &Hello) -> Option<String> {
     let config = &node.config;
     if hello.cluster != config.cluster {
-        return Some(format!("this is cluster {}, not {}", config.cluster, hello.cluster));
+        return Some(format!(
+            "this is cluster {}, not {}",
+            config.cluster, hello.cluster
+        ));
     }
     if hello.to != config.node {
         return Some(format!("this is node {}, not {}", config.node, hello.to));

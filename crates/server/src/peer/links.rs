@@ -59,15 +59,35 @@ impl Links {
         for member in config.members.iter().filter(|member| member.node != config.node) {
             let mut open = |purpose| {
                 let (sender, queue) = mpsc::channel(QUEUE_MAX);
-                let hello = Hello { cluster: config.cluster, from: config.node, to: member.node, purpose };
+                let hello = Hello {
+                    cluster: config.cluster,
+                    from: config.node,
+                    to: member.node,
+                    purpose,
+                };
                 let metrics = Arc::clone(metrics);
-                outgoing.push(Outgoing { member: member.clone(), hello, queue, metrics });
+                outgoing.push(Outgoing {
+                    member: member.clone(),
+                    hello,
+                    queue,
+                    metrics,
+                });
                 sender
             };
-            let link = Link { control: open(Purpose::Control), bulk: open(Purpose::Bulk) };
+            let link = Link {
+                control: open(Purpose::Control),
+                bulk: open(Purpose::Bulk),
+            };
             links.insert(member.node, link);
         }
-        (Arc::new(Links { node: config.node, links, metrics: Arc::clone(metrics) }), outgoing)
+        (
+            Arc::new(Links {
+                node: config.node,
+                links,
+                metrics: Arc::clone(metrics),
+            }),
+            outgoing,
+        )
     }
 
     /// This node.
@@ -77,8 +97,14 @@ impl Links {
 
     /// Queues a message, or drops it when the queue is full.
     pub fn send(&self, database: DatabaseId, message: Message) {
-        let Some(link) = self.links.get(&message.to) else { return };
-        let queue = if message.is_bulk() { &link.bulk } else { &link.control };
+        let Some(link) = self.links.get(&message.to) else {
+            return;
+        };
+        let queue = if message.is_bulk() {
+            &link.bulk
+        } else {
+            &link.control
+        };
         if queue.try_send((database, message)).is_err() {
             self.metrics.peer_messages_dropped.increment();
         }
@@ -127,7 +153,11 @@ impl Outgoing {
                 message.encode(&mut content);
                 put_frame(&mut out, content.as_slice());
                 self.metrics.peer_messages_out.increment();
-                next = if out.len() < WRITE_BYTES { self.queue.try_recv().ok() } else { None };
+                next = if out.len() < WRITE_BYTES {
+                    self.queue.try_recv().ok()
+                } else {
+                    None
+                };
             }
             self.metrics.peer_bytes_out.add(out.len() as u64);
             if let Err(error) = stream.write_all(&out).await {

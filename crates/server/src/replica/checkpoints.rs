@@ -60,7 +60,9 @@ impl Checkpoints {
     fn checkpoint(&self, settled: Position) -> Result<Option<Position>, CheckpointError> {
         *self.settled.lock().expect("no holder of this lock panics") = settled;
         let mut checkpointer = self.checkpointer.lock().expect("no holder of this lock panics");
-        let Some(checkpointer) = &mut *checkpointer else { return Ok(None) };
+        let Some(checkpointer) = &mut *checkpointer else {
+            return Ok(None);
+        };
         let checkpointed = checkpointer.checkpoint(settled)?;
         if checkpointed.wants_restart() {
             self.restart_wanted.store(true, Ordering::Release);
@@ -82,15 +84,21 @@ pub(crate) fn run(
         if driver.send(Input::Durable(reply.clone())).is_err() {
             return;
         }
-        let Ok(settled) = settled.recv_timeout(Duration::from_secs(5)) else { continue };
+        let Ok(settled) = settled.recv_timeout(Duration::from_secs(5)) else {
+            continue;
+        };
         match checkpoints.checkpoint(settled) {
             Ok(Some(through)) => {
                 // A driver that is gone ends the loop above.
-                let _ = driver.send(Input::Event(Event::Checkpointed { through: through.index }));
+                let _ = driver.send(Input::Event(Event::Checkpointed {
+                    through: through.index,
+                }));
             }
             Ok(None) => {}
             Err(error) if error.is_fatal() => return fatal(&stop, name, error),
-            Err(error) => tracing::warn!(database = name, %error, "a checkpoint failed and will be tried again"),
+            Err(error) => {
+                tracing::warn!(database = name, %error, "a checkpoint failed and will be tried again")
+            }
         }
     }
 }

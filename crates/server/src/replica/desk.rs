@@ -7,7 +7,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Instant;
 
 use bellwether_storage::{Answer, ClientTransaction, Description, SessionState};
-use bellwether_types::{Column, CommandTag, Entry, Position, RequestId, SessionId, SqlError, Statement, Value};
+use bellwether_types::{
+    Column, CommandTag, Entry, Position, RequestId, SessionId, SqlError, Statement, Value,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 /// Transactions that may wait for the writer of one database. A client beyond them waits before it queues.
@@ -85,12 +87,27 @@ pub(crate) enum Piece {
 /// What a client asks of its open transaction.
 #[derive(Debug)]
 pub(crate) enum Step {
-    Execute { statement: Statement, pieces: mpsc::Sender<Piece>, reply: oneshot::Sender<Result<CommandTag, Refusal>> },
-    Describe { sql: String, reply: oneshot::Sender<Result<Description, Refusal>> },
-    Savepoint { name: String, action: SavepointAction, reply: oneshot::Sender<Result<(), Refusal>> },
-    Commit { reply: oneshot::Sender<Result<(SessionState, Position), Refusal>> },
+    Execute {
+        statement: Statement,
+        pieces: mpsc::Sender<Piece>,
+        reply: oneshot::Sender<Result<CommandTag, Refusal>>,
+    },
+    Describe {
+        sql: String,
+        reply: oneshot::Sender<Result<Description, Refusal>>,
+    },
+    Savepoint {
+        name: String,
+        action: SavepointAction,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    Commit {
+        reply: oneshot::Sender<Result<(SessionState, Position), Refusal>>,
+    },
     /// Also what a vanished client leaves behind.
-    Rollback { reply: Option<oneshot::Sender<SessionState>> },
+    Rollback {
+        reply: Option<oneshot::Sender<SessionState>>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,10 +142,20 @@ pub(crate) enum Work {
         claim: Arc<Claim>,
         reply: oneshot::Sender<Result<Done, Refusal>>,
     },
-    Open { opening: Opening, transaction: u64, claim: Arc<Claim>, reply: oneshot::Sender<Result<(), Refusal>> },
-    EndSession { session: SessionId },
+    Open {
+        opening: Opening,
+        transaction: u64,
+        claim: Arc<Claim>,
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    EndSession {
+        session: SessionId,
+    },
     /// What became of a request, as far as this reign knows.
-    Outcome { request: RequestId, reply: oneshot::Sender<Result<Option<(CommandTag, Position)>, Refusal>> },
+    Outcome {
+        request: RequestId,
+        reply: oneshot::Sender<Result<Option<(CommandTag, Position)>, Refusal>>,
+    },
 }
 
 #[derive(Debug)]
@@ -208,8 +235,14 @@ impl Desk {
 
     /// From a session: waits while the queue is full. At a node that does not lead the job is refused at once.
     pub async fn submit(&self, work: Work) {
-        let permit = Arc::clone(&self.permits).acquire_owned().await.expect("the semaphore is never closed");
-        let job = Job { work, _permit: permit };
+        let permit = Arc::clone(&self.permits)
+            .acquire_owned()
+            .await
+            .expect("the semaphore is never closed");
+        let job = Job {
+            work,
+            _permit: permit,
+        };
         let mut state = self.lock();
         if !state.leading {
             drop(state);
@@ -293,7 +326,10 @@ impl Desk {
                 None => self.wake.wait(state).expect("no holder of this lock panics"),
                 Some(deadline) if deadline <= now => return NextStep::Silence,
                 Some(deadline) => {
-                    self.wake.wait_timeout(state, deadline - now).expect("no holder of this lock panics").0
+                    self.wake
+                        .wait_timeout(state, deadline - now)
+                        .expect("no holder of this lock panics")
+                        .0
                 }
             };
         }
@@ -327,7 +363,13 @@ impl Desk {
 fn take_jobs(state: &mut State, max: usize) -> Vec<Job> {
     let mut jobs = Vec::new();
     while jobs.len() < max {
-        let opens = matches!(state.jobs.front(), Some(Job { work: Work::Open { .. }, .. }));
+        let opens = matches!(
+            state.jobs.front(),
+            Some(Job {
+                work: Work::Open { .. },
+                ..
+            })
+        );
         if opens && !jobs.is_empty() {
             break;
         }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use bellwether_http::Metrics;
 use bellwether_log::Log;
-use bellwether_node::{Effect, Event, FetchPurpose, Fetch, Persist, Replica, Role, TICK_MS};
+use bellwether_node::{Effect, Event, Fetch, FetchPurpose, Persist, Replica, Role, TICK_MS};
 use bellwether_types::{DatabaseId, LogIndex, Position};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use tokio::sync::{oneshot, watch};
@@ -169,7 +169,9 @@ impl Driver {
             Effect::ReadReady { ticket } => self.answer_read(ticket, true),
             Effect::ReadRefused { ticket } => self.answer_read(ticket, false),
             Effect::CutLog { through } => {
-                self.log.cut_prefix(through).map_err(|error| LogFailed(error.to_string()))?;
+                self.log
+                    .cut_prefix(through)
+                    .map_err(|error| LogFailed(error.to_string()))?;
             }
             Effect::FetchSnapshot { from, at_least } => {
                 tracing::warn!(database = self.name, %from, %at_least, "this replica must be seeded anew");
@@ -225,7 +227,9 @@ impl Driver {
         }
         let before = Instant::now();
         self.log.sync().map_err(failed)?;
-        self.metrics.log_fsync_us.observe(before.elapsed().as_micros() as u64);
+        self.metrics
+            .log_fsync_us
+            .observe(before.elapsed().as_micros() as u64);
         Ok(newest)
     }
 
@@ -261,6 +265,8 @@ impl Driver {
             changed
         });
         self.published.set_status(status);
-        self.published.log_bytes.store(self.log.size_bytes(), Ordering::Relaxed);
+        self.published
+            .log_bytes
+            .store(self.log.size_bytes(), Ordering::Relaxed);
     }
 }

@@ -55,12 +55,18 @@ impl WriterThread {
         match self.writer().begin(opening.request, opening.session) {
             Ok(Begin::Fresh) => {}
             Ok(Begin::Executed(_)) => {
-                return Ok(Err(SqlError::new(ErrorKind::Internal, "this transaction was executed before")));
+                return Ok(Err(SqlError::new(
+                    ErrorKind::Internal,
+                    "this transaction was executed before",
+                )));
             }
             Err(error) => return Ok(Err(error)),
         }
         Ok(self.repeat_reads(&opening.reads).and_then(|()| {
-            opening.savepoints.iter().try_for_each(|name| self.writer().savepoint(name))
+            opening
+                .savepoints
+                .iter()
+                .try_for_each(|name| self.writer().savepoint(name))
         }))
     }
 
@@ -89,7 +95,11 @@ impl WriterThread {
         loop {
             let deadline = (!idle.is_zero()).then(|| Instant::now() + idle);
             match self.desk.next_step(deadline) {
-                NextStep::Step(Step::Execute { statement, pieces, reply }) => {
+                NextStep::Step(Step::Execute {
+                    statement,
+                    pieces,
+                    reply,
+                }) => {
                     let result = self.execute_step(&statement, pieces, idle);
                     let lost = self.writer().is_group_lost();
                     answer(reply, result.map_err(Refusal::Failed));
@@ -120,7 +130,11 @@ impl WriterThread {
                     return Ok(());
                 }
                 NextStep::Silence => {
-                    tracing::warn!(database = self.name, ?idle, "an idle transaction held the writer: ended");
+                    tracing::warn!(
+                        database = self.name,
+                        ?idle,
+                        "an idle transaction held the writer: ended"
+                    );
                     self.desk.end_holder(
                         SqlError::new(
                             ErrorKind::IdleInTransaction,
@@ -150,7 +164,12 @@ impl WriterThread {
         pieces: mpsc::Sender<Piece>,
         idle: Duration,
     ) -> Result<CommandTag, SqlError> {
-        let mut sink = PieceSink { pieces, rows: Vec::new(), bytes: 0, patience: idle };
+        let mut sink = PieceSink {
+            pieces,
+            rows: Vec::new(),
+            bytes: 0,
+            patience: idle,
+        };
         let tag = self.writer().execute(statement, &mut sink)?;
         sink.flush()?;
         Ok(tag)
@@ -158,7 +177,9 @@ impl WriterThread {
 
     fn commit_step(
         &mut self,
-        reply: oneshot::Sender<Result<(bellwether_storage::SessionState, bellwether_types::Position), Refusal>>,
+        reply: oneshot::Sender<
+            Result<(bellwether_storage::SessionState, bellwether_types::Position), Refusal>,
+        >,
     ) -> Result<(), Halt> {
         let session = match self.writer().finish() {
             Ok(session) => session,
@@ -233,9 +254,16 @@ impl RowSink for PieceSink {
     }
 
     fn row(&mut self, row: &[ValueRef<'_>]) -> Result<(), SqlError> {
-        let row = row.iter().map(|value| value.to_value()).collect::<Result<Vec<Value>, _>>()?;
+        let row = row
+            .iter()
+            .map(|value| value.to_value())
+            .collect::<Result<Vec<Value>, _>>()?;
         self.bytes += row.iter().map(Value::size_bytes).sum::<usize>();
         self.rows.push(row);
-        if self.rows.len() >= PIECE_ROWS || self.bytes >= PIECE_BYTES { self.flush() } else { Ok(()) }
+        if self.rows.len() >= PIECE_ROWS || self.bytes >= PIECE_BYTES {
+            self.flush()
+        } else {
+            Ok(())
+        }
     }
 }

@@ -133,7 +133,9 @@ impl ReplicaHandle {
 
     pub fn stop(&self) {
         // A full queue drains; a closed one has stopped already.
-        let _ = self.input.send_timeout(driver::Input::Stop, Duration::from_secs(5));
+        let _ = self
+            .input
+            .send_timeout(driver::Input::Stop, Duration::from_secs(5));
     }
 
     /// True once this replica has applied everything that was committed when this was called, cluster-wide.
@@ -158,7 +160,8 @@ impl ReplicaHandle {
     /// The leader, once one is known that is not `except`; `None` after `timeout`.
     pub async fn wait_leader(&self, timeout: Duration) -> Option<NodeId> {
         let mut reign = self.reign.clone();
-        let known = reign.wait_for(|reign| reign.leader.is_some() && (reign.role != Role::Leader || reign.leading));
+        let known =
+            reign.wait_for(|reign| reign.leader.is_some() && (reign.role != Role::Leader || reign.leading));
         match tokio::time::timeout(timeout, known).await {
             Ok(Ok(reign)) => reign.leader,
             _ => None,
@@ -182,7 +185,11 @@ impl ReplicaHandle {
     pub fn lag(&self, status: &Status) -> Option<Lag> {
         let reign = *self.reign.borrow();
         if reign.role == Role::Leader {
-            return Some(Lag { records: 0, bytes: 0, ms: 0 });
+            return Some(Lag {
+                records: 0,
+                bytes: 0,
+                ms: 0,
+            });
         }
         reign.leader?;
         let records = status.commit.0.saturating_sub(status.applied.0);
@@ -193,7 +200,11 @@ impl ReplicaHandle {
             0 => self.published.heard_ms.load(Ordering::Relaxed),
             _ => self.published.content().timestamp.unix_ms(),
         };
-        Some(Lag { records, bytes, ms: unix_ms().saturating_sub(since) })
+        Some(Lag {
+            records,
+            bytes,
+            ms: unix_ms().saturating_sub(since),
+        })
     }
 }
 

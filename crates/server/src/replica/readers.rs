@@ -38,14 +38,27 @@ impl Readers {
 
     /// One, when there is one to be had.
     pub async fn get(&self) -> Result<PooledReader, OpenError> {
-        let permit = Arc::clone(&self.pool.permits).acquire_owned().await.expect("the semaphore is never closed");
+        let permit = Arc::clone(&self.pool.permits)
+            .acquire_owned()
+            .await
+            .expect("the semaphore is never closed");
         let generation = self.pool.generation.load(Ordering::Acquire);
-        let idle = self.pool.idle.lock().expect("no holder of this lock panics").pop();
+        let idle = self
+            .pool
+            .idle
+            .lock()
+            .expect("no holder of this lock panics")
+            .pop();
         let reader = match idle {
             Some((born, reader)) if born == generation => reader,
             _ => Reader::open(&self.pool.files)?,
         };
-        Ok(PooledReader { reader: Some(reader), generation, pool: Arc::clone(&self.pool), _permit: permit })
+        Ok(PooledReader {
+            reader: Some(reader),
+            generation,
+            pool: Arc::clone(&self.pool),
+            _permit: permit,
+        })
     }
 
     /// What they read.
@@ -56,7 +69,11 @@ impl Readers {
     /// The file is replaced.
     pub fn renew(&self) {
         self.pool.generation.fetch_add(1, Ordering::AcqRel);
-        self.pool.idle.lock().expect("no holder of this lock panics").clear();
+        self.pool
+            .idle
+            .lock()
+            .expect("no holder of this lock panics")
+            .clear();
     }
 }
 
@@ -84,10 +101,16 @@ impl DerefMut for PooledReader {
 
 impl Drop for PooledReader {
     fn drop(&mut self) {
-        let Some(mut reader) = self.reader.take() else { return };
+        let Some(mut reader) = self.reader.take() else {
+            return;
+        };
         reader.end_snapshot();
         if self.generation == self.pool.generation.load(Ordering::Acquire) {
-            self.pool.idle.lock().expect("no holder of this lock panics").push((self.generation, reader));
+            self.pool
+                .idle
+                .lock()
+                .expect("no holder of this lock panics")
+                .push((self.generation, reader));
         }
     }
 }

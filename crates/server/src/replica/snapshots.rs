@@ -13,8 +13,8 @@ use tokio::sync::mpsc;
 use super::driver::Input;
 use crate::config::Config;
 use crate::node::Node;
-use crate::random::random_bytes;
 use crate::peer::{FRAME_BYTES_MAX, FrameError, FrameReader, Hello, Purpose, connect, write_frame};
+use crate::random::random_bytes;
 
 /// Copied and sent at a time: short enough that nothing else on this disk waits for it.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -71,7 +71,9 @@ impl Fetcher {
         let mut stream = connect(member, &hello).await?;
         let mut request = Encoder::new();
         request.u64(u64::from(self.database.0));
-        write_frame(&mut stream, request.as_slice()).await.map_err(FrameError::from)?;
+        write_frame(&mut stream, request.as_slice())
+            .await
+            .map_err(FrameError::from)?;
         let mut reader = FrameReader::default();
         let head = Head::decode(&next(&mut reader, &mut stream).await?).map_err(FrameError::from)?;
         if head.position.index < wanted.at_least.index {
@@ -114,7 +116,11 @@ impl Head {
         let mut input = Decoder::new(bytes);
         let id = input.u128()?;
         let position = Position::decode(&mut input)?;
-        Ok(Head { id, position, bytes: input.u64()? })
+        Ok(Head {
+            id,
+            position,
+            bytes: input.u64()?,
+        })
     }
 }
 
@@ -163,12 +169,18 @@ pub(crate) async fn serve_snapshot(
 ) -> Result<(), FrameError> {
     let request = next(&mut reader, &mut stream).await?;
     let database = DatabaseId(Decoder::new(&request).u32("database")?);
-    let Some(replica) = node.replicas.get(database) else { return Ok(()) };
+    let Some(replica) = node.replicas.get(database) else {
+        return Ok(());
+    };
     let failed = |error: SnapshotError| FrameError::Io(std::io::Error::other(error.to_string()));
     let files = replica.readers.files();
     let mut snapshot = tokio::task::block_in_place(|| Snapshot::start(files)).map_err(failed)?;
     let id = u128::from_le_bytes(random_bytes().map_err(std::io::Error::other)?);
-    let head = Head { id, position: snapshot.position(), bytes: snapshot.bytes() };
+    let head = Head {
+        id,
+        position: snapshot.position(),
+        bytes: snapshot.bytes(),
+    };
     write_frame(&mut stream, &head.encode()).await?;
     let mut offset = 0;
     while offset < snapshot.bytes() {
@@ -177,7 +189,10 @@ pub(crate) async fn serve_snapshot(
         offset += chunk.len() as u64;
         write_frame(&mut stream, &chunk).await?;
     }
-    let info = snapshot.info(u64::MAX).map_err(failed)?.expect("an unbounded budget reads all");
+    let info = snapshot
+        .info(u64::MAX)
+        .map_err(failed)?
+        .expect("an unbounded budget reads all");
     let mut tail = Encoder::new();
     info.encode(&mut tail);
     write_frame(&mut stream, tail.as_slice()).await?;

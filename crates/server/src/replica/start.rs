@@ -28,7 +28,10 @@ use crate::stop::Stop;
 /// A replica cannot be started.
 #[derive(Debug)]
 pub(crate) enum StartError {
-    Directory { path: std::path::PathBuf, error: std::io::Error },
+    Directory {
+        path: std::path::PathBuf,
+        error: std::io::Error,
+    },
     Log(bellwether_log::OpenError),
     ReadLog(ReadError),
     ResetLog(bellwether_log::WriteError),
@@ -65,16 +68,26 @@ fn is_of_snapshot(log: &Log, position: Position) -> bool {
 fn open(config: &Config, database: DatabaseId, dir: &Path) -> Result<OnDisk, StartError> {
     let spill = dir.join("spill");
     for path in [dir, &spill] {
-        let failed = |error| StartError::Directory { path: path.to_owned(), error };
+        let failed = |error| StartError::Directory {
+            path: path.to_owned(),
+            error,
+        };
         std::fs::create_dir_all(path).map_err(failed)?;
     }
     let disk: Arc<dyn Disk> = Arc::new(OsDisk);
-    let identity = Identity { cluster: config.cluster, node: config.node, database };
-    let (mut log, mut in_log) = Log::open(disk, &dir.join("log"), identity).map_err(StartError::Log)?;
-    let files = Files { path: dir.join("data.sqlite"), vfs: Vfs::Os, spill: Spill::Directory(spill) };
-    let known = |position: Position| {
-        position == log.base() || log.term_at(position.index) == Some(position.term)
+    let identity = Identity {
+        cluster: config.cluster,
+        node: config.node,
+        database,
     };
+    let (mut log, mut in_log) = Log::open(disk, &dir.join("log"), identity).map_err(StartError::Log)?;
+    let files = Files {
+        path: dir.join("data.sqlite"),
+        vfs: Vfs::Os,
+        spill: Spill::Directory(spill),
+    };
+    let known =
+        |position: Position| position == log.base() || log.term_at(position.index) == Some(position.term);
     match repair_ahead(&files, known) {
         Ok(recovery) if recovery.commits_cut > 0 => {
             tracing::warn!(%database, commits = recovery.commits_cut, "SQLite was ahead of the log: cut back");
@@ -97,7 +110,9 @@ fn open(config: &Config, database: DatabaseId, dir: &Path) -> Result<OnDisk, Sta
     let mut tail = Vec::new();
     let mut from = settled.next();
     while from <= in_log.last.index {
-        let read = log.read(from, in_log.last.index.next(), 64 << 20).map_err(StartError::ReadLog)?;
+        let read = log
+            .read(from, in_log.last.index.next(), 64 << 20)
+            .map_err(StartError::ReadLog)?;
         let Some(last) = read.last() else { break };
         from = last.position.index.next();
         tail.extend(read);
@@ -112,7 +127,12 @@ fn open(config: &Config, database: DatabaseId, dir: &Path) -> Result<OnDisk, Sta
         },
         applied,
     };
-    Ok(OnDisk { log, recovered, writer, files })
+    Ok(OnDisk {
+        log,
+        recovered,
+        writer,
+        files,
+    })
 }
 
 /// Opens the replica and starts its threads.
@@ -125,7 +145,12 @@ pub(crate) fn start(
     stop: &Arc<Stop>,
 ) -> Result<Arc<ReplicaHandle>, StartError> {
     let dir = config.data_dir.join("databases").join(database.to_string());
-    let OnDisk { log, recovered, writer, files } = open(config, database, &dir)?;
+    let OnDisk {
+        log,
+        recovered,
+        writer,
+        files,
+    } = open(config, database, &dir)?;
     tracing::info!(database = name, last = %log.last(), applied = %writer.position(), "opened");
     let published = Arc::new(Published::new(Content {
         position: writer.position(),
@@ -158,7 +183,10 @@ pub(crate) fn start(
         name,
         database,
         replica: Replica::new(
-            bellwether_node::Config { node: config.node, voters: config.voters() },
+            bellwether_node::Config {
+                node: config.node,
+                voters: config.voters(),
+            },
             recovered,
         ),
         log,
@@ -192,8 +220,14 @@ pub(crate) fn start(
         ended: Vec::new(),
         next: None,
     };
-    let fetcher =
-        Fetcher { name, database, config: config.clone(), files, staged, driver: input.clone() };
+    let fetcher = Fetcher {
+        name,
+        database,
+        config: config.clone(),
+        files,
+        staged,
+        driver: input.clone(),
+    };
     tokio::spawn(fetcher.run(wanted));
     let spawn = |what: &str, body: Box<dyn FnOnce() + Send>| {
         let thread = thread::Builder::new().name(format!("{name} {what}"));
@@ -202,6 +236,9 @@ pub(crate) fn start(
     let stop = Arc::clone(stop);
     spawn("log", Box::new(move || driver.run()));
     spawn("writer", Box::new(move || writer.run()));
-    spawn("checkpoint", Box::new(move || checkpoints::run(name, checkpoints, input, stop)));
+    spawn(
+        "checkpoint",
+        Box::new(move || checkpoints::run(name, checkpoints, input, stop)),
+    );
     Ok(handle)
 }

@@ -7,9 +7,9 @@ use bellwether_storage::{ClientTransaction, Description, SessionState};
 use bellwether_types::{CommandTag, ErrorKind, Position, RequestId, SessionId, SqlError, Statement};
 use tokio::sync::{mpsc, oneshot};
 
+use super::ReplicaHandle;
 use super::desk::{Claim, Desk, Done, Opening, Piece, Refusal, SavepointAction, Step, Work};
 use super::digest::RowDigest;
-use super::ReplicaHandle;
 
 /// Rows handed on at a time.
 const PIECE_ROWS: usize = 256;
@@ -21,9 +21,19 @@ fn ended(_: oneshot::error::RecvError) -> Refusal {
 
 impl ReplicaHandle {
     /// Executes at this node, if it leads.
-    pub async fn autocommit(&self, transaction: ClientTransaction, claim: Arc<Claim>) -> Result<Done, Refusal> {
+    pub async fn autocommit(
+        &self,
+        transaction: ClientTransaction,
+        claim: Arc<Claim>,
+    ) -> Result<Done, Refusal> {
         let (reply, done) = oneshot::channel();
-        self.desk.submit(Work::Autocommit { transaction, claim, reply }).await;
+        self.desk
+            .submit(Work::Autocommit {
+                transaction,
+                claim,
+                reply,
+            })
+            .await;
         done.await.unwrap_or_else(|error| Err(ended(error)))
     }
 
@@ -32,7 +42,14 @@ impl ReplicaHandle {
         let number = self.desk.number_transaction();
         let (reply, opened) = oneshot::channel();
         let transaction = OpenTransaction::here(Arc::clone(&self.desk), number, self.published.applied());
-        self.desk.submit(Work::Open { opening, transaction: number, claim, reply }).await;
+        self.desk
+            .submit(Work::Open {
+                opening,
+                transaction: number,
+                claim,
+                reply,
+            })
+            .await;
         match opened.await {
             Ok(Ok(())) => Ok(transaction),
             Ok(Err(refusal)) => Err(refusal),
@@ -62,11 +79,18 @@ impl ReplicaHandle {
         if !self.reign.borrow().leading || !self.confirm_read().await {
             return Err(Refusal::NotLeader);
         }
-        let mut reader = self.readers.get().await.map_err(|error| Refusal::Failed(unreadable(&error)))?;
+        let mut reader = self
+            .readers
+            .get()
+            .await
+            .map_err(|error| Refusal::Failed(unreadable(&error)))?;
         reader.set_session(&session);
         let mut cursor = reader.open_cursor(&statement)?;
         let gone = |_| Refusal::Failed(SqlError::new(ErrorKind::Cancelled, "the client is gone"));
-        pieces.send(Piece::Columns(cursor.columns().to_vec())).await.map_err(gone)?;
+        pieces
+            .send(Piece::Columns(cursor.columns().to_vec()))
+            .await
+            .map_err(gone)?;
         let mut count = 0;
         loop {
             let rows = tokio::task::block_in_place(|| take_rows(&mut cursor))?;
@@ -80,9 +104,7 @@ impl ReplicaHandle {
     }
 }
 
-fn take_rows(
-    cursor: &mut bellwether_storage::Cursor,
-) -> Result<Vec<Vec<bellwether_types::Value>>, SqlError> {
+fn take_rows(cursor: &mut bellwether_storage::Cursor) -> Result<Vec<Vec<bellwether_types::Value>>, SqlError> {
     let mut rows = Vec::new();
     while rows.len() < PIECE_ROWS && cursor.step()? {
         let values = (0..cursor.columns().len()).map(|column| cursor.value(column).to_value());
@@ -111,12 +133,18 @@ pub(crate) struct OpenTransaction {
 
 impl OpenTransaction {
     fn here(desk: Arc<Desk>, number: u64, base: Position) -> OpenTransaction {
-        OpenTransaction { route: Route::Here { desk, number }, base }
+        OpenTransaction {
+            route: Route::Here { desk, number },
+            base,
+        }
     }
 
     /// At another node, which takes its steps from this channel.
     pub fn there(steps: mpsc::Sender<Step>) -> OpenTransaction {
-        OpenTransaction { route: Route::There { steps }, base: Position::ZERO }
+        OpenTransaction {
+            route: Route::There { steps },
+            base: Position::ZERO,
+        }
     }
 
     pub fn base(&self) -> Position {
@@ -157,7 +185,12 @@ impl OpenTransaction {
         pieces: mpsc::Sender<Piece>,
         reply: oneshot::Sender<Result<CommandTag, Refusal>>,
     ) {
-        self.send(Step::Execute { statement, pieces, reply }).await;
+        self.send(Step::Execute {
+            statement,
+            pieces,
+            reply,
+        })
+        .await;
     }
 
     /// Columns and parameters, as the transaction sees the schema.
@@ -206,12 +239,20 @@ impl Drop for OpenTransaction {
 
 /// 40001: the transaction was not committed, and may be tried again.
 pub(crate) fn leader_lost() -> SqlError {
-    SqlError::new(ErrorKind::Serialization, "the leader was lost while the transaction was open")
-        .with_detail("Nothing of the transaction was committed.")
-        .with_hint("Retry the transaction.")
+    SqlError::new(
+        ErrorKind::Serialization,
+        "the leader was lost while the transaction was open",
+    )
+    .with_detail("Nothing of the transaction was committed.")
+    .with_hint("Retry the transaction.")
 }
 
 /// What a client saw of a result before its first write.
 pub(crate) fn prior_read(statement: Statement, digest: &RowDigest, whole: bool) -> super::PriorRead {
-    super::PriorRead { statement, digest: digest.finish(), rows: digest.rows(), whole }
+    super::PriorRead {
+        statement,
+        digest: digest.finish(),
+        rows: digest.rows(),
+        whole,
+    }
 }

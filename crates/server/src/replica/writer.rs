@@ -15,8 +15,8 @@ use bellwether_storage::{
 use bellwether_types::{Entry, HybridClock, LogIndex, NodeId, Position, SessionId, SqlError};
 use tokio::sync::oneshot;
 
-use super::desk::{Command, Desk, Done, Job, Next, Refusal, Work};
 use super::checkpoints::Checkpoints;
+use super::desk::{Command, Desk, Done, Job, Next, Refusal, Work};
 use super::driver::Input;
 use super::snapshots::Staged;
 use super::{Content, Published, Readers, fatal, unix_ms};
@@ -114,7 +114,10 @@ impl WriterThread {
     }
 
     fn apply(&mut self, entries: &[Entry]) -> Result<(), Halt> {
-        let last = entries.last().expect("the machine applies at least one entry").position;
+        let last = entries
+            .last()
+            .expect("the machine applies at least one entry")
+            .position;
         self.published.set_visible(last.max(self.published.visible()));
         if let Err(error) = self.checkpoints.maybe_restart() {
             tracing::warn!(database = self.name, %error, "SQLite's WAL could not be started anew");
@@ -137,7 +140,9 @@ impl WriterThread {
 
     /// The write connection.
     pub(super) fn writer(&mut self) -> &mut Writer {
-        self.writer.as_mut().expect("absent only while the file is replaced")
+        self.writer
+            .as_mut()
+            .expect("absent only while the file is replaced")
     }
 
     fn publish(&mut self) {
@@ -160,11 +165,18 @@ impl WriterThread {
         let mut replies = Vec::with_capacity(jobs.len());
         for job in jobs {
             match job.work {
-                Work::Autocommit { transaction, reply, .. } => {
+                Work::Autocommit {
+                    transaction, reply, ..
+                } => {
                     transactions.push(transaction);
                     replies.push(reply);
                 }
-                Work::Open { opening, transaction, reply, .. } => {
+                Work::Open {
+                    opening,
+                    transaction,
+                    reply,
+                    ..
+                } => {
                     return self.run_interactive(opening, transaction, reply);
                 }
                 Work::EndSession { session } => self.ended.push(session),
@@ -174,7 +186,11 @@ impl WriterThread {
                 }
             }
         }
-        if transactions.is_empty() { Ok(()) } else { self.run_autocommits(&transactions, replies) }
+        if transactions.is_empty() {
+            Ok(())
+        } else {
+            self.run_autocommits(&transactions, replies)
+        }
     }
 
     fn run_autocommits(
@@ -193,7 +209,11 @@ impl WriterThread {
             Ok(Flight::Lost) => {
                 for (result, reply) in results.into_iter().zip(replies) {
                     // What failed is not in the record: it may be tried again without a doubt.
-                    let refusal = if result.is_ok() { Refusal::Unknown } else { Refusal::NotLeader };
+                    let refusal = if result.is_ok() {
+                        Refusal::Unknown
+                    } else {
+                        Refusal::NotLeader
+                    };
                     answer(reply, Err(refusal));
                 }
             }
@@ -214,7 +234,12 @@ impl WriterThread {
                 Err(_) => &self.metrics.transactions_failed,
             };
             counter.increment();
-            answer(reply, result.map(|answer| Done { answer, position }).map_err(Refusal::Failed));
+            answer(
+                reply,
+                result
+                    .map(|answer| Done { answer, position })
+                    .map_err(Refusal::Failed),
+            );
         }
     }
 
@@ -232,7 +257,10 @@ impl WriterThread {
         if let Err(error) = self.checkpoints.maybe_restart() {
             tracing::warn!(database = self.name, %error, "SQLite's WAL could not be started anew");
         }
-        GroupStart { origin: self.node, timestamp: self.clock.tick(unix_ms()) }
+        GroupStart {
+            origin: self.node,
+            timestamp: self.clock.tick(unix_ms()),
+        }
     }
 
     /// Seals the open group, proposes it and waits for its fate. An inner error: it could not be sealed, and
@@ -268,9 +296,13 @@ impl WriterThread {
                     self.published.set_visible(position);
                     self.writer().commit()?;
                     self.publish();
-                    self.tell(Event::Applied { through: position.index });
+                    self.tell(Event::Applied {
+                        through: position.index,
+                    });
                     self.next = Some(next);
-                    self.metrics.commit_wait_us.observe(began.elapsed().as_micros() as u64);
+                    self.metrics
+                        .commit_wait_us
+                        .observe(began.elapsed().as_micros() as u64);
                     return Ok(Flight::Committed(position));
                 }
                 Command::Follow => {
@@ -290,10 +322,17 @@ impl WriterThread {
     }
 
     fn propose_next(&mut self, at: &mut Position, remaining: &mut u64) -> Result<(), Halt> {
-        let payload = self.writer().next_payload()?.expect("seal told how many payloads there are");
+        let payload = self
+            .writer()
+            .next_payload()?
+            .expect("seal told how many payloads there are");
         *remaining -= 1;
         self.metrics.log_appended_bytes.add(payload.len() as u64);
-        self.tell(Event::Propose { at: *at, payload, remaining: *remaining });
+        self.tell(Event::Propose {
+            at: *at,
+            payload,
+            remaining: *remaining,
+        });
         at.index = LogIndex(at.index.0 + 1);
         Ok(())
     }

@@ -15,9 +15,7 @@ use std::time::Duration;
 use bellwether_node::Role;
 use bellwether_session::{Decision, ReplicaState, Settings, route};
 use bellwether_storage::{Description, SessionState};
-use bellwether_types::{
-    CommandTag, ErrorKind, Position, RequestId, SessionId, SqlError, Statement, lexer,
-};
+use bellwether_types::{CommandTag, ErrorKind, Position, RequestId, SessionId, SqlError, Statement, lexer};
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use cancel::Cancel;
@@ -49,7 +47,10 @@ enum Stage {
     /// Nothing was executed.
     Fresh,
     /// Reading from a snapshot.
-    Reading { reader: Arc<tokio::sync::Mutex<PooledReader>>, reads: Vec<PriorRead> },
+    Reading {
+        reader: Arc<tokio::sync::Mutex<PooledReader>>,
+        reads: Vec<PriorRead>,
+    },
     /// Holding the writer.
     Writing(OpenTransaction),
     /// Over but for the client's ROLLBACK.
@@ -84,17 +85,30 @@ impl Session {
     /// BEGIN, or the first of several statements that belong together.
     pub fn begin(&mut self, read_only: bool) {
         let request = self.next_request();
-        self.open = Some(Open { request, read_only, savepoints: Vec::new(), stage: Stage::Fresh });
+        self.open = Some(Open {
+            request,
+            read_only,
+            savepoints: Vec::new(),
+            stage: Stage::Fresh,
+        });
     }
 
     fn next_request(&mut self) -> RequestId {
         self.sequence += 1;
-        RequestId { session: self.id, sequence: self.sequence }
+        RequestId {
+            session: self.id,
+            sequence: self.sequence,
+        }
     }
 
     /// COMMIT. However it ends, the transaction is over.
     pub async fn commit(&mut self, settings: &mut Settings) -> Result<(), SqlError> {
-        if let Some(Open { stage: Stage::Writing(transaction), request, .. }) = self.open.take() {
+        if let Some(Open {
+            stage: Stage::Writing(transaction),
+            request,
+            ..
+        }) = self.open.take()
+        {
             let position = self.commit_at_leader(request, transaction).await?;
             self.saw(settings, position);
         }
@@ -103,7 +117,11 @@ impl Session {
 
     /// ROLLBACK.
     pub async fn rollback(&mut self) {
-        if let Some(Open { stage: Stage::Writing(transaction), .. }) = self.open.take() {
+        if let Some(Open {
+            stage: Stage::Writing(transaction),
+            ..
+        }) = self.open.take()
+        {
             // Lost with its leader is rolled back too.
             if let Ok(state) = transaction.rollback().await {
                 self.state = state;
@@ -128,9 +146,15 @@ impl Session {
     pub async fn savepoint(&mut self, name: &str, action: SavepointAction) -> Result<(), SqlError> {
         let Some(open) = &mut self.open else { return Ok(()) };
         if let Stage::Writing(transaction) = &open.stage {
-            transaction.savepoint(name.to_owned(), action).await.map_err(told)?;
+            transaction
+                .savepoint(name.to_owned(), action)
+                .await
+                .map_err(told)?;
         }
-        let place = open.savepoints.iter().rposition(|known| known.eq_ignore_ascii_case(name));
+        let place = open
+            .savepoints
+            .iter()
+            .rposition(|known| known.eq_ignore_ascii_case(name));
         match (action, place) {
             (SavepointAction::Set, _) => open.savepoints.push(name.to_owned()),
             (SavepointAction::RollbackTo, Some(place)) => open.savepoints.truncate(place + 1),
@@ -180,7 +204,11 @@ impl Session {
         if !writing {
             self.take_writer(settings).await?;
         }
-        let Some(Open { stage: Stage::Writing(transaction), .. }) = &self.open else {
+        let Some(Open {
+            stage: Stage::Writing(transaction),
+            ..
+        }) = &self.open
+        else {
             return Err(crate::replica::leader_lost());
         };
         let (sender, pieces) = mpsc::channel(PIECES_MAX);
@@ -195,16 +223,33 @@ impl Session {
         statement: Statement,
         settings: &mut Settings,
     ) -> Result<Rows, SqlError> {
-        if let Some(Open { stage: Stage::Fresh, .. }) = &self.open {
+        if let Some(Open {
+            stage: Stage::Fresh, ..
+        }) = &self.open
+        {
             self.wait_to_read(settings).await?.ok_or_else(no_leader)?;
-            let mut reader = self.replica.readers.get().await.map_err(|error| unreadable(&error))?;
-            reader.begin_snapshot().map_err(bellwether_storage::StorageError::into_sql_error)?;
+            let mut reader = self
+                .replica
+                .readers
+                .get()
+                .await
+                .map_err(|error| unreadable(&error))?;
+            reader
+                .begin_snapshot()
+                .map_err(bellwether_storage::StorageError::into_sql_error)?;
             self.saw(settings, self.replica.published.visible());
             let reader = Arc::new(tokio::sync::Mutex::new(reader));
             let open = self.open.as_mut().expect("just seen");
-            open.stage = Stage::Reading { reader, reads: Vec::new() };
+            open.stage = Stage::Reading {
+                reader,
+                reads: Vec::new(),
+            };
         }
-        let Some(Open { stage: Stage::Reading { reader, .. }, .. }) = &self.open else {
+        let Some(Open {
+            stage: Stage::Reading { reader, .. },
+            ..
+        }) = &self.open
+        else {
             return Err(crate::replica::leader_lost());
         };
         let mut locked = Arc::clone(reader).lock_owned().await;
@@ -226,7 +271,11 @@ impl Session {
             self.state = state;
         }
         if let Some(prior) = prior
-            && let Some(Open { stage: Stage::Reading { reads, .. }, read_only: false, .. }) = &mut self.open
+            && let Some(Open {
+                stage: Stage::Reading { reads, .. },
+                read_only: false,
+                ..
+            }) = &mut self.open
         {
             reads.push(prior);
         }
@@ -269,7 +318,12 @@ impl Session {
         if !self.wait_to_read(settings).await?.ok_or_else(no_leader)? {
             return self.read_at_leader(statement, settings).await;
         }
-        let mut reader = self.replica.readers.get().await.map_err(|error| unreadable(&error))?;
+        let mut reader = self
+            .replica
+            .readers
+            .get()
+            .await
+            .map_err(|error| unreadable(&error))?;
         reader.set_session(&self.state);
         let cursor = reader.open_cursor(&statement)?;
         self.cancel.set_read(reader.interrupt_handle());
@@ -291,21 +345,32 @@ impl Session {
             });
             (pieces, ended)
         } else {
-            self.node.forward.read(leader, self.replica.database, statement, self.state)
+            self.node
+                .forward
+                .read(leader, self.replica.database, statement, self.state)
         };
         Ok(Rows::of_leader(pieces, ended))
     }
 
     /// Columns and parameters, without executing. In a transaction that holds the writer, as that sees the schema.
     pub async fn describe(&mut self, sql: &str, settings: &Settings) -> Result<Description, SqlError> {
-        if let Some(Open { stage: Stage::Writing(transaction), .. }) = &self.open {
+        if let Some(Open {
+            stage: Stage::Writing(transaction),
+            ..
+        }) = &self.open
+        {
             return transaction.describe(sql.to_owned()).await.map_err(told);
         }
         // The session's own DDL must be seen.
         if self.open.is_none() {
             self.wait_to_read(settings).await?;
         }
-        let mut reader = self.replica.readers.get().await.map_err(|error| unreadable(&error))?;
+        let mut reader = self
+            .replica
+            .readers
+            .get()
+            .await
+            .map_err(|error| unreadable(&error))?;
         reader.describe(sql)
     }
 
@@ -318,7 +383,12 @@ impl Session {
         let leader = self.replica.reign.borrow().leader;
         match leader {
             Some(leader) if leader == self.node.config.node => self.replica.end_session(self.id).await,
-            Some(leader) => self.node.forward.end_session(leader, self.replica.database, self.id).await,
+            Some(leader) => {
+                self.node
+                    .forward
+                    .end_session(leader, self.replica.database, self.id)
+                    .await
+            }
             None => {}
         }
     }

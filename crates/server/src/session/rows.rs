@@ -29,9 +29,17 @@ enum Source {
         position: Option<Position>,
     },
     /// This node's replica, in a transaction that may write later.
-    Snapshot { cursor: Cursor, statement: Statement, digest: RowDigest, whole: bool },
+    Snapshot {
+        cursor: Cursor,
+        statement: Statement,
+        digest: RowDigest,
+        whole: bool,
+    },
     /// The writer.
-    Streamed { pieces: Pieces, ended: Option<oneshot::Receiver<Result<CommandTag, Refusal>>> },
+    Streamed {
+        pieces: Pieces,
+        ended: Option<oneshot::Receiver<Result<CommandTag, Refusal>>>,
+    },
     /// A reader at the leader.
     Leader {
         pieces: Pieces,
@@ -39,7 +47,11 @@ enum Source {
         position: Option<Position>,
     },
     /// Everything is here.
-    Buffered { pieces: Pieces, session: Option<SessionState>, position: Option<Position> },
+    Buffered {
+        pieces: Pieces,
+        session: Option<SessionState>,
+        position: Option<Position>,
+    },
 }
 
 /// Rows that come in pieces.
@@ -53,7 +65,10 @@ struct Pieces {
 
 impl Pieces {
     fn of(receiver: mpsc::Receiver<Piece>) -> Pieces {
-        Pieces { receiver: Some(receiver), ..Pieces::default() }
+        Pieces {
+            receiver: Some(receiver),
+            ..Pieces::default()
+        }
     }
 
     async fn next(&mut self) -> bool {
@@ -76,43 +91,74 @@ impl Pieces {
 
 impl Rows {
     fn of(source: Source) -> Rows {
-        Rows { source, count: 0, tag: None }
+        Rows {
+            source,
+            count: 0,
+            tag: None,
+        }
     }
 
     pub fn empty(tag: CommandTag) -> Rows {
         let pieces = Pieces::default();
-        let mut rows = Rows::of(Source::Buffered { pieces, session: None, position: None });
+        let mut rows = Rows::of(Source::Buffered {
+            pieces,
+            session: None,
+            position: None,
+        });
         rows.tag = Some(tag);
         rows
     }
 
     pub fn of_replica(cursor: Cursor, reader: PooledReader, replica: Arc<ReplicaHandle>) -> Rows {
-        Rows::of(Source::Replica { cursor, _reader: reader, replica, position: None })
+        Rows::of(Source::Replica {
+            cursor,
+            _reader: reader,
+            replica,
+            position: None,
+        })
     }
 
     pub fn of_snapshot(cursor: Cursor, statement: Statement) -> Rows {
-        Rows::of(Source::Snapshot { cursor, statement, digest: RowDigest::default(), whole: false })
+        Rows::of(Source::Snapshot {
+            cursor,
+            statement,
+            digest: RowDigest::default(),
+            whole: false,
+        })
     }
 
     pub fn streamed(
         pieces: mpsc::Receiver<Piece>,
         ended: oneshot::Receiver<Result<CommandTag, Refusal>>,
     ) -> Rows {
-        Rows::of(Source::Streamed { pieces: Pieces::of(pieces), ended: Some(ended) })
+        Rows::of(Source::Streamed {
+            pieces: Pieces::of(pieces),
+            ended: Some(ended),
+        })
     }
 
     pub fn of_leader(
         pieces: mpsc::Receiver<Piece>,
         ended: oneshot::Receiver<Result<(CommandTag, Position), Refusal>>,
     ) -> Rows {
-        Rows::of(Source::Leader { pieces: Pieces::of(pieces), ended: Some(ended), position: None })
+        Rows::of(Source::Leader {
+            pieces: Pieces::of(pieces),
+            ended: Some(ended),
+            position: None,
+        })
     }
 
     pub fn buffered(result: StatementResult, session: SessionState, position: Position) -> Rows {
-        let pieces =
-            Pieces { columns: result.columns, rows: result.rows.into_iter(), ..Pieces::default() };
-        let mut rows =
-            Rows::of(Source::Buffered { pieces, session: Some(session), position: Some(position) });
+        let pieces = Pieces {
+            columns: result.columns,
+            rows: result.rows.into_iter(),
+            ..Pieces::default()
+        };
+        let mut rows = Rows::of(Source::Buffered {
+            pieces,
+            session: Some(session),
+            position: Some(position),
+        });
         rows.tag = Some(result.tag);
         rows
     }
@@ -120,7 +166,12 @@ impl Rows {
     /// To the next row; false at the end, when the statement has succeeded.
     pub async fn next(&mut self) -> Result<bool, SqlError> {
         let more = match &mut self.source {
-            Source::Replica { cursor, replica, position, .. } => {
+            Source::Replica {
+                cursor,
+                replica,
+                position,
+                ..
+            } => {
                 if self.count % u64::from(STEPS_BETWEEN_YIELDS) == u64::from(STEPS_BETWEEN_YIELDS) - 1 {
                     tokio::task::yield_now().await;
                 }
@@ -131,7 +182,12 @@ impl Rows {
                 }
                 more
             }
-            Source::Snapshot { cursor, digest, whole, .. } => {
+            Source::Snapshot {
+                cursor,
+                digest,
+                whole,
+                ..
+            } => {
                 let more = cursor.step()?;
                 if more {
                     digest.add(cursor);
@@ -146,10 +202,17 @@ impl Rows {
                 }
                 more
             }
-            Source::Leader { pieces, ended, position } => {
+            Source::Leader {
+                pieces,
+                ended,
+                position,
+            } => {
                 let more = pieces.next().await;
                 if !more && let Some(ended) = ended.take() {
-                    let (tag, at) = ended.await.unwrap_or(Err(Refusal::Unknown)).map_err(read_refused)?;
+                    let (tag, at) = ended
+                        .await
+                        .unwrap_or(Err(Refusal::Unknown))
+                        .map_err(read_refused)?;
                     self.tag = Some(tag);
                     *position = Some(at);
                 }
@@ -185,7 +248,12 @@ impl Rows {
 
     pub(super) fn finish(
         self,
-    ) -> (CommandTag, Option<PriorRead>, Option<Position>, Option<SessionState>) {
+    ) -> (
+        CommandTag,
+        Option<PriorRead>,
+        Option<Position>,
+        Option<SessionState>,
+    ) {
         let counted = |verb: &str| match verb {
             "SELECT" | "VALUES" => CommandTag::counted("SELECT", self.count),
             other => CommandTag::plain(other),
@@ -193,15 +261,20 @@ impl Rows {
         let unknown = || CommandTag::counted("SELECT", self.count);
         match self.source {
             Source::Replica { cursor, position, .. } => (counted(cursor.verb()), None, position, None),
-            Source::Snapshot { cursor, statement, digest, whole } => {
+            Source::Snapshot {
+                cursor,
+                statement,
+                digest,
+                whole,
+            } => {
                 let prior = prior_read(statement, &digest, whole);
                 (counted(cursor.verb()), Some(prior), None, None)
             }
             Source::Streamed { .. } => (self.tag.unwrap_or_else(unknown), None, None, None),
             Source::Leader { position, .. } => (self.tag.unwrap_or_else(unknown), None, position, None),
-            Source::Buffered { session, position, .. } => {
-                (self.tag.unwrap_or_else(unknown), None, position, session)
-            }
+            Source::Buffered {
+                session, position, ..
+            } => (self.tag.unwrap_or_else(unknown), None, position, session),
         }
     }
 }

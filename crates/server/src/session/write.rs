@@ -26,7 +26,11 @@ impl Session {
         settings: &mut Settings,
     ) -> Result<Rows, SqlError> {
         let request = self.next_request();
-        let transaction = ClientTransaction { request, statements: vec![statement], session: self.state };
+        let transaction = ClientTransaction {
+            request,
+            statements: vec![statement],
+            session: self.state,
+        };
         let done = self.write_at_leader(request, &transaction, settings).await?;
         let Done { mut answer, position } = done;
         let result = answer.results.pop().ok_or_else(|| rows_lost(request))?;
@@ -48,14 +52,21 @@ impl Session {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let Some(leader) = self.replica.wait_leader(left).await else {
-                return Err(if sent_and_lost { unknown_outcome(request) } else { no_leader() });
+                return Err(if sent_and_lost {
+                    unknown_outcome(request)
+                } else {
+                    no_leader()
+                });
             };
             let attempt = if leader == self.node.config.node {
                 self.node.metrics.statements_local.increment();
                 self.write_here(transaction.clone(), settings).await
             } else {
                 self.node.metrics.statements_forwarded.increment();
-                self.node.forward.autocommit(leader, self.replica.database, transaction.clone()).await
+                self.node
+                    .forward
+                    .autocommit(leader, self.replica.database, transaction.clone())
+                    .await
             };
             match attempt {
                 Ok(done) => return Ok(done),
@@ -64,7 +75,11 @@ impl Session {
                 Err(Refusal::NotLeader) => {}
             }
             if Instant::now() >= deadline {
-                return Err(if sent_and_lost { unknown_outcome(request) } else { no_leader() });
+                return Err(if sent_and_lost {
+                    unknown_outcome(request)
+                } else {
+                    no_leader()
+                });
             }
             tokio::time::sleep(RETRY_PAUSE).await;
         }
@@ -125,7 +140,11 @@ impl Session {
         Ok(())
     }
 
-    async fn open_at_leader(&self, opening: Opening, settings: &Settings) -> Result<OpenTransaction, SqlError> {
+    async fn open_at_leader(
+        &self,
+        opening: Opening,
+        settings: &Settings,
+    ) -> Result<OpenTransaction, SqlError> {
         let deadline = Instant::now() + FAILOVER_WAIT;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -133,7 +152,10 @@ impl Session {
             let attempt = if leader == self.node.config.node {
                 self.open_here(opening.clone(), settings).await
             } else {
-                let opened = self.node.forward.open(leader, self.replica.database, opening.clone());
+                let opened = self
+                    .node
+                    .forward
+                    .open(leader, self.replica.database, opening.clone());
                 tokio::select! {
                     opened = opened => opened.map(OpenTransaction::there),
                     error = self.interruption(settings) => Err(Refusal::Failed(error)),
@@ -191,7 +213,10 @@ impl Session {
             let outcome = if leader == self.node.config.node {
                 self.replica.outcome(request).await
             } else {
-                self.node.forward.outcome(leader, self.replica.database, request).await
+                self.node
+                    .forward
+                    .outcome(leader, self.replica.database, request)
+                    .await
             };
             match outcome {
                 Ok(Some((_, position))) => return Ok(position),
@@ -209,17 +234,25 @@ impl Session {
 
 /// 40003.
 fn unknown_outcome(request: RequestId) -> SqlError {
-    SqlError::new(ErrorKind::UnknownOutcome, "it is not known whether the transaction was committed")
-        .with_detail(format!("The leader was lost while the transaction {request} was being committed."))
-        .with_hint("Read what it would have written before trying again.")
+    SqlError::new(
+        ErrorKind::UnknownOutcome,
+        "it is not known whether the transaction was committed",
+    )
+    .with_detail(format!(
+        "The leader was lost while the transaction {request} was being committed."
+    ))
+    .with_hint("Read what it would have written before trying again.")
 }
 
 /// 40003: committed, and not to be tried again.
 fn rows_lost(request: RequestId) -> SqlError {
-    SqlError::new(ErrorKind::UnknownOutcome, "the transaction was committed, but its result was lost")
-        .with_detail(format!(
-            "The transaction {request} is committed. The leader that executed it failed before it could answer, \
+    SqlError::new(
+        ErrorKind::UnknownOutcome,
+        "the transaction was committed, but its result was lost",
+    )
+    .with_detail(format!(
+        "The transaction {request} is committed. The leader that executed it failed before it could answer, \
              and rows are not kept."
-        ))
-        .with_hint("Do not try again: read what it has written.")
+    ))
+    .with_hint("Do not try again: read what it has written.")
 }

@@ -21,7 +21,10 @@ impl Client {
     pub(super) fn fields(&self, _sql: &str, columns: &[Column]) -> Arc<[Field]> {
         let field = |column: &Column| {
             let declared = column.declared_type.as_deref().map(of_declared);
-            Field::new(column.name.clone(), declared.unwrap_or(TypeWithModifier::from(Type::Text)))
+            Field::new(
+                column.name.clone(),
+                declared.unwrap_or(TypeWithModifier::from(Type::Text)),
+            )
         };
         columns.iter().map(field).collect()
     }
