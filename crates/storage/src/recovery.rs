@@ -5,8 +5,8 @@
 //! last transaction that the log knows.
 //!
 //! Stands on: no checkpoint ever passes a position that is not durable in the log ([`crate::checkpoint`]), so main
-//! file and a WAL cut behind that position are a sound database; and along one WAL, positions that the log knows
-//! come before those it does not. Looks at each candidate through a read-only overlay of the files, and cuts once.
+//! file and a WAL cut behind that position are a sound database; and along one WAL, nothing that the log knows comes
+//! after something beyond it. Looks at each candidate through a read-only overlay of the files, and cuts once.
 
 use std::fmt;
 use std::io;
@@ -22,6 +22,9 @@ use crate::position::stored_position;
 use crate::vfs;
 use crate::wal::{self, WalScan};
 
+/// How many transactions are looked at one by one in the end: far more than a log can be behind.
+const SINGLE_STEPS_MAX: usize = 256;
+
 /// How a replica stands after [`repair_ahead`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recovery {
@@ -32,8 +35,8 @@ pub struct Recovery {
 }
 
 /// Cuts transactions off the WAL until the position stored in SQLite is `allowed`: known to the log, that is not
-/// beyond its last entry, and of the same term at its index. [`Position::ZERO`] is always allowed, and so must be
-/// every position that was ever passed to a checkpoint as its bound. No connection may be open.
+/// beyond its last entry, and of the same term at its index. [`Position::ZERO`] is always allowed. Positions before
+/// the log's first need not be. No connection may be open.
 pub fn repair_ahead(files: &Files, allowed: impl Fn(Position) -> bool) -> Result<Recovery, RecoveryError> {
     let disk = files.disk().map_err(RecoveryError::Open)?;
     let allowed = |position| position == Position::ZERO || allowed(position);
@@ -78,35 +81,66 @@ struct Candidates<'a> {
 }
 
 impl Candidates<'_> {
-    /// The greatest number of transactions with which the stored position is allowed, and that position. Binary
-    /// search: allowed ones come before the others.
+    /// The greatest number of transactions with which the stored position is allowed, and that position. Goes back
+    /// from the end in growing steps to one that is, then halves the way: usually none or few are to be cut, and
+    /// each look costs a reading of the WAL.
     fn last_allowed(&self, allowed: &impl Fn(Position) -> bool) -> Result<(usize, Position), RecoveryError> {
         let all = self.scan.commits.len();
-        let mut lowest_beyond = self.position_after(all)?;
-        if allowed(lowest_beyond) {
-            return Ok((all, lowest_beyond));
+        let mut lowest = self.position_after(all)?;
+        if allowed(lowest) {
+            return Ok((all, lowest));
         }
-        let mut best = None;
-        let mut range = 0..all;
-        while !range.is_empty() {
-            let middle = range.start + range.len() / 2;
-            // With none of the WAL's transactions the main file may be one that a checkpoint has half overwritten;
-            // then it is the lowest transaction that is beyond the log.
-            let position = match self.position_after(middle) {
-                Err(RecoveryError::Open(OpenError::Sqlite { .. })) if middle == 0 => break,
-                other => other?,
-            };
+        let (mut beyond, mut step) = (all, 1);
+        while step < all {
+            let commits = all - step;
+            let position = self.position_after(commits)?;
             if allowed(position) {
-                best = Some((middle, position));
-                range.start = middle + 1;
-            } else {
-                lowest_beyond = position;
-                range.end = middle;
+                return self.halve((commits, position), beyond, allowed);
+            }
+            (beyond, lowest) = (commits, position);
+            step *= 2;
+        }
+        // The log may be so short that all its positions lie between two steps.
+        for commits in (all.saturating_sub(SINGLE_STEPS_MAX).max(1)..all).rev() {
+            let position = self.position_after(commits)?;
+            if allowed(position) {
+                return Ok((commits, position));
             }
         }
-        best.ok_or(RecoveryError::CheckpointBeyondLog {
-            position: lowest_beyond,
-        })
+        match self.maybe_main_position()? {
+            Some(position) if allowed(position) => return self.halve((0, position), beyond, allowed),
+            Some(position) => lowest = position,
+            None => {}
+        }
+        Err(RecoveryError::CheckpointBeyondLog { position: lowest })
+    }
+
+    /// Between one that is allowed and one that is beyond the log.
+    fn halve(
+        &self,
+        mut best: (usize, Position),
+        mut beyond: usize,
+        allowed: &impl Fn(Position) -> bool,
+    ) -> Result<(usize, Position), RecoveryError> {
+        while best.0 + 1 < beyond {
+            let middle = best.0 + (beyond - best.0) / 2;
+            let position = self.position_after(middle)?;
+            if allowed(position) {
+                best = (middle, position);
+            } else {
+                beyond = middle;
+            }
+        }
+        Ok(best)
+    }
+
+    /// Without any of the WAL's transactions. `None` when there is nothing sound to read: a checkpoint may have half
+    /// overwritten the main file.
+    fn maybe_main_position(&self) -> Result<Option<Position>, RecoveryError> {
+        match self.position_after(0) {
+            Err(RecoveryError::Open(OpenError::Sqlite { .. })) => Ok(None),
+            other => other.map(Some),
+        }
     }
 
     /// The stored position as it is when the WAL holds only its first `commits` transactions.
@@ -314,172 +348,4 @@ impl fmt::Display for RecoveryError {
 impl std::error::Error for RecoveryError {}
 
 #[cfg(test)]
-mod tests {
-    use rusqlite::Connection;
-
-    use super::*;
-    use crate::files::Spill;
-    use crate::testing::{ForgetfulDisk, Registered, commit, create_replica, last_row};
-
-    fn files(vfs: &Registered) -> Files {
-        Files {
-            path: "/replica/main.db".into(),
-            vfs: Vfs::Simulated(vfs.name()),
-            spill: Spill::Memory,
-        }
-    }
-
-    fn up_to(index: u64) -> impl Fn(Position) -> bool {
-        move |position| position.index.0 <= index
-    }
-
-    fn checkpoint(connection: &Connection) {
-        connection
-            .query_row("PRAGMA wal_checkpoint", [], |_| Ok(()))
-            .expect("a checkpoint");
-    }
-
-    /// Records 1 to `checkpointed` in the main file, the others up to `last` in the WAL.
-    fn replica(files: &Files, checkpointed: u64, last: u64) {
-        let writer = create_replica(files);
-        for index in 1..=last {
-            commit(&writer, Position::new(1, index)).expect("a record");
-            if index == checkpointed {
-                checkpoint(&writer);
-            }
-        }
-    }
-
-    #[test]
-    fn a_replica_that_is_not_ahead_is_left_alone() {
-        let vfs = Registered::new(ForgetfulDisk::new(1), 1);
-        let files = files(&vfs);
-        replica(&files, 0, 12);
-        let recovery = repair_ahead(&files, up_to(12)).expect("no repair");
-        assert_eq!(
-            recovery,
-            Recovery {
-                position: Position::new(1, 12),
-                commits_cut: 0
-            }
-        );
-    }
-
-    #[test]
-    fn transactions_beyond_the_log_are_cut_wherever_the_log_ends() {
-        for checkpointed in [0, 5] {
-            for end in checkpointed..12 {
-                let vfs = Registered::new(ForgetfulDisk::new(1), 1);
-                let files = files(&vfs);
-                replica(&files, checkpointed, 12);
-                let recovery = repair_ahead(&files, up_to(end)).expect("a repair");
-                assert_eq!(recovery.position.index.0, end);
-                assert_eq!(recovery.commits_cut as u64, 12 - end);
-                let writer = files.connect(ConnectionRole::Writer).expect("the replica");
-                assert_eq!(last_row(&writer), end);
-                commit(&writer, Position::new(2, end + 1)).expect("life goes on");
-                checkpoint(&writer);
-                drop(writer);
-                assert_eq!(
-                    repair_ahead(&files, |_| true).expect("no repair").position,
-                    Position::new(2, end + 1)
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn another_term_at_the_same_index_is_beyond_the_log() {
-        let vfs = Registered::new(ForgetfulDisk::new(1), 1);
-        let files = files(&vfs);
-        replica(&files, 3, 9);
-        let log = |position: Position| position.index.0 <= 6 || position.term.0 == 2;
-        assert_eq!(
-            repair_ahead(&files, log).expect("a repair").position,
-            Position::new(1, 6)
-        );
-    }
-
-    #[test]
-    fn a_checkpoint_beyond_the_log_cannot_be_repaired() {
-        let vfs = Registered::new(ForgetfulDisk::new(1), 1);
-        let files = files(&vfs);
-        replica(&files, 5, 12);
-        // The WAL restarted at 6, so 5 is only in the main file.
-        let error = repair_ahead(&files, up_to(4)).expect_err("no repair");
-        assert_eq!(
-            error,
-            RecoveryError::CheckpointBeyondLog {
-                position: Position::new(1, 5)
-            }
-        );
-    }
-
-    #[test]
-    fn a_new_replica_and_one_whose_restore_was_interrupted_are_at_zero() {
-        let disk = ForgetfulDisk::new(1);
-        let vfs = Registered::new(disk.clone(), 1);
-        let files = files(&vfs);
-        let zero = Recovery {
-            position: Position::ZERO,
-            commits_cut: 0,
-        };
-        assert_eq!(repair_ahead(&files, |_| false), Ok(zero));
-        replica(&files, 5, 12);
-        disk.remove(&files.path).expect("no main file");
-        assert_eq!(repair_ahead(&files, |_| false), Ok(zero));
-        assert!(disk.names().is_empty(), "the WAL of another file was left behind");
-    }
-
-    #[test]
-    fn real_files_are_repaired_as_well() {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let files = Files {
-            path: directory.path().join("main.db"),
-            vfs: Vfs::Os,
-            spill: Spill::Memory,
-        };
-        replica(&files, 4, 20);
-        assert_eq!(
-            repair_ahead(&files, up_to(11)).expect("a repair").position,
-            Position::new(1, 11)
-        );
-        assert_eq!(
-            last_row(&files.connect(ConnectionRole::Writer).expect("the replica")),
-            11
-        );
-    }
-
-    #[test]
-    fn a_crash_at_any_moment_leaves_a_replica_that_can_be_cut_to_any_logged_position() {
-        for seed in 0..200 {
-            let disk = ForgetfulDisk::new(seed);
-            let vfs = Registered::new(disk.clone(), seed);
-            let writer = create_replica(&files(&vfs));
-            disk.die_after(40 + seed % 97);
-            let mut index = 0;
-            while commit(&writer, Position::new(1, index + 1)).is_ok() {
-                index += 1;
-                if index % 9 == 0 {
-                    let _ = writer.query_row("PRAGMA wal_checkpoint", [], |_| Ok(()));
-                }
-            }
-            drop(writer);
-            drop(vfs);
-            disk.crash();
-            let vfs = Registered::new(disk, seed + 1000);
-            let files = files(&vfs);
-            // A checkpoint promises that the log holds what it moved: the last multiple of nine.
-            let log_end = (index / 9 * 9).max(index.saturating_sub(seed % 5));
-            let recovery =
-                repair_ahead(&files, up_to(log_end)).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
-            let writer = files.connect(ConnectionRole::Writer).expect("the replica");
-            assert!(recovery.position.index.0 <= log_end, "seed {seed}");
-            assert_eq!(last_row(&writer), recovery.position.index.0, "seed {seed}");
-            let check: String = writer
-                .query_row("PRAGMA integrity_check", [], |row| row.get(0))
-                .expect("a check");
-            assert_eq!(check, "ok", "seed {seed}");
-        }
-    }
-}
+mod tests;
