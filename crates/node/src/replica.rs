@@ -215,11 +215,12 @@ impl Replica {
     fn handle_fetched_to_apply(&mut self, entries: Vec<Entry>) {
         self.fetching = false;
         let expected = self.applied.next();
-        if entries
-            .first()
-            .is_some_and(|entry| entry.position.index == expected)
-        {
-            self.apply(entries);
+        match entries.first() {
+            Some(first) if first.position.index == expected => self.apply(entries),
+            // What is to be applied is not in the log any more: only a snapshot helps.
+            None => self.damaged = true,
+            // Of a place that a snapshot has overtaken.
+            Some(_) => {}
         }
     }
 

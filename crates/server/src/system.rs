@@ -8,7 +8,7 @@ use bellwether_types::{DatabaseId, ErrorKind, RequestId, SessionId, SqlError, St
 
 use crate::node::Node;
 use crate::replica::desk::Claim;
-use crate::replica::{ReplicaHandle, unreadable};
+use crate::replica::{Attempt, ReplicaHandle, unreadable};
 
 /// What a fresh cluster knows: itself, the database `postgres` and the role `postgres`.
 const FOUNDING: [&str; 6] = [
@@ -29,6 +29,7 @@ pub(crate) async fn found(node: Arc<Node>) {
     let Some(system) = node.replicas.get(DatabaseId::SYSTEM) else {
         return;
     };
+    let mut tries = 0;
     while !node.stop.is_asked() {
         if is_founded(system).await {
             return;
@@ -49,7 +50,15 @@ pub(crate) async fn found(node: Arc<Node>) {
                 statements,
                 session: SessionState::default(),
             };
-            if let Err(refusal) = system.autocommit(transaction, Arc::new(Claim::default())).await {
+            tries += 1;
+            let attempt = Attempt {
+                term: system.reign.borrow().term,
+                number: tries,
+            };
+            if let Err(refusal) = system
+                .autocommit(transaction, attempt, Arc::new(Claim::default()))
+                .await
+            {
                 tracing::debug!(?refusal, "the system database could not be founded yet");
             }
         }

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::message::{Request, Response};
 use crate::config::Config;
 use crate::peer::{FRAME_BYTES_MAX, FrameError, FrameReader, Hello, Purpose, connect, write_frame};
-use crate::replica::{Done, Opening, Piece, Refusal, Step};
+use crate::replica::{Attempt, Done, Opening, Piece, Refusal, Step};
 
 /// Connections kept for the next forwarded statement, per peer.
 const IDLE_MAX: usize = 256;
@@ -144,6 +144,7 @@ impl ForwardPool {
         node: NodeId,
         database: DatabaseId,
         transaction: ClientTransaction,
+        attempt: Attempt,
     ) -> Result<Done, Refusal> {
         match self
             .call(
@@ -151,6 +152,7 @@ impl ForwardPool {
                 &Request::Autocommit {
                     database,
                     transaction,
+                    attempt,
                 },
             )
             .await?
@@ -185,8 +187,18 @@ impl ForwardPool {
         node: NodeId,
         database: DatabaseId,
         opening: Opening,
+        attempt: Attempt,
     ) -> Result<mpsc::Sender<Step>, Refusal> {
-        let mut connection = self.start(node, &Request::Open { database, opening }).await?;
+        let mut connection = self
+            .start(
+                node,
+                &Request::Open {
+                    database,
+                    opening,
+                    attempt,
+                },
+            )
+            .await?;
         match refusal(connection.answer().await)? {
             Response::Opened => {}
             other => return Err(nonsense(&other)),

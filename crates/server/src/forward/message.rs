@@ -3,10 +3,10 @@
 use bellwether_storage::{Answer, ClientTransaction, Description, SessionState, StatementResult};
 use bellwether_types::codec::{DecodeError, Decoder, Encoder};
 use bellwether_types::{
-    Column, CommandTag, DatabaseId, Position, RequestId, SessionId, SqlError, Statement, Value,
+    Column, CommandTag, DatabaseId, Position, RequestId, SessionId, SqlError, Statement, Term, Value,
 };
 
-use crate::replica::{Opening, PriorRead, SavepointAction};
+use crate::replica::{Attempt, Opening, PriorRead, SavepointAction};
 
 /// From the node that holds the client.
 #[derive(Debug, Clone)]
@@ -15,10 +15,15 @@ pub(crate) enum Request {
     Autocommit {
         database: DatabaseId,
         transaction: ClientTransaction,
+        attempt: Attempt,
     },
     /// Take the writer. Answered by `Opened`, `Failed` or `Refused`. Until `Commit` or `Rollback` the connection is
     /// this transaction's.
-    Open { database: DatabaseId, opening: Opening },
+    Open {
+        database: DatabaseId,
+        opening: Opening,
+        attempt: Attempt,
+    },
     /// In the open transaction. Answered by any number of `Columns` and `Rows`, then `Executed` or `Failed`.
     Execute { statement: Statement },
     /// In the open transaction. Answered by `Described` or `Failed`.
@@ -124,6 +129,18 @@ fn request_id(input: &mut Decoder<'_>) -> Result<RequestId, DecodeError> {
 
 fn database(input: &mut Decoder<'_>) -> Result<DatabaseId, DecodeError> {
     input.u32("database").map(DatabaseId)
+}
+
+fn put_attempt(out: &mut Encoder, attempt: Attempt) {
+    out.u64(attempt.term.0);
+    out.u64(attempt.number);
+}
+
+fn attempt(input: &mut Decoder<'_>) -> Result<Attempt, DecodeError> {
+    Ok(Attempt {
+        term: Term(input.u64()?),
+        number: input.u64()?,
+    })
 }
 
 fn put_rows(out: &mut Encoder, rows: &[Vec<Value>]) {
@@ -238,14 +255,21 @@ impl Request {
             Request::Autocommit {
                 database,
                 transaction,
+                attempt,
             } => {
                 out.u8(tag::AUTOCOMMIT);
                 out.u64(u64::from(database.0));
+                put_attempt(&mut out, *attempt);
                 put_transaction(&mut out, transaction);
             }
-            Request::Open { database, opening } => {
+            Request::Open {
+                database,
+                opening,
+                attempt,
+            } => {
                 out.u8(tag::OPEN);
                 out.u64(u64::from(database.0));
+                put_attempt(&mut out, *attempt);
                 put_opening(&mut out, opening);
             }
             Request::Execute { statement } => {
@@ -291,14 +315,24 @@ impl Request {
     pub fn decode(bytes: &[u8]) -> Result<Request, DecodeError> {
         let input = &mut Decoder::new(bytes);
         let request = match input.u8()? {
-            tag::AUTOCOMMIT => Request::Autocommit {
-                database: database(input)?,
-                transaction: transaction(input)?,
-            },
-            tag::OPEN => Request::Open {
-                database: database(input)?,
-                opening: opening(input)?,
-            },
+            tag::AUTOCOMMIT => {
+                let (database, attempt) = (database(input)?, attempt(input)?);
+                let transaction = transaction(input)?;
+                Request::Autocommit {
+                    database,
+                    transaction,
+                    attempt,
+                }
+            }
+            tag::OPEN => {
+                let (database, attempt) = (database(input)?, attempt(input)?);
+                let opening = opening(input)?;
+                Request::Open {
+                    database,
+                    opening,
+                    attempt,
+                }
+            }
             tag::EXECUTE => Request::Execute {
                 statement: Statement::decode(input)?,
             },

@@ -79,12 +79,13 @@ async fn serve_requests(node: &Node, peer: &mut Peer) -> Result<(), Gone> {
             Request::Autocommit {
                 database,
                 transaction,
+                attempt,
             } => match find(node, database) {
                 Err(response) => response,
                 Ok(replica) => {
                     let claim = Arc::new(Claim::default());
                     match peer
-                        .attend(replica.autocommit(transaction, Arc::clone(&claim)))
+                        .attend(replica.autocommit(transaction, attempt, Arc::clone(&claim)))
                         .await
                     {
                         Ok(Ok(done)) => Response::Done {
@@ -99,11 +100,18 @@ async fn serve_requests(node: &Node, peer: &mut Peer) -> Result<(), Gone> {
                     }
                 }
             },
-            Request::Open { database, opening } => match find(node, database) {
+            Request::Open {
+                database,
+                opening,
+                attempt,
+            } => match find(node, database) {
                 Err(response) => response,
                 Ok(replica) => {
                     let claim = Arc::new(Claim::default());
-                    match peer.attend(replica.open(opening, Arc::clone(&claim))).await {
+                    match peer
+                        .attend(replica.open(opening, attempt, Arc::clone(&claim)))
+                        .await
+                    {
                         Ok(Ok(transaction)) => {
                             peer.send(&Response::Opened).await?;
                             serve_transaction(peer, transaction).await?

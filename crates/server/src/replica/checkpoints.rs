@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bellwether_node::Event;
-use bellwether_storage::{CheckpointError, Checkpointer, Files, OpenError};
+use bellwether_storage::{CheckpointError, Checkpointed, Checkpointer, Files, OpenError};
 use bellwether_types::Position;
 
 use super::driver::Input;
@@ -19,7 +19,6 @@ const PERIOD: Duration = Duration::from_millis(200);
 pub(crate) struct Checkpoints {
     checkpointer: Mutex<Option<Checkpointer>>,
     restart_wanted: AtomicBool,
-    settled: Mutex<Position>,
 }
 
 impl Checkpoints {
@@ -27,19 +26,20 @@ impl Checkpoints {
         Ok(Arc::new(Checkpoints {
             checkpointer: Mutex::new(Some(Checkpointer::open(files)?)),
             restart_wanted: AtomicBool::new(false),
-            settled: Mutex::new(Position::ZERO),
         }))
     }
 
-    /// The writer, between groups. Skipped while a checkpoint runs; the next one asks again.
-    pub fn maybe_restart(&self) -> Result<(), CheckpointError> {
-        if !self.restart_wanted.swap(false, Ordering::AcqRel) {
+    /// The writer, between groups: moves what is left of the WAL, so that the next write starts it anew. `position`
+    /// is SQLite's, `settled` the last one committed and durable in the log *now*. Put off while a checkpoint runs, or
+    /// while the log has yet to catch up.
+    pub fn maybe_restart(&self, position: Position, settled: Position) -> Result<(), CheckpointError> {
+        if !self.restart_wanted.load(Ordering::Acquire) || position.index > settled.index {
             return Ok(());
         }
-        let settled = *self.settled.lock().expect("no holder of this lock panics");
         if let Ok(mut checkpointer) = self.checkpointer.try_lock()
             && let Some(checkpointer) = &mut *checkpointer
         {
+            self.restart_wanted.store(false, Ordering::Release);
             checkpointer.restart(settled)?;
         }
         Ok(())
@@ -57,8 +57,7 @@ impl Checkpoints {
         Ok(())
     }
 
-    fn checkpoint(&self, settled: Position) -> Result<Option<Position>, CheckpointError> {
-        *self.settled.lock().expect("no holder of this lock panics") = settled;
+    fn checkpoint(&self, settled: Position) -> Result<Option<Checkpointed>, CheckpointError> {
         let mut checkpointer = self.checkpointer.lock().expect("no holder of this lock panics");
         let Some(checkpointer) = &mut *checkpointer else {
             return Ok(None);
@@ -67,7 +66,7 @@ impl Checkpoints {
         if checkpointed.wants_restart() {
             self.restart_wanted.store(true, Ordering::Release);
         }
-        Ok(Some(checkpointed.through))
+        Ok(Some(checkpointed))
     }
 }
 
@@ -79,8 +78,9 @@ pub(crate) fn run(
     stop: Arc<Stop>,
 ) {
     let (reply, settled) = crossbeam_channel::bounded(1);
+    let mut period = PERIOD;
     while !stop.is_asked() {
-        std::thread::park_timeout(PERIOD);
+        std::thread::park_timeout(period);
         if driver.send(Input::Durable(reply.clone())).is_err() {
             return;
         }
@@ -88,11 +88,16 @@ pub(crate) fn run(
             continue;
         };
         match checkpoints.checkpoint(settled) {
-            Ok(Some(through)) => {
+            Ok(Some(checkpointed)) => {
+                // Much is left when the writer is faster than the period: again at once.
+                period = if checkpointed.wants_another() {
+                    Duration::ZERO
+                } else {
+                    PERIOD
+                };
                 // A driver that is gone ends the loop above.
-                let _ = driver.send(Input::Event(Event::Checkpointed {
-                    through: through.index,
-                }));
+                let through = checkpointed.through.index;
+                let _ = driver.send(Input::Event(Event::Checkpointed { through }));
             }
             Ok(None) => {}
             Err(error) if error.is_fatal() => return fatal(&stop, name, error),

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use bellwether_storage::{Answer, ClientTransaction, Description, SessionState};
 use bellwether_types::{
-    Column, CommandTag, Entry, Position, RequestId, SessionId, SqlError, Statement, Value,
+    Column, CommandTag, Entry, Position, RequestId, SessionId, SqlError, Statement, Term, Value,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
@@ -18,12 +18,23 @@ const JOBS_MAX: usize = 4096;
 /// What the machine wants of the writer. At most a handful are ever queued: one `Apply` or `Commit` is outstanding.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Apply { entries: Vec<Entry> },
-    Lead { next: Position },
+    Apply {
+        entries: Vec<Entry>,
+    },
+    Lead {
+        next: Position,
+    },
     NextPayload,
-    Commit { position: Position, next: Position },
+    Commit {
+        position: Position,
+        next: Position,
+    },
     Follow,
-    InstallSnapshot { position: Position },
+    InstallSnapshot {
+        position: Position,
+    },
+    /// The answer to [`super::driver::Input::Confirm`]: this node leads, or nobody knows.
+    Confirmed(bool),
     Stop,
 }
 
@@ -117,6 +128,16 @@ pub(crate) enum SavepointAction {
     Release,
 }
 
+/// Which try of a session at a request, and in whose reign. A late duplicate, of an earlier reign or overtaken by a
+/// later try, must not be executed: its client may have been told that it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Attempt {
+    /// The reign for which it was sent.
+    pub term: Term,
+    /// From 1.
+    pub number: u64,
+}
+
 /// Who has a queued transaction: the client, which may still give up, or the writer. Whoever is first.
 #[derive(Debug, Default)]
 pub(crate) struct Claim(AtomicBool);
@@ -139,12 +160,14 @@ impl Claim {
 pub(crate) enum Work {
     Autocommit {
         transaction: ClientTransaction,
+        attempt: Attempt,
         claim: Arc<Claim>,
         reply: oneshot::Sender<Result<Done, Refusal>>,
     },
     Open {
         opening: Opening,
         transaction: u64,
+        attempt: Attempt,
         claim: Arc<Claim>,
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
@@ -188,14 +211,52 @@ impl Job {
 struct State {
     commands: VecDeque<Command>,
     jobs: VecDeque<Job>,
-    /// Whether jobs are taken in: between `Lead` and `Follow`.
-    leading: bool,
+    /// The reign in which jobs are taken in: between `Lead` and `Follow`.
+    leading: Option<Term>,
+    /// The latest attempt seen of each session in this reign, and the sessions in the order they were first seen.
+    seen: BTreeMap<SessionId, (u64, u64)>,
+    seen_order: VecDeque<SessionId>,
     next_transaction: u64,
     /// The interactive transaction that holds the writer, and its next step.
     holder: Option<u64>,
     step: Option<Step>,
     /// Transactions that ended without their client's asking, and why; until the client has heard of it.
     ended: BTreeMap<u64, SqlError>,
+}
+
+/// Sessions whose latest attempt is remembered: more than can be connected to a cluster at one time.
+const SEEN_MAX: usize = 1 << 16;
+
+impl State {
+    /// Whether a job may still be executed: sent for this reign, and not overtaken by a later attempt.
+    fn takes(&mut self, work: &Work) -> bool {
+        let (request, attempt) = match work {
+            Work::Autocommit {
+                transaction, attempt, ..
+            } => (transaction.request, attempt),
+            Work::Open { opening, attempt, .. } => (opening.request, attempt),
+            Work::EndSession { .. } | Work::Outcome { .. } => return self.leading.is_some(),
+        };
+        if self.leading != Some(attempt.term) {
+            return false;
+        }
+        let now = (request.sequence, attempt.number);
+        if let Some(latest) = self.seen.get_mut(&request.session) {
+            if *latest >= now {
+                return false;
+            }
+            *latest = now;
+            return true;
+        }
+        if self.seen_order.len() >= SEEN_MAX
+            && let Some(oldest) = self.seen_order.pop_front()
+        {
+            self.seen.remove(&oldest);
+        }
+        self.seen.insert(request.session, now);
+        self.seen_order.push_back(request.session);
+        true
+    }
 }
 
 /// The one inbox of a writer thread.
@@ -222,9 +283,11 @@ impl Desk {
     pub fn command(&self, command: Command) {
         let mut state = self.lock();
         match command {
-            Command::Lead { .. } => state.leading = true,
+            Command::Lead { next } => state.leading = Some(next.term),
             Command::Follow | Command::Stop => {
-                state.leading = false;
+                state.leading = None;
+                state.seen.clear();
+                state.seen_order.clear();
                 state.jobs.drain(..).for_each(Job::refuse);
             }
             _ => {}
@@ -244,7 +307,7 @@ impl Desk {
             _permit: permit,
         };
         let mut state = self.lock();
-        if !state.leading {
+        if !state.takes(&job.work) {
             drop(state);
             return job.refuse();
         }
@@ -275,7 +338,7 @@ impl Desk {
             if let Some(command) = state.commands.pop_front() {
                 return Next::Command(command);
             }
-            if state.leading && !state.jobs.is_empty() {
+            if state.leading.is_some() && !state.jobs.is_empty() {
                 let jobs = take_jobs(&mut state, max);
                 if !jobs.is_empty() {
                     return Next::Jobs(jobs);
@@ -351,11 +414,6 @@ impl Desk {
     /// The client of that transaction has gone on.
     pub fn forget_ended(&self, transaction: u64) {
         self.lock().ended.remove(&transaction);
-    }
-
-    /// Transactions waiting for the writer.
-    pub fn waiting(&self) -> usize {
-        self.lock().jobs.len()
     }
 }
 

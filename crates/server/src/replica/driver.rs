@@ -37,6 +37,8 @@ pub(crate) enum Input {
     Event(Event),
     /// A linearizable read: answered when it may be made here, or with false.
     Read(oneshot::Sender<bool>),
+    /// The writer wants to know whether this node leads: answered by [`Command::Confirmed`].
+    Confirm,
     /// The checkpointer asks how far it may go.
     Durable(crossbeam_channel::Sender<Position>),
     Stop,
@@ -58,6 +60,8 @@ pub(crate) struct Driver {
     pub stop: Arc<Stop>,
     pub reads: BTreeMap<u64, oneshot::Sender<bool>>,
     pub next_read: u64,
+    /// The writer's read, which is one at a time.
+    pub confirming: Option<u64>,
     pub unsynced: Vec<Persist>,
     /// A snapshot is being put in place: what would reset the log must wait for it.
     pub installing: bool,
@@ -107,6 +111,12 @@ impl Driver {
                     self.next_read += 1;
                     let ticket = self.next_read;
                     self.reads.insert(ticket, reply);
+                    self.handle(Event::ReadIndex { ticket }, now_ms)?;
+                }
+                Input::Confirm => {
+                    self.next_read += 1;
+                    let ticket = self.next_read;
+                    self.confirming = Some(ticket);
                     self.handle(Event::ReadIndex { ticket }, now_ms)?;
                 }
                 Input::Durable(reply) => {
@@ -192,6 +202,13 @@ impl Driver {
     }
 
     fn answer_read(&mut self, ticket: u64, ready: bool) {
+        if self
+            .confirming
+            .take_if(|confirming| *confirming == ticket)
+            .is_some()
+        {
+            self.desk.command(Command::Confirmed(ready));
+        }
         if let Some(reply) = self.reads.remove(&ticket) {
             // A client that left does not mind.
             let _ = reply.send(ready);
@@ -264,7 +281,7 @@ impl Driver {
             *reign = now;
             changed
         });
-        self.published.set_status(status);
+        self.published.set_status(status, self.replica.settled());
         self.published
             .log_bytes
             .store(self.log.size_bytes(), Ordering::Relaxed);

@@ -19,7 +19,7 @@ use bellwether_node::{Event, Role, Status};
 use bellwether_types::{DatabaseId, Fingerprint, NodeId, Position, Term, Timestamp};
 use tokio::sync::{oneshot, watch};
 
-pub(crate) use desk::{Desk, Done, Opening, Piece, PriorRead, Refusal, SavepointAction, Step};
+pub(crate) use desk::{Attempt, Desk, Done, Opening, Piece, PriorRead, Refusal, SavepointAction, Step};
 pub(crate) use digest::RowDigest;
 pub(crate) use readers::{PooledReader, Readers};
 pub(crate) use snapshots::serve_snapshot;
@@ -62,6 +62,8 @@ pub(crate) struct Published {
     status: Mutex<Option<Status>>,
     /// Bytes of log on disk.
     pub log_bytes: AtomicU64,
+    /// The last position committed and durable in this node's log.
+    settled: AtomicU64,
     /// When the leader was last heard of, by the process's clock in milliseconds.
     heard_ms: AtomicU64,
 }
@@ -82,6 +84,7 @@ impl Published {
             content: Mutex::new(content),
             status: Mutex::new(None),
             log_bytes: AtomicU64::new(0),
+            settled: AtomicU64::new(0),
             heard_ms: AtomicU64::new(0),
         }
     }
@@ -98,7 +101,13 @@ impl Published {
         self.applied.send_replace(content.position);
     }
 
-    pub fn set_status(&self, status: Status) {
+    /// The last position committed and durable in this node's log.
+    pub fn settled(&self) -> Position {
+        Position::from_lsn(self.settled.load(Ordering::Acquire))
+    }
+
+    pub fn set_status(&self, status: Status, settled: Position) {
+        self.settled.store(settled.to_lsn(), Ordering::Release);
         *self.status.lock().expect("no holder of this lock panics") = Some(status);
     }
 
@@ -157,13 +166,13 @@ impl ReplicaHandle {
         matches!(tokio::time::timeout(timeout, reached).await, Ok(Ok(_)))
     }
 
-    /// The leader, once one is known that is not `except`; `None` after `timeout`.
-    pub async fn wait_leader(&self, timeout: Duration) -> Option<NodeId> {
+    /// The leader and its reign, once one is known (and, at the leader itself, ready); `None` after `timeout`.
+    pub async fn wait_leader(&self, timeout: Duration) -> Option<(NodeId, Term)> {
         let mut reign = self.reign.clone();
         let known =
             reign.wait_for(|reign| reign.leader.is_some() && (reign.role != Role::Leader || reign.leading));
         match tokio::time::timeout(timeout, known).await {
-            Ok(Ok(reign)) => reign.leader,
+            Ok(Ok(reign)) => reign.leader.map(|leader| (leader, reign.term)),
             _ => None,
         }
     }

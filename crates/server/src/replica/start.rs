@@ -8,7 +8,7 @@ use std::thread;
 
 use bellwether_http::Metrics;
 use bellwether_log::{Identity, Log, OsDisk, ReadError};
-use bellwether_node::{Recovered, Replica, Role};
+use bellwether_node::{Event, Recovered, Replica, Role};
 use bellwether_storage::recovery::{RecoveryError, repair_ahead};
 use bellwether_storage::{Files, OpenError, Spill, Vfs, Writer};
 use bellwether_types::disk::Disk;
@@ -60,11 +60,6 @@ struct OnDisk {
     files: Files,
 }
 
-/// A snapshot that was put in place has replaced everything that the log says.
-fn is_of_snapshot(log: &Log, position: Position) -> bool {
-    position.index > log.last().index
-}
-
 fn open(config: &Config, database: DatabaseId, dir: &Path) -> Result<OnDisk, StartError> {
     let spill = dir.join("spill");
     for path in [dir, &spill] {
@@ -93,8 +88,8 @@ fn open(config: &Config, database: DatabaseId, dir: &Path) -> Result<OnDisk, Sta
             tracing::warn!(%database, commits = recovery.commits_cut, "SQLite was ahead of the log: cut back");
         }
         Ok(_) => {}
-        // Main file beyond the log: a snapshot was installed, and the crash came before the log was reset.
-        Err(RecoveryError::CheckpointBeyondLog { position, .. }) if is_of_snapshot(&log, position) => {
+        // A snapshot was installed, and the crash came before the log was reset: it has replaced what the log says.
+        Err(RecoveryError::CheckpointBeyondLog { position, .. }) => {
             tracing::warn!(%database, %position, "the log starts anew after an installed snapshot");
             log.reset(position).map_err(StartError::ResetLog)?;
             in_log.base = position;
@@ -151,6 +146,7 @@ pub(crate) fn start(
         writer,
         files,
     } = open(config, database, &dir)?;
+    let is_damaged = recovered.applied.index < recovered.log.base.index;
     tracing::info!(database = name, last = %log.last(), applied = %writer.position(), "opened");
     let published = Arc::new(Published::new(Content {
         position: writer.position(),
@@ -200,9 +196,18 @@ pub(crate) fn start(
         stop: Arc::clone(stop),
         reads: BTreeMap::new(),
         next_read: 0,
+        confirming: None,
         unsynced: Vec::new(),
         installing: false,
     };
+    if is_damaged {
+        tracing::error!(
+            database = name,
+            "the database file is missing or older than the log: a snapshot is needed"
+        );
+        // The queue is empty.
+        let _ = input.try_send(super::driver::Input::Event(Event::Damaged));
+    }
     let writer = WriterThread {
         name,
         node: config.node,

@@ -8,7 +8,7 @@ use bellwether_types::{CommandTag, ErrorKind, Position, RequestId, SessionId, Sq
 use tokio::sync::{mpsc, oneshot};
 
 use super::ReplicaHandle;
-use super::desk::{Claim, Desk, Done, Opening, Piece, Refusal, SavepointAction, Step, Work};
+use super::desk::{Attempt, Claim, Desk, Done, Opening, Piece, Refusal, SavepointAction, Step, Work};
 use super::digest::RowDigest;
 
 /// Rows handed on at a time.
@@ -24,12 +24,14 @@ impl ReplicaHandle {
     pub async fn autocommit(
         &self,
         transaction: ClientTransaction,
+        attempt: Attempt,
         claim: Arc<Claim>,
     ) -> Result<Done, Refusal> {
         let (reply, done) = oneshot::channel();
         self.desk
             .submit(Work::Autocommit {
                 transaction,
+                attempt,
                 claim,
                 reply,
             })
@@ -38,7 +40,12 @@ impl ReplicaHandle {
     }
 
     /// Takes the writer of this node, if it leads.
-    pub async fn open(&self, opening: Opening, claim: Arc<Claim>) -> Result<OpenTransaction, Refusal> {
+    pub async fn open(
+        &self,
+        opening: Opening,
+        attempt: Attempt,
+        claim: Arc<Claim>,
+    ) -> Result<OpenTransaction, Refusal> {
         let number = self.desk.number_transaction();
         let (reply, opened) = oneshot::channel();
         let transaction = OpenTransaction::here(Arc::clone(&self.desk), number, self.published.applied());
@@ -46,6 +53,7 @@ impl ReplicaHandle {
             .submit(Work::Open {
                 opening,
                 transaction: number,
+                attempt,
                 claim,
                 reply,
             })

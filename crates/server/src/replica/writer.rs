@@ -109,7 +109,7 @@ impl WriterThread {
             Command::InstallSnapshot { position } => self.install(position),
             Command::Stop => Err(Halt::Stopped),
             // Of a group that a `Follow` took back before.
-            Command::NextPayload | Command::Commit { .. } => Ok(()),
+            Command::NextPayload | Command::Commit { .. } | Command::Confirmed(_) => Ok(()),
         }
     }
 
@@ -119,9 +119,7 @@ impl WriterThread {
             .expect("the machine applies at least one entry")
             .position;
         self.published.set_visible(last.max(self.published.visible()));
-        if let Err(error) = self.checkpoints.maybe_restart() {
-            tracing::warn!(database = self.name, %error, "SQLite's WAL could not be started anew");
-        }
+        self.maybe_restart_wal();
         for entry in entries {
             match self.writer().apply(entry) {
                 Ok(()) => self.metrics.records_applied.increment(),
@@ -143,6 +141,14 @@ impl WriterThread {
         self.writer
             .as_mut()
             .expect("absent only while the file is replaced")
+    }
+
+    fn maybe_restart_wal(&mut self) {
+        let position = self.writer().position();
+        let settled = self.published.settled();
+        if let Err(error) = self.checkpoints.maybe_restart(position, settled) {
+            tracing::warn!(database = self.name, %error, "SQLite's WAL could not be started anew");
+        }
     }
 
     fn publish(&mut self) {
@@ -254,9 +260,7 @@ impl WriterThread {
     }
 
     pub(super) fn start_group(&mut self) -> GroupStart {
-        if let Err(error) = self.checkpoints.maybe_restart() {
-            tracing::warn!(database = self.name, %error, "SQLite's WAL could not be started anew");
-        }
+        self.maybe_restart_wal();
         GroupStart {
             origin: self.node,
             timestamp: self.clock.tick(unix_ms()),
@@ -274,12 +278,31 @@ impl WriterThread {
             self.writer().end_session(session);
         }
         match self.writer().seal(next) {
-            Ok(Sealed::Empty) => Ok(Ok(Flight::Committed(self.writer().position()))),
+            Ok(Sealed::Empty) => self.confirm().map(Ok),
             Ok(Sealed::Payloads(count)) => self.fly(next, count).map(Ok),
             Err(error) if error.is_fatal() => Err(error.into()),
             Err(error) => {
                 self.writer().rollback()?;
                 Ok(Err(error.into_sql_error()))
+            }
+        }
+    }
+
+    /// A group that wrote nothing has no record, yet what it answers (failures, zero rows) tells of the committed
+    /// state: only a leader that is still one may tell it.
+    fn confirm(&mut self) -> Result<Flight, Halt> {
+        // A driver that is gone has left a `Stop`.
+        let _ = self.driver.send(Input::Confirm);
+        loop {
+            match self.desk.next_command() {
+                Command::Confirmed(true) => return Ok(Flight::Committed(self.writer().position())),
+                Command::Confirmed(false) => return Ok(Flight::Lost),
+                Command::Follow => {
+                    self.next = None;
+                    return Ok(Flight::Lost);
+                }
+                Command::Stop => return Err(Halt::Stopped),
+                other => unreachable!("the machine says Follow before {other:?}"),
             }
         }
     }
@@ -314,6 +337,8 @@ impl WriterThread {
                     self.writer().rollback()?;
                     return Err(Halt::Stopped);
                 }
+                // Of a group before, whose reign ended.
+                Command::Confirmed(_) => {}
                 other @ (Command::Apply { .. } | Command::Lead { .. } | Command::InstallSnapshot { .. }) => {
                     unreachable!("the machine says Follow before {other:?}")
                 }

@@ -332,7 +332,7 @@ impl Session {
 
     async fn read_at_leader(&mut self, statement: Statement, settings: &Settings) -> Result<Rows, SqlError> {
         let timeout = Duration::from_millis(u64::from(settings.values().wait_timeout.0));
-        let leader = self.replica.wait_leader(timeout).await.ok_or_else(no_leader)?;
+        let (leader, _) = self.replica.wait_leader(timeout).await.ok_or_else(no_leader)?;
         self.node.metrics.statements_forwarded.increment();
         let (pieces, ended) = if leader == self.node.config.node {
             let (sender, pieces) = mpsc::channel(PIECES_MAX);

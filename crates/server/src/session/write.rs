@@ -10,7 +10,7 @@ use bellwether_types::{ErrorKind, Position, RequestId, SqlError, Statement};
 use super::{Open, Rows, Session, Stage, told};
 use crate::forward::no_leader;
 use crate::replica::desk::Claim;
-use crate::replica::{Done, OpenTransaction, Opening, Refusal};
+use crate::replica::{Attempt, Done, OpenTransaction, Opening, Refusal};
 
 /// How long a statement waits for a leader: a failover takes about one second, ten leave room for several.
 const FAILOVER_WAIT: Duration = Duration::from_secs(10);
@@ -49,26 +49,31 @@ impl Session {
     ) -> Result<Done, SqlError> {
         let deadline = Instant::now() + FAILOVER_WAIT;
         let mut sent_and_lost = false;
+        let mut number = 0;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let Some(leader) = self.replica.wait_leader(left).await else {
+            let Some((leader, term)) = self.replica.wait_leader(left).await else {
                 return Err(if sent_and_lost {
                     unknown_outcome(request)
                 } else {
                     no_leader()
                 });
             };
-            let attempt = if leader == self.node.config.node {
+            number += 1;
+            let attempt = Attempt { term, number };
+            let transaction = transaction.clone();
+            let result = if leader == self.node.config.node {
                 self.node.metrics.statements_local.increment();
-                self.write_here(transaction.clone(), settings).await
+                self.write_here(transaction, attempt, settings).await
             } else {
                 self.node.metrics.statements_forwarded.increment();
+                let database = self.replica.database;
                 self.node
                     .forward
-                    .autocommit(leader, self.replica.database, transaction.clone())
+                    .autocommit(leader, database, transaction, attempt)
                     .await
             };
-            match attempt {
+            match result {
                 Ok(done) => return Ok(done),
                 Err(Refusal::Failed(error)) => return Err(error),
                 Err(Refusal::Unknown) => sent_and_lost = true,
@@ -86,9 +91,14 @@ impl Session {
     }
 
     /// At this node. A client that gives up while its transaction is still queued knows that it was not executed.
-    async fn write_here(&self, transaction: ClientTransaction, settings: &Settings) -> Result<Done, Refusal> {
+    async fn write_here(
+        &self,
+        transaction: ClientTransaction,
+        attempt: Attempt,
+        settings: &Settings,
+    ) -> Result<Done, Refusal> {
         let claim = Arc::new(Claim::default());
-        let mut work = std::pin::pin!(self.replica.autocommit(transaction, Arc::clone(&claim)));
+        let mut work = std::pin::pin!(self.replica.autocommit(transaction, attempt, Arc::clone(&claim)));
         tokio::select! {
             done = &mut work => return done,
             error = self.interruption(settings) => if claim.give_up() {
@@ -146,22 +156,26 @@ impl Session {
         settings: &Settings,
     ) -> Result<OpenTransaction, SqlError> {
         let deadline = Instant::now() + FAILOVER_WAIT;
+        let mut number = 0;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let leader = self.replica.wait_leader(left).await.ok_or_else(no_leader)?;
-            let attempt = if leader == self.node.config.node {
-                self.open_here(opening.clone(), settings).await
+            let (leader, term) = self.replica.wait_leader(left).await.ok_or_else(no_leader)?;
+            number += 1;
+            let attempt = Attempt { term, number };
+            let opening = opening.clone();
+            let result = if leader == self.node.config.node {
+                self.open_here(opening, attempt, settings).await
             } else {
                 let opened = self
                     .node
                     .forward
-                    .open(leader, self.replica.database, opening.clone());
+                    .open(leader, self.replica.database, opening, attempt);
                 tokio::select! {
                     opened = opened => opened.map(OpenTransaction::there),
                     error = self.interruption(settings) => Err(Refusal::Failed(error)),
                 }
             };
-            match attempt {
+            match result {
                 Ok(transaction) => return Ok(transaction),
                 Err(Refusal::Failed(error)) => return Err(error),
                 // Nothing of it can have been committed.
@@ -174,9 +188,14 @@ impl Session {
         }
     }
 
-    async fn open_here(&self, opening: Opening, settings: &Settings) -> Result<OpenTransaction, Refusal> {
+    async fn open_here(
+        &self,
+        opening: Opening,
+        attempt: Attempt,
+        settings: &Settings,
+    ) -> Result<OpenTransaction, Refusal> {
         let claim = Arc::new(Claim::default());
-        let mut work = std::pin::pin!(self.replica.open(opening, Arc::clone(&claim)));
+        let mut work = std::pin::pin!(self.replica.open(opening, attempt, Arc::clone(&claim)));
         tokio::select! {
             opened = &mut work => return opened,
             error = self.interruption(settings) => if claim.give_up() {
@@ -207,7 +226,7 @@ impl Session {
         let deadline = Instant::now() + FAILOVER_WAIT;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let Some(leader) = self.replica.wait_leader(left).await else {
+            let Some((leader, _)) = self.replica.wait_leader(left).await else {
                 return Err(unknown_outcome(request));
             };
             let outcome = if leader == self.node.config.node {
