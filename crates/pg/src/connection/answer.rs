@@ -192,7 +192,8 @@ impl Connection {
     }
 
     /// The open transaction was lost while the client was silent: the writer was taken from it, or leadership
-    /// changed. The client is told at its next statement; ROLLBACK comes as a request all the same.
+    /// changed. The client is told at its next statement. Ask for the next request afterwards: ROLLBACK comes as
+    /// one all the same, at once or when the client sends it.
     pub fn lose_transaction(&mut self, error: SqlError) {
         match self.transaction {
             Transaction::Explicit => {

@@ -20,7 +20,7 @@ const NO_ACTIVE_TRANSACTION: &str = "25P01";
 const MAX_SAVEPOINTS: usize = 1_000;
 
 /// The greatest `$n` in a statement; 0 if there is none.
-pub(super) fn highest_parameter(sql: &str) -> usize {
+pub(crate) fn highest_parameter(sql: &str) -> usize {
     if !sql.contains('$') {
         return 0;
     }

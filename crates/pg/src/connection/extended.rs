@@ -18,6 +18,7 @@ use super::{
 };
 use crate::command::Command;
 use crate::frontend::{Bind, Target, tag};
+use crate::infer::cast;
 use crate::row::{Field, Formats};
 use crate::types::{Format, Oid, Type, parameter};
 
@@ -62,7 +63,7 @@ impl Connection {
         &mut self,
         name: &str,
         sql: &str,
-        client_types: Vec<Oid>,
+        mut client_types: Vec<Oid>,
         next_tag: Option<u8>,
     ) -> Result<Step, SqlError> {
         if !name.is_empty() && self.statements.contains_key(name) {
@@ -75,7 +76,8 @@ impl Connection {
         }
         let command = Command::parse(sql)?;
         self.refuse_when_failed(&command)?;
-        let parameter_count = highest_parameter(sql).max(client_types.len());
+        let sql = cast::strip(sql, &mut client_types)?;
+        let parameter_count = highest_parameter(&sql).max(client_types.len());
         if parameter_count > MAX_PARAMETERS {
             let message = format!("${parameter_count} is too high: the limit is {MAX_PARAMETERS} parameters");
             return Err(SqlError::new(ErrorKind::ProgramLimit, message));
@@ -84,7 +86,7 @@ impl Connection {
         if matches!(command, Command::Sql { .. }) && next_tag != Some(tag::BIND) {
             match self.description.take() {
                 Some(description) => described.set(description).expect("set once"),
-                None => return Ok(self.ask_description(sql)),
+                None => return Ok(self.ask_description(&sql)),
             }
         }
         if self.statements.len() >= MAX_STATEMENTS && !self.statements.contains_key(name) {
@@ -94,7 +96,7 @@ impl Connection {
             );
         }
         let prepared = Prepared {
-            sql: sql.to_owned(),
+            sql: sql.into_owned(),
             command,
             client_types,
             parameter_count,

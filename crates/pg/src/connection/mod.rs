@@ -20,138 +20,25 @@
 mod answer;
 mod execute;
 mod extended;
+mod request;
 mod script;
 mod startup;
 
+pub(crate) use execute::highest_parameter;
+pub use request::{Config, CursorId, Request, Run, Scope, Startup, Welcome};
+
 use std::collections::{BTreeMap, VecDeque};
-use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 
 use bellwether_session::Settings;
-use bellwether_types::{ClusterId, CommandTag, ErrorKind, SqlError, Statement, Value};
+use bellwether_types::{CommandTag, ErrorKind, SqlError, Value};
 
 use crate::backend::{Output, Severity, Status};
 use crate::command::Command;
-use crate::frontend::{CancelKey, Frontend, FrontendError, tag};
+use crate::frontend::{Frontend, FrontendError, tag};
 use crate::input::{Frame, Input};
 use crate::row::{Description, Field, Formats, RowEncoder};
 use crate::types::Oid;
-
-/// What a connection is told when it is made.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// Tokens of another cluster are refused.
-    pub cluster: ClusterId,
-    /// Longest message; at least 10,000.
-    pub max_message_bytes: usize,
-}
-
-impl Config {
-    /// Messages of at most 128 MiB: the largest blob, as bytea in binary.
-    pub fn new(cluster: ClusterId) -> Config {
-        Config {
-            cluster,
-            max_message_bytes: 128 << 20,
-        }
-    }
-}
-
-/// Names a result that is read in pieces; unique in its connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CursorId(pub u64);
-
-/// Who wants to come in, and where to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Startup {
-    /// The role.
-    pub user: String,
-    /// The database; the user's name if the client did not say.
-    pub database: String,
-}
-
-/// What a client that is let in is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Welcome {
-    /// What its cancel requests will carry.
-    pub key: CancelKey,
-    /// Whether this node's replica follows.
-    pub in_hot_standby: bool,
-}
-
-/// Which transaction a statement belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    /// It is one: committed before it is answered as complete.
-    Single,
-    /// The one that [`Request::Begin`] opened.
-    Transaction,
-}
-
-/// A statement to run. Answer: [`Connection::start_rows`] and [`Connection::rows`] if it gives rows (also none),
-/// then [`Connection::complete`], or [`Connection::suspended`] when `max_rows` were given and there are more.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Run {
-    /// Text and parameters.
-    pub statement: Statement,
-    /// For CommandComplete, and to tell reads from writes roughly: `SELECT`, `INSERT`, `CREATE TABLE`.
-    pub verb: String,
-    /// Which transaction.
-    pub scope: Scope,
-    /// Whether writes are to be refused (25006).
-    pub read_only: bool,
-    /// For [`RowEncoder::new`].
-    pub formats: Formats,
-    /// Give at most so many rows. Writes are done whole, whatever the number.
-    pub max_rows: Option<NonZeroU32>,
-    /// Keep the rest under this name for [`Request::Fetch`]; `None`: nobody will ask for the rest.
-    pub cursor: Option<CursorId>,
-}
-
-/// What the driver must do now.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Request {
-    /// Decide who comes in. Answer: [`Connection::accept`], [`Connection::challenge`].
-    Authenticate(Startup),
-    /// What the client answered to a challenge. Answer: as for `Authenticate`.
-    Password(Vec<u8>),
-    /// Stop what the connection of this key runs, if it is the right key. No answer; the connection ends.
-    Cancel(CancelKey),
-    /// Types of a statement, without running it. Answer: [`Connection::described`].
-    Describe {
-        /// Exactly one statement.
-        sql: String,
-    },
-    /// Open a transaction. Answer: [`Connection::done`].
-    Begin {
-        /// Whether the client did not ask for it: several statements in one simple query or pipeline.
-        implicit: bool,
-        /// READ ONLY, by its own word or by the default.
-        read_only: bool,
-    },
-    /// Run a statement. Answer: see [`Run`].
-    Run(Run),
-    /// Go on with a result. Answer: as for `Run`, without `start_rows`.
-    Fetch {
-        /// The name given in `Run`.
-        cursor: CursorId,
-        /// Give at most so many rows; `None`: all that are left.
-        max_rows: Option<NonZeroU32>,
-    },
-    /// Forget a result. No answer.
-    CloseCursor(CursorId),
-    /// Commit. Answer: [`Connection::done`]; when it failed the transaction is over, too.
-    Commit,
-    /// Roll back. Answer: [`Connection::done`].
-    Rollback,
-    /// Take a savepoint. Answer: [`Connection::done`].
-    Savepoint(String),
-    /// Back to a savepoint, which exists and stays. Answer: [`Connection::done`].
-    RollbackTo(String),
-    /// Forget a savepoint, which exists. Answer: [`Connection::done`].
-    Release(String),
-    /// The client leaves. No answer; the connection ends.
-    Terminate,
-}
 
 /// A connection. See the module's text for how it is driven.
 #[derive(Debug)]
@@ -471,10 +358,11 @@ impl Connection {
                 ));
                 Ok(Step::Done)
             }
-            Frontend::Password(_) => Err(SqlError::new(
-                ErrorKind::Protocol,
-                "a password was sent that nobody asked for",
-            )),
+            Frontend::Password(_) => {
+                let message = "a password was sent that nobody asked for";
+                self.abort(&SqlError::new(ErrorKind::Protocol, message));
+                Ok(Step::Done)
+            }
         }
     }
 

@@ -2,10 +2,15 @@
 
 use bellwether_session::Token;
 use bellwether_types::ClusterId;
+use bytes::BytesMut;
+use pgwire::messages::{DecodeContext, PgWireBackendMessage, ProtocolVersion};
 
 /// One line per message, `< ` before each. Panics when the bytes are not whole messages.
 pub fn print(mut bytes: &[u8]) -> String {
     let mut lines = String::new();
+    if bytes != b"N" {
+        cross_check(bytes);
+    }
     while let Some((&tag, rest)) = bytes.split_first() {
         // The one answer without a length.
         if tag == b'N' && rest.is_empty() {
@@ -19,6 +24,26 @@ pub fn print(mut bytes: &[u8]) -> String {
         bytes = rest;
     }
     lines
+}
+
+/// A decoder by other people reads the same bytes, to the last.
+fn cross_check(bytes: &[u8]) {
+    let mut context = DecodeContext::new(ProtocolVersion::PROTOCOL3_0);
+    context.awaiting_frontend_ssl = false;
+    let mut rest = BytesMut::from(bytes);
+    while !rest.is_empty() {
+        let before = rest.len();
+        let message = PgWireBackendMessage::decode(&mut rest, &context)
+            .expect("well formed")
+            .expect("whole");
+        let mut again = BytesMut::new();
+        message.encode(&mut again).expect("encodable");
+        assert_eq!(
+            again,
+            bytes[bytes.len() - before..bytes.len() - rest.len()],
+            "{message:?}"
+        );
+    }
 }
 
 /// Databases and positions.

@@ -1,6 +1,8 @@
 //! Golden scripts of the protocol: what a client sends, what the driver is asked (indented), what the client gets
 //! (`<`). Each script is run twice: as written, and byte by byte, where the answers must be the same.
 
+#![allow(clippy::result_large_err, reason = "as in the crate")]
+
 mod client;
 mod commands;
 mod decode;

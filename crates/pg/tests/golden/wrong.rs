@@ -98,6 +98,14 @@ fn function_calls_are_refused_and_copy_data_out_of_place_is_dropped() {
 }
 
 #[test]
+fn a_password_that_nobody_asked_for_ends_the_connection() {
+    check(
+        &[password("x")],
+        "< ErrorResponse FATAL 08P01: a password was sent that nobody asked for",
+    );
+}
+
+#[test]
 fn a_client_that_leaves_is_not_answered() {
     check(&[terminate(), query("SELECT 1")], "  Terminate");
 }

@@ -1,0 +1,193 @@
+//! What a statement is to the front door: transactions and settings are handled there, SQL goes on to SQLite.
+//!
+//! What PostgreSQL's tools send and we do not do is refused here with a hint, before SQLite calls it a syntax
+//! error. Nothing is accepted that would be ignored, except where there is truly nothing to do.
+
+mod reader;
+#[cfg(test)]
+mod tests;
+
+use bellwether_session::SetScope;
+use bellwether_types::lexer::{self, TokenKind};
+use bellwether_types::{ErrorKind, SqlError};
+use reader::Reader;
+
+/// What BEGIN, START TRANSACTION and SET TRANSACTION say. Isolation levels are checked and then forgotten:
+/// every transaction is serializable.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TransactionModes {
+    /// READ ONLY, READ WRITE, or not said.
+    pub read_only: Option<bool>,
+    /// DEFERRABLE, NOT DEFERRABLE, or not said.
+    pub deferrable: Option<bool>,
+}
+
+/// One statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Nothing but blanks and comments.
+    Empty,
+    /// BEGIN and START TRANSACTION; `tag` is which.
+    Begin {
+        /// What it says.
+        modes: TransactionModes,
+        /// For CommandComplete.
+        tag: &'static str,
+    },
+    /// COMMIT, END.
+    Commit,
+    /// ROLLBACK, ABORT.
+    Rollback,
+    /// SAVEPOINT.
+    Savepoint(String),
+    /// ROLLBACK TO.
+    RollbackTo(String),
+    /// RELEASE.
+    Release(String),
+    /// SET; without a value TO DEFAULT.
+    Set {
+        /// How long.
+        scope: SetScope,
+        /// Which setting.
+        name: String,
+        /// To what.
+        value: Option<String>,
+    },
+    /// SET TRANSACTION.
+    SetTransaction(TransactionModes),
+    /// SET SESSION CHARACTERISTICS AS TRANSACTION.
+    SetCharacteristics(TransactionModes),
+    /// SHOW.
+    Show(String),
+    /// SHOW ALL.
+    ShowAll,
+    /// RESET.
+    Reset(String),
+    /// RESET ALL.
+    ResetAll,
+    /// DISCARD ALL.
+    DiscardAll,
+    /// DEALLOCATE; `None`: ALL.
+    Deallocate(Option<String>),
+    /// A command whose work is done before it begins, such as UNLISTEN where nothing can LISTEN.
+    Nothing {
+        /// For CommandComplete.
+        tag: &'static str,
+    },
+    /// For SQLite.
+    Sql {
+        /// As [`lexer::verb`] tells it.
+        verb: String,
+    },
+}
+
+/// PostgreSQL's commands that SQLite does not know, and what to do instead.
+const NOT_SUPPORTED: [(&str, &str); 20] = [
+    ("COPY", "Use INSERT with several rows in one transaction."),
+    (
+        "DECLARE",
+        "Use a portal with a row limit (setFetchSize and the like) instead of a cursor.",
+    ),
+    (
+        "FETCH",
+        "Use a portal with a row limit (setFetchSize and the like) instead of a cursor.",
+    ),
+    (
+        "MOVE",
+        "Use a portal with a row limit (setFetchSize and the like) instead of a cursor.",
+    ),
+    ("LISTEN", "There are no notifications; poll a table."),
+    ("NOTIFY", "There are no notifications; write a row to a table."),
+    (
+        "PREPARE",
+        "Use the driver's prepared statements (the extended protocol).",
+    ),
+    (
+        "EXECUTE",
+        "Use the driver's prepared statements (the extended protocol).",
+    ),
+    ("LOCK", "Transactions are serializable without explicit locks."),
+    ("TRUNCATE", "Use DELETE FROM without WHERE: SQLite truncates."),
+    ("GRANT", "There are no privileges on tables."),
+    ("REVOKE", "There are no privileges on tables."),
+    (
+        "COMMENT",
+        "Write comments into the CREATE statement: its text is kept.",
+    ),
+    (
+        "DO",
+        "There is no procedural language; use triggers or the application.",
+    ),
+    ("CALL", "There are no procedures."),
+    ("MERGE", "Use INSERT ... ON CONFLICT DO UPDATE."),
+    ("CLUSTER", "Use WITHOUT ROWID tables to order rows by their key."),
+    ("CHECKPOINT", "Checkpoints are taken by the server."),
+    ("LOAD", "Extensions cannot be loaded."),
+    ("IMPORT", "There are no foreign schemas."),
+];
+
+impl Command {
+    /// Of one statement, which a semicolon may end.
+    pub fn parse(sql: &str) -> Result<Command, SqlError> {
+        let mut reader = Reader {
+            sql,
+            tokens: lexer::significant(sql).peekable(),
+        };
+        while reader
+            .tokens
+            .next_if(|token| token.kind == TokenKind::Semicolon)
+            .is_some()
+        {}
+        let Some(first) = reader.tokens.peek().copied() else {
+            return Ok(Command::Empty);
+        };
+        if first.kind != TokenKind::Word {
+            return Ok(Command::Sql { verb: String::new() });
+        }
+        let word = first.text.to_ascii_uppercase();
+        if let Some((_, hint)) = NOT_SUPPORTED.iter().find(|(name, _)| *name == word) {
+            return Err(
+                SqlError::new(ErrorKind::NotSupported, format!("{word} is not supported")).with_hint(*hint),
+            );
+        }
+        reader.tokens.next();
+        let command = match word.as_str() {
+            "BEGIN" => reader.begin()?,
+            "START" => reader.start_transaction()?,
+            "COMMIT" | "END" => reader.commit()?,
+            "ROLLBACK" | "ABORT" => reader.rollback()?,
+            "SAVEPOINT" => Command::Savepoint(reader.name()?),
+            "RELEASE" => reader.release()?,
+            "SET" => reader.set()?,
+            "SHOW" => reader.show()?,
+            "RESET" => reader.reset()?,
+            "DISCARD" => reader.discard()?,
+            "DEALLOCATE" => reader.deallocate()?,
+            "CLOSE" => reader.close_all()?,
+            "UNLISTEN" => reader.unlisten()?,
+            _ => return sql_command(sql, word),
+        };
+        reader.end()?;
+        Ok(command)
+    }
+
+    /// Whether a failed transaction takes it: only what ends it, or goes back to a savepoint.
+    pub fn is_allowed_when_failed(&self) -> bool {
+        matches!(
+            self,
+            Command::Empty | Command::Commit | Command::Rollback | Command::RollbackTo(_)
+        )
+    }
+}
+
+fn sql_command(sql: &str, first_word: String) -> Result<Command, SqlError> {
+    let verb = lexer::verb(sql).unwrap_or(first_word);
+    if verb == "CREATE TRIGGER" && lexer::is_incomplete_trigger(sql) {
+        return Err(
+            SqlError::new(ErrorKind::Syntax, "CREATE TRIGGER is cut off inside its body")
+                .with_detail("The client has split it at a semicolon between BEGIN and END, as psql does.")
+                .with_hint("Send it with psql -c, or with a driver."),
+        );
+    }
+    Ok(Command::Sql { verb })
+}
