@@ -77,7 +77,8 @@ impl RowHasher {
 /// SQLite keeps a REAL column's whole numbers as integers on disk, and so forgets the sign of zero.
 fn canonical(value: ValueRef<'_>) -> ValueRef<'_> {
     match value {
-        ValueRef::Real(0.0) => ValueRef::Real(0.0),
+        // −0 + 0 is 0; all else stays.
+        ValueRef::Real(value) => ValueRef::Real(value + 0.0),
         value => value,
     }
 }

@@ -8,21 +8,19 @@ use std::collections::HashMap;
 
 use bellwether_types::record::Transaction;
 use bellwether_types::{
-    Column, CommandTag, ErrorKind, NodeId, Position, RequestId, SessionId, SqlError, Statement, TableId,
-    Timestamp, ValueRef,
+    Column, CommandTag, ErrorKind, NodeId, Position, RequestId, SessionId, SqlError, Statement, Timestamp,
+    ValueRef,
 };
 use bytes::Bytes;
-use rusqlite::ffi;
 
 use crate::capture::Purpose;
-use crate::cursor::{Cursor, check_utf8};
+use crate::cursor::Cursor;
 use crate::database::Database;
-use crate::error::{StorageError, foreign_key_violation, group_lost};
-use crate::kind::{self, StatementKind};
-use crate::schema;
+use crate::error::{StorageError, group_lost};
+use crate::execute::run_statement;
 use crate::seal::SealedGroup;
 use crate::session::SessionState;
-use crate::statement::Prepared;
+use crate::transaction::{OpenTransaction, internal, without_traces};
 use crate::writer::{Phase, WriteConnection, Writer};
 
 /// Sessions that ended are told with the next record that has another reason; so many are a reason.
@@ -75,21 +73,6 @@ pub(crate) struct Group {
     is_lost: bool,
 }
 
-/// The client transaction that has the connection.
-#[derive(Debug)]
-struct OpenTransaction {
-    request: RequestId,
-    session: SessionState,
-    tag: CommandTag,
-    returned_rows: bool,
-    /// The client's savepoints, innermost last.
-    savepoints: Vec<String>,
-    /// An error came: only rolling back helps.
-    is_failed: bool,
-    defers_foreign_keys: bool,
-    has_written: bool,
-}
-
 impl Writer {
     /// Opens a group.
     pub fn begin_group(&mut self, start: GroupStart) -> Result<(), StorageError> {
@@ -130,16 +113,7 @@ impl Writer {
         self.connection
             .take_session(&session)
             .map_err(StorageError::into_sql_error)?;
-        group.open = Some(OpenTransaction {
-            request,
-            session,
-            tag: CommandTag::plain(""),
-            returned_rows: false,
-            savepoints: Vec::new(),
-            is_failed: false,
-            defers_foreign_keys: false,
-            has_written: false,
-        });
+        group.open = Some(OpenTransaction::new(request, session));
         Ok(Begin::Fresh)
     }
 
@@ -185,7 +159,7 @@ impl Writer {
         let database = self.connection.database.clone();
         let _gate = database.enter();
         let open = opened(&mut self.phase)?;
-        let depth = find_savepoint(open, name)?;
+        let depth = open.find_savepoint(name)?;
         database
             .execute(&format!("ROLLBACK TO client_{depth}"))
             .map_err(internal)?;
@@ -204,7 +178,7 @@ impl Writer {
         let database = self.connection.database.clone();
         let _gate = database.enter();
         let open = healthy(&mut self.phase)?;
-        let depth = find_savepoint(open, name)?;
+        let depth = open.find_savepoint(name)?;
         without_traces(&database, || database.execute(&format!("RELEASE client_{depth}")))
             .map_err(internal)?;
         self.connection.hook.finish_blob_writes().map_err(internal)?;
@@ -416,10 +390,6 @@ impl Group {
     }
 }
 
-fn internal(error: crate::error::SqliteError) -> SqlError {
-    StorageError::Sqlite(error).into_sql_error()
-}
-
 fn running(phase: &mut Phase) -> Result<&mut Group, SqlError> {
     match phase {
         Phase::Group(group) if group.is_lost => Err(group_lost()),
@@ -444,18 +414,6 @@ fn healthy(phase: &mut Phase) -> Result<&mut OpenTransaction, SqlError> {
     Ok(open)
 }
 
-fn find_savepoint(open: &OpenTransaction, name: &str) -> Result<usize, SqlError> {
-    open.savepoints
-        .iter()
-        .rposition(|known| known == name)
-        .ok_or_else(|| {
-            SqlError::new(
-                ErrorKind::UndefinedSavepoint,
-                format!("savepoint \"{name}\" does not exist"),
-            )
-        })
-}
-
 /// Looks in this group, then in the request table.
 fn find_executed(
     group: &Group,
@@ -478,250 +436,4 @@ fn find_executed(
         .with_detail(format!("The last one is {}.", last.request))),
         _ => Ok(None),
     }
-}
-
-/// What FTS5 writes by itself must not show in the session's counters.
-fn without_traces<T>(database: &Database, run: impl FnOnce() -> T) -> T {
-    let rowid = database.last_insert_rowid();
-    let (changes, total) = (database.changes(), database.total_changes());
-    let counters = database.counters();
-    let (seen, seen_total) = (counters.changes(changes, total), counters.total_changes(total));
-    let result = run();
-    database.set_last_insert_rowid(rowid);
-    if database.total_changes() != total || database.changes() != changes {
-        counters.begin(database, seen, seen_total);
-    }
-    result
-}
-
-impl WriteConnection {
-    /// Sets what belongs to the session.
-    fn take_session(&mut self, session: &SessionState) -> Result<(), StorageError> {
-        let database = &self.database;
-        database.set_last_insert_rowid(session.last_insert_rowid);
-        database
-            .counters()
-            .begin(database, session.changes, session.total_changes);
-        if self.foreign_keys != session.foreign_keys {
-            // Expires every compiled statement, so only when it differs.
-            database.set_switch(ffi::SQLITE_DBCONFIG_ENABLE_FKEY, session.foreign_keys);
-            self.foreign_keys = session.foreign_keys;
-        }
-        if self.recursive_triggers != session.recursive_triggers {
-            let sql = format!(
-                "PRAGMA recursive_triggers = {}",
-                u8::from(session.recursive_triggers)
-            );
-            database.execute(&sql)?;
-            self.recursive_triggers = session.recursive_triggers;
-        }
-        Ok(())
-    }
-
-    /// What the session takes along.
-    fn session(&self, open: &OpenTransaction) -> SessionState {
-        let (changes, total) = (self.database.changes(), self.database.total_changes());
-        let counters = self.database.counters();
-        SessionState {
-            last_insert_rowid: self.database.last_insert_rowid(),
-            changes: counters.changes(changes, total),
-            total_changes: counters.total_changes(total),
-            ..open.session
-        }
-    }
-
-    fn stop_deferring(&self, open: &OpenTransaction) {
-        if open.defers_foreign_keys {
-            // A switch of the connection until the next COMMIT, which is the group's.
-            let _ = self.database.execute("PRAGMA defer_foreign_keys = 0");
-        }
-    }
-
-    /// The client's COMMIT, within the group. Answers whether anything was changed.
-    fn leave(&mut self, open: &OpenTransaction) -> Result<(SessionState, bool), SqlError> {
-        let session = self.session(open);
-        if self.hook.capture().catalog().has_virtual_tables {
-            // FTS5 holds rows back until a savepoint begins.
-            self.database.execute("SAVEPOINT flush_").map_err(internal)?;
-            self.database.execute("RELEASE flush_").map_err(internal)?;
-        }
-        self.hook.finish_blob_writes().map_err(internal)?;
-        self.hook
-            .capture()
-            .check()
-            .map_err(StorageError::into_sql_error)?;
-        if self.database.has_unresolved_foreign_keys() {
-            return Err(foreign_key_violation());
-        }
-        if open.has_written {
-            self.capture_sequences()?;
-        }
-        self.stop_deferring(open);
-        self.internal.release.run().map_err(internal)?;
-        let mut is_changed = false;
-        let mut capture = self.hook.capture();
-        while capture.depth() > 1 {
-            is_changed |= capture.merge();
-        }
-        capture.check().map_err(StorageError::into_sql_error)?;
-        Ok((session, is_changed))
-    }
-
-    /// `sqlite_sequence` is not reported: INSERT OR IGNORE moves it without a row.
-    fn capture_sequences(&mut self) -> Result<(), SqlError> {
-        let catalog = self.hook.capture().catalog().clone();
-        if !catalog.has_autoincrement {
-            return Ok(());
-        }
-        let found = self.internal.read_sequences(&self.database).map_err(internal)?;
-        let mut capture = self.hook.capture();
-        let is_forced = capture.take_sequence_written();
-        for table in catalog.tables.values().filter(|table| table.is_autoincrement) {
-            let value = found.get(&table.name).copied();
-            if is_forced || capture.known_sequence(table.id) != value {
-                capture.sequence(table.id, value);
-            }
-        }
-        Ok(())
-    }
-}
-
-fn run_statement(
-    connection: &mut WriteConnection,
-    open: &mut OpenTransaction,
-    statement: &Statement,
-    rows: &mut dyn RowSink,
-) -> Result<CommandTag, SqlError> {
-    let database = connection.database.clone();
-    if let Some(tag) = run_session_pragma(connection, open, &statement.sql)? {
-        return Ok(tag);
-    }
-    let mut prepared = database.client_statement(&statement.sql)?;
-    match prepared.kind() {
-        StatementKind::Transaction => {
-            let text = format!("{} cannot run as a statement of a transaction", prepared.verb());
-            return Err(SqlError::new(ErrorKind::TransactionState, text));
-        }
-        StatementKind::Vacuum => {
-            return Err(SqlError::new(ErrorKind::NotSupported, "VACUUM is not supported")
-                .with_hint("Free pages are used again by later writes."));
-        }
-        StatementKind::Schema => schema::check_names(&statement.sql, prepared.verb())?,
-        _ => {}
-    }
-    // SAFETY: the parameters live until `give_back` has forgotten them, or the statement is finalised.
-    unsafe { prepared.bind_parameters(&statement.parameters, true)? };
-    open.returned_rows = prepared.column_count() > 0;
-    let is_schema = prepared.kind() == StatementKind::Schema;
-    connection.hook.capture().set_in_schema_statement(is_schema);
-    let result = run_rows(&mut prepared, rows);
-    connection.hook.capture().set_in_schema_statement(false);
-    prepared.reset();
-    let result = result.and_then(|count| after_statement(connection, open, &prepared, count));
-    database.give_back(prepared);
-    result
-}
-
-/// The counters, the schema; the tag.
-fn after_statement(
-    connection: &mut WriteConnection,
-    open: &mut OpenTransaction,
-    prepared: &Prepared,
-    rows: u64,
-) -> Result<CommandTag, SqlError> {
-    let database = connection.database.clone();
-    connection.hook.finish_blob_writes().map_err(internal)?;
-    let tag = match prepared.kind() {
-        StatementKind::Write => {
-            database.counters().changed();
-            open.has_written = true;
-            CommandTag::counted(prepared.verb(), u64::try_from(database.changes()).unwrap_or(0))
-        }
-        StatementKind::Schema => {
-            open.has_written = true;
-            without_traces(&database, || {
-                schema::capture(&database, &connection.hook, prepared.text(), prepared.verb())
-            })?;
-            CommandTag::plain(prepared.verb())
-        }
-        _ if prepared.verb() == "SELECT" => CommandTag::counted("SELECT", rows),
-        _ => CommandTag::plain(prepared.verb()),
-    };
-    connection
-        .hook
-        .capture()
-        .check()
-        .map_err(StorageError::into_sql_error)?;
-    Ok(tag)
-}
-
-fn run_rows(prepared: &mut Prepared, rows: &mut dyn RowSink) -> Result<u64, SqlError> {
-    let mut has_row = prepared.step_client()?;
-    if prepared.column_count() == 0 {
-        return Ok(0);
-    }
-    rows.columns(&prepared.columns())?;
-    let mut count = 0;
-    while has_row {
-        let values: Vec<ValueRef<'_>> = (0..prepared.column_count())
-            .map(|column| prepared.value(column))
-            .collect();
-        for value in &values {
-            if let ValueRef::Text(text) = value {
-                check_utf8(text)?;
-            }
-        }
-        rows.row(&values)?;
-        count += 1;
-        has_row = prepared.step_client()?;
-    }
-    Ok(count)
-}
-
-/// A switch of the session, set without asking SQLite to compile anything: it would act at once, or not at all.
-fn run_session_pragma(
-    connection: &mut WriteConnection,
-    open: &mut OpenTransaction,
-    sql: &str,
-) -> Result<Option<CommandTag>, SqlError> {
-    // Cheap enough for every statement: other first words are told by their first letter.
-    if !sql
-        .trim_start()
-        .get(..1)
-        .is_none_or(|first| "pP-/;".contains(first))
-    {
-        return Ok(None);
-    }
-    let Ok((_, StatementKind::SessionPragma)) = kind::classify(sql) else {
-        return Ok(None);
-    };
-    let Some(setting) = kind::pragma_setting(sql) else {
-        return Ok(None);
-    };
-    if setting.name == "defer_foreign_keys" {
-        open.defers_foreign_keys = true;
-        let on = u8::from(setting.is_on());
-        let sql = format!("PRAGMA defer_foreign_keys = {on}");
-        connection.database.execute(&sql).map_err(internal)?;
-    } else {
-        open.session.set(&setting);
-        if setting.name == "recursive_triggers" {
-            let session = connection.session(open);
-            connection
-                .take_session(&SessionState {
-                    // Inside a transaction SQLite leaves this one as it is; the session's next transaction has it.
-                    foreign_keys: connection.foreign_keys,
-                    ..session
-                })
-                .map_err(StorageError::into_sql_error)?;
-        }
-    }
-    open.tag = CommandTag::plain("PRAGMA");
-    open.returned_rows = false;
-    Ok(Some(CommandTag::plain("PRAGMA")))
-}
-
-/// `TableId(0)` or a table that the catalog knows: its line in the fingerprint table stays.
-pub(crate) fn is_kept(connection: &WriteConnection, table: TableId) -> bool {
-    table == TableId(0) || connection.hook.capture().catalog().tables.contains_key(&table)
 }

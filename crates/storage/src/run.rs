@@ -138,7 +138,7 @@ impl RowSink for Collected {
     fn row(&mut self, values: &[ValueRef<'_>]) -> Result<(), SqlError> {
         let row = values
             .iter()
-            .map(|value| owned(*value))
+            .map(|value| value.to_value())
             .collect::<Result<Vec<Value>, SqlError>>()?;
         self.size_bytes += row.iter().map(Value::size_bytes).sum::<usize>();
         if self.size_bytes > RESULT_BYTES_MAX {
@@ -151,18 +151,4 @@ impl RowSink for Collected {
         self.rows.push(row);
         Ok(())
     }
-}
-
-/// A value that owns its bytes.
-fn owned(value: ValueRef<'_>) -> Result<Value, SqlError> {
-    Ok(match value {
-        ValueRef::Null => Value::Null,
-        ValueRef::Integer(value) => Value::Integer(value),
-        ValueRef::Real(value) => Value::Real(value),
-        ValueRef::Text(text) => {
-            crate::cursor::check_utf8(text)?;
-            Value::Text(String::from_utf8_lossy(text).into_owned())
-        }
-        ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
-    })
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::capture::buffer::ChangeBuffer;
 use crate::error::StorageError;
-use crate::group::{Group, is_kept};
+use crate::group::Group;
 use crate::writer::WriteConnection;
 
 /// Bytes of a chunk's body, and the most in a record's: a quarter of what an entry takes, so that a record's lists
@@ -144,4 +144,9 @@ pub(crate) fn write_down(connection: &mut WriteConnection, record: &Record) -> R
     }
     internal.write_position(record.position, record.timestamp)?;
     Ok(())
+}
+
+/// `TableId(0)` or a table that the catalog knows: its line in the fingerprint table stays.
+fn is_kept(connection: &WriteConnection, table: TableId) -> bool {
+    table == TableId(0) || connection.hook.capture().catalog().tables.contains_key(&table)
 }

@@ -379,7 +379,7 @@ fn prepare(database: &Database, sql: &str) -> Result<NonNull<ffi::sqlite3_stmt>,
             database.handle(),
             sql.as_ptr().cast(),
             len,
-            ffi::SQLITE_PREPARE_PERSISTENT as u32,
+            ffi::SQLITE_PREPARE_PERSISTENT,
             &mut raw,
             ptr::null_mut(),
         )

@@ -221,10 +221,9 @@ fn interactive(pair: &mut Pair, random: &mut Random, request: RequestId, trace: 
         match random.below(8) {
             0 if !is_failed => writer.savepoint(name).expect("a savepoint"),
             1 => {
-                if writer.rollback_to(name).is_ok() {
-                    trace.push(format!("rollback to {name}"));
-                    is_failed = false;
-                }
+                let result = writer.rollback_to(name);
+                is_failed &= result.is_err();
+                trace.push(format!("rollback to {name}; -- {:?}", result.err()));
             }
             2 if !is_failed => drop(writer.release(name)),
             _ if !is_failed => {

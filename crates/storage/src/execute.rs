@@ -1,0 +1,149 @@
+//! One statement of a client's, run in its transaction and captured.
+
+use bellwether_types::{CommandTag, ErrorKind, SqlError, Statement, ValueRef};
+
+use crate::cursor::check_utf8;
+use crate::error::StorageError;
+use crate::group::RowSink;
+use crate::kind::{self, StatementKind};
+use crate::schema;
+use crate::session::SessionState;
+use crate::statement::Prepared;
+use crate::transaction::{OpenTransaction, internal, without_traces};
+use crate::writer::WriteConnection;
+
+/// Runs it; rows go to the sink. The caller notes a failure.
+pub(crate) fn run_statement(
+    connection: &mut WriteConnection,
+    open: &mut OpenTransaction,
+    statement: &Statement,
+    rows: &mut dyn RowSink,
+) -> Result<CommandTag, SqlError> {
+    let database = connection.database.clone();
+    if let Some(tag) = run_session_pragma(connection, open, &statement.sql)? {
+        return Ok(tag);
+    }
+    let mut prepared = database.client_statement(&statement.sql)?;
+    match prepared.kind() {
+        StatementKind::Transaction => {
+            let text = format!("{} cannot run as a statement of a transaction", prepared.verb());
+            return Err(SqlError::new(ErrorKind::TransactionState, text));
+        }
+        StatementKind::Vacuum => {
+            return Err(SqlError::new(ErrorKind::NotSupported, "VACUUM is not supported")
+                .with_hint("Free pages are used again by later writes."));
+        }
+        StatementKind::Schema => schema::check_names(&statement.sql, prepared.verb())?,
+        _ => {}
+    }
+    // SAFETY: the parameters live until `give_back` has forgotten them, or the statement is finalised.
+    unsafe { prepared.bind_parameters(&statement.parameters, true)? };
+    open.returned_rows = prepared.column_count() > 0;
+    let is_schema = prepared.kind() == StatementKind::Schema;
+    connection.hook.capture().set_in_schema_statement(is_schema);
+    let result = run_rows(&mut prepared, rows);
+    connection.hook.capture().set_in_schema_statement(false);
+    prepared.reset();
+    let result = result.and_then(|count| after_statement(connection, open, &prepared, count));
+    database.give_back(prepared);
+    result
+}
+
+/// The counters, the schema; the tag.
+fn after_statement(
+    connection: &mut WriteConnection,
+    open: &mut OpenTransaction,
+    prepared: &Prepared,
+    rows: u64,
+) -> Result<CommandTag, SqlError> {
+    let database = connection.database.clone();
+    connection.hook.finish_blob_writes().map_err(internal)?;
+    let tag = match prepared.kind() {
+        StatementKind::Write => {
+            database.counters().changed();
+            open.has_written = true;
+            CommandTag::counted(prepared.verb(), u64::try_from(database.changes()).unwrap_or(0))
+        }
+        StatementKind::Schema => {
+            open.has_written = true;
+            without_traces(&database, || {
+                schema::capture(&database, &connection.hook, prepared.text(), prepared.verb())
+            })?;
+            CommandTag::plain(prepared.verb())
+        }
+        _ if prepared.verb() == "SELECT" => CommandTag::counted("SELECT", rows),
+        _ => CommandTag::plain(prepared.verb()),
+    };
+    connection
+        .hook
+        .capture()
+        .check()
+        .map_err(StorageError::into_sql_error)?;
+    Ok(tag)
+}
+
+fn run_rows(prepared: &mut Prepared, rows: &mut dyn RowSink) -> Result<u64, SqlError> {
+    let mut has_row = prepared.step_client()?;
+    if prepared.column_count() == 0 {
+        return Ok(0);
+    }
+    rows.columns(&prepared.columns())?;
+    let mut count = 0;
+    while has_row {
+        let values: Vec<ValueRef<'_>> = (0..prepared.column_count())
+            .map(|column| prepared.value(column))
+            .collect();
+        for value in &values {
+            if let ValueRef::Text(text) = value {
+                check_utf8(text)?;
+            }
+        }
+        rows.row(&values)?;
+        count += 1;
+        has_row = prepared.step_client()?;
+    }
+    Ok(count)
+}
+
+/// A switch of the session, set without asking SQLite to compile anything: it would act at once, or not at all.
+fn run_session_pragma(
+    connection: &mut WriteConnection,
+    open: &mut OpenTransaction,
+    sql: &str,
+) -> Result<Option<CommandTag>, SqlError> {
+    // Cheap enough for every statement: other first words are told by their first letter.
+    if !sql
+        .trim_start()
+        .get(..1)
+        .is_none_or(|first| "pP-/;".contains(first))
+    {
+        return Ok(None);
+    }
+    let Ok((_, StatementKind::SessionPragma)) = kind::classify(sql) else {
+        return Ok(None);
+    };
+    let Some(setting) = kind::pragma_setting(sql) else {
+        return Ok(None);
+    };
+    if setting.name == "defer_foreign_keys" {
+        open.defers_foreign_keys = true;
+        let on = u8::from(setting.is_on());
+        let sql = format!("PRAGMA defer_foreign_keys = {on}");
+        connection.database.execute(&sql).map_err(internal)?;
+    } else {
+        open.session.set(&setting);
+        if setting.name == "recursive_triggers" {
+            let session = connection.session(open);
+            connection
+                .take_session(&SessionState {
+                    // Inside a transaction SQLite leaves this one as it is; the session's next transaction has it.
+                    foreign_keys: connection.foreign_keys,
+                    ..session
+                })
+                .map_err(StorageError::into_sql_error)?;
+        }
+    }
+    open.tag = CommandTag::plain("PRAGMA");
+    open.returned_rows = false;
+    Ok(Some(CommandTag::plain("PRAGMA")))
+}
