@@ -74,6 +74,7 @@ struct Client {
     connection: Connection,
     session: Option<Session>,
     cursors: BTreeMap<CursorId, Open>,
+    known: describe::KnownFields,
     key: Option<CancelKey>,
     /// There is no room for another client, though for a cancel request.
     is_one_too_many: bool,
@@ -96,6 +97,7 @@ impl Client {
             connection,
             session: None,
             cursors: BTreeMap::new(),
+            known: describe::KnownFields::default(),
             key: None,
             is_one_too_many,
         }
@@ -339,8 +341,8 @@ impl Client {
             }
         };
         if !open.rows.columns().is_empty() {
-            let fields = self.fields(&sql, open.rows.columns());
-            let encoder = RowEncoder::new(fields, &formats);
+            let fields = self.fields(&sql, open.rows.columns()).await;
+            let encoder = fields.and_then(|fields| RowEncoder::new(fields, &formats));
             if let Err(error) = encoder.and_then(|encoder| self.connection.start_rows(encoder)) {
                 self.fail(error).await;
                 return Ok(());

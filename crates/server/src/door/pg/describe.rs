@@ -1,31 +1,88 @@
 //! What a client is told of a statement before, and of its columns when, it runs.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bellwether_pg::types::{Type, TypeWithModifier, of_declared};
-use bellwether_pg::{Description, Field};
+use bellwether_pg::{Description, Field, infer};
 use bellwether_types::{Column, SqlError};
 
 use super::Client;
+use crate::replica::{PooledReader, unreadable};
+
+/// Statements whose columns are remembered; then all are forgotten.
+const KNOWN_MAX: usize = 256;
+
+/// Types of columns, by statement: inference parses the text, which costs more than a point read.
+#[derive(Default)]
+pub(super) struct KnownFields {
+    by_sql: BTreeMap<String, (Vec<Column>, Arc<[Field]>)>,
+}
+
+impl KnownFields {
+    fn get(&self, sql: &str, columns: &[Column]) -> Option<Arc<[Field]>> {
+        let (of_columns, fields) = self.by_sql.get(sql)?;
+        (of_columns == columns).then(|| Arc::clone(fields))
+    }
+
+    fn put(&mut self, sql: &str, columns: &[Column], fields: &Arc<[Field]>) {
+        if self.by_sql.len() >= KNOWN_MAX {
+            self.by_sql.clear();
+        }
+        self.by_sql.insert(sql.to_owned(), (columns.to_vec(), Arc::clone(fields)));
+    }
+}
+
+/// The schema as this node's replica has it.
+struct ReplicaSchema {
+    reader: RefCell<PooledReader>,
+}
+
+impl infer::Schema for ReplicaSchema {
+    fn columns(&self, table: &str) -> Vec<(String, String)> {
+        let sql = format!("SELECT * FROM \"{}\"", table.replace('"', "\"\""));
+        let described = self.reader.borrow_mut().describe(&sql);
+        let columns = described.map(|description| description.columns).unwrap_or_default();
+        columns.into_iter().map(|column| (column.name, column.declared_type.unwrap_or_default())).collect()
+    }
+}
 
 impl Client {
     pub(super) async fn describe(&mut self, sql: &str) -> Result<Arc<Description>, SqlError> {
         let session = self.session.as_mut().expect("let in");
         let described = session.describe(sql, self.connection.settings()).await?;
-        let fields = (!described.columns.is_empty()).then(|| self.fields(sql, &described.columns));
-        let parameters = vec![bellwether_pg::types::Oid(0); described.parameter_count];
-        Ok(Arc::new(Description { parameters, fields }))
+        let mut description = self.infer(sql, &described.columns).await?;
+        description.parameters.resize(described.parameter_count, bellwether_pg::types::Oid(0));
+        if let Some(fields) = &description.fields {
+            self.known.put(sql, &described.columns, fields);
+        }
+        Ok(Arc::new(description))
     }
 
-    /// Declared types where there is one; else text.
-    pub(super) fn fields(&self, _sql: &str, columns: &[Column]) -> Arc<[Field]> {
-        let field = |column: &Column| {
-            let declared = column.declared_type.as_deref().map(of_declared);
-            Field::new(
-                column.name.clone(),
-                declared.unwrap_or(TypeWithModifier::from(Type::Text)),
-            )
-        };
-        columns.iter().map(field).collect()
+    async fn infer(&mut self, sql: &str, columns: &[Column]) -> Result<Description, SqlError> {
+        let session = self.session.as_ref().expect("let in");
+        let reader = session.replica.readers.get().await.map_err(|error| unreadable(&error))?;
+        Ok(infer::describe(sql, columns, &ReplicaSchema { reader: RefCell::new(reader) }))
     }
+
+    /// Declared types where every column has one; else as inferred from the text.
+    pub(super) async fn fields(&mut self, sql: &str, columns: &[Column]) -> Result<Arc<[Field]>, SqlError> {
+        if let Some(fields) = self.known.get(sql, columns) {
+            return Ok(fields);
+        }
+        let has_type = |column: &Column| column.declared_type.as_deref().is_some_and(|text| !text.is_empty());
+        if columns.iter().all(has_type) {
+            return Ok(columns.iter().map(declared).collect());
+        }
+        let inferred = self.infer(sql, columns).await?.fields;
+        let fields = inferred.unwrap_or_else(|| columns.iter().map(declared).collect());
+        self.known.put(sql, columns, &fields);
+        Ok(fields)
+    }
+}
+
+fn declared(column: &Column) -> Field {
+    let declared = column.declared_type.as_deref().map(of_declared);
+    Field::new(column.name.clone(), declared.unwrap_or(TypeWithModifier::from(Type::Text)))
 }
