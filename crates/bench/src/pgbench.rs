@@ -1,0 +1,323 @@
+//! pgbench as a child: how it is found, called and read.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use tokio::process::Command;
+use tokio::time;
+
+use crate::failure::Failure;
+use crate::outcome::{Latencies, Outcome};
+use crate::pg::Address;
+use crate::script::Variables;
+use crate::usage::Usage;
+use crate::workload::Workload;
+
+/// How long pgbench may take beyond the time it was asked to run for: a failover, slow last transactions.
+const GRACE: Duration = Duration::from_secs(60);
+
+/// Errors kept of one run.
+const MAX_ERRORS: usize = 5;
+
+/// How pgbench sends statements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Protocol {
+    /// Text with values in it
+    Simple,
+    /// Parsed anew each time, values apart
+    Extended,
+    /// Parsed once per client
+    Prepared,
+}
+
+impl Protocol {
+    /// As pgbench's `-M` has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Protocol::Simple => "simple",
+            Protocol::Extended => "extended",
+            Protocol::Prepared => "prepared",
+        }
+    }
+}
+
+/// What clients shall do.
+#[derive(Debug, Clone)]
+pub struct Load {
+    /// What they run.
+    pub workload: Workload,
+    /// How many there are at once.
+    pub clients: u32,
+    /// How long they go on.
+    pub seconds: u32,
+    /// What their scripts begin with.
+    pub variables: Variables,
+}
+
+/// The program.
+#[derive(Debug, Clone)]
+pub struct Pgbench {
+    path: PathBuf,
+    protocol: Protocol,
+    /// Where scripts and logs are put.
+    dir: PathBuf,
+}
+
+impl Pgbench {
+    /// Looks in `PATH`, then where Debian puts PostgreSQL's own programs, newest first.
+    pub fn find(protocol: Protocol, dir: &Path) -> Result<Pgbench, Failure> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let in_path = std::env::split_paths(&path).map(|dir| dir.join("pgbench"));
+        let found = in_path
+            .chain(debian_paths())
+            .find(|path| path.is_file())
+            .ok_or_else(|| {
+                Failure::new("pgbench was not found")
+                    .because("it is looked for in PATH and in /usr/lib/postgresql/*/bin")
+                    .hint("install it: postgresql-contrib or postgresql-15 on Debian and Ubuntu, postgresql-contrib on Fedora, libpq or postgresql with Homebrew")
+            })?;
+        Ok(Pgbench {
+            path: found,
+            protocol,
+            dir: dir.to_owned(),
+        })
+    }
+
+    /// Its version's line.
+    pub async fn version(&self) -> Result<String, Failure> {
+        let output = Command::new(&self.path)
+            .arg("--version")
+            .output()
+            .await
+            .map_err(|error| self.not_started(error))?;
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    /// Runs a load at an address. What it cost and whether the leader changed is for the caller to add.
+    pub async fn run(&self, address: &Address, load: &Load) -> Result<Outcome, Failure> {
+        let unusable = |error: std::io::Error| {
+            Failure::new(format!("{} cannot be used", self.dir.display())).because(error)
+        };
+        let dir = tempfile::tempdir_in(&self.dir).map_err(unusable)?;
+        let script = dir.path().join("script.sql");
+        std::fs::write(&script, load.workload.script()).map_err(unusable)?;
+        let child = Command::new(&self.path)
+            .args(self.arguments(address, load))
+            .arg("--file")
+            .arg(&script)
+            .arg("--log-prefix")
+            .arg(dir.path().join("log"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| self.not_started(error))?;
+        let patience = Duration::from_secs(load.seconds.into()) + GRACE;
+        let output = time::timeout(patience, child.wait_with_output())
+            .await
+            .map_err(|_| {
+                Failure::new(format!("pgbench did not end within {} s", patience.as_secs())).because(format!(
+                    "{} with {} clients at {address}",
+                    load.workload.name(),
+                    load.clients
+                ))
+            })?
+            .map_err(|error| self.not_started(error))?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        let summary = Summary::parse(&String::from_utf8_lossy(&output.stdout)).ok_or_else(|| {
+            Failure::new(format!(
+                "pgbench could not run {} at {address}",
+                load.workload.name()
+            ))
+            .because(errors.trim())
+        })?;
+        let mut latencies = Latencies::new();
+        for entry in std::fs::read_dir(dir.path()).map_err(unusable)? {
+            let path = entry.map_err(unusable)?.path();
+            let is_log = path
+                .file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with("log."));
+            if is_log {
+                read_log(&std::fs::read_to_string(&path).map_err(unusable)?, &mut latencies);
+            }
+        }
+        Ok(summary.outcome(&errors, latencies))
+    }
+
+    fn arguments(&self, address: &Address, load: &Load) -> Vec<OsString> {
+        // More threads than cores that they can have would only get in the servers' way.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = cores.min(load.clients as usize);
+        let mut arguments: Vec<OsString> = ["--no-vacuum", "--log", "--failures-detailed"]
+            .map(OsString::from)
+            .into();
+        let sampling = load.workload.sampling_rate();
+        let mut option = |name: &str, value: String| {
+            arguments.push(name.into());
+            arguments.push(value.into());
+        };
+        option("--host", address.host.clone());
+        option("--port", address.port.to_string());
+        option("--username", "postgres".to_owned());
+        option("--client", load.clients.to_string());
+        option("--jobs", threads.to_string());
+        option("--time", load.seconds.to_string());
+        option("--protocol", self.protocol.name().to_owned());
+        if sampling < 1.0 {
+            option("--sampling-rate", sampling.to_string());
+        }
+        for (name, value) in &load.variables {
+            option("--define", format!("{name}={value}"));
+        }
+        arguments.push("postgres".into());
+        arguments
+    }
+
+    fn not_started(&self, error: std::io::Error) -> Failure {
+        Failure::new(format!("{} cannot be run", self.path.display())).because(error)
+    }
+}
+
+fn debian_paths() -> Vec<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+    let mut versions: Vec<(u32, PathBuf)> = versions
+        .filter_map(|entry| {
+            let path = entry.ok()?.path();
+            let version = path.file_name()?.to_str()?.parse().ok()?;
+            Some((version, path.join("bin/pgbench")))
+        })
+        .collect();
+    versions.sort();
+    versions.into_iter().rev().map(|(_, path)| path).collect()
+}
+
+/// What pgbench prints at its end.
+#[derive(Debug, PartialEq)]
+struct Summary {
+    transactions: u64,
+    failed: u64,
+    tps: f64,
+}
+
+impl Summary {
+    /// `None` when it is not there: pgbench gave up before its clients began.
+    fn parse(text: &str) -> Option<Summary> {
+        let number = |prefix: &str| {
+            let rest = text.lines().find_map(|line| line.strip_prefix(prefix))?;
+            rest.split_whitespace().next().map(str::to_owned)
+        };
+        let transactions = number("number of transactions actually processed:")?;
+        Some(Summary {
+            // With a fixed number of transactions this reads `10/10`; with a time it does not.
+            transactions: transactions.parse().ok()?,
+            failed: number("number of failed transactions:")?.parse().ok()?,
+            // Absent when all clients gave up before their first transaction.
+            tps: number("tps =").and_then(|tps| tps.parse().ok()).unwrap_or(0.0),
+        })
+    }
+
+    fn outcome(self, stderr: &str, latencies: Latencies) -> Outcome {
+        let clients_lost = stderr.lines().filter(|line| is_client_lost(line)).count() as u64;
+        let errors = stderr.lines().filter(|line| line.contains("error:"));
+        Outcome {
+            transactions: self.transactions,
+            failed: self.failed,
+            clients_lost,
+            errors: errors.take(MAX_ERRORS).map(str::to_owned).collect(),
+            tps: self.tps,
+            latencies,
+            usage: Usage::default(),
+            leader_changed: false,
+        }
+    }
+}
+
+/// Whether a line of pgbench's stderr says that a client has given up. Which of the two it is depends on whether
+/// the server answered with an error or the connection broke.
+fn is_client_lost(line: &str) -> bool {
+    line.contains("pgbench: error: client ") && line.contains(" aborted")
+}
+
+/// Adds the latencies of a log: `client number latency_us script seconds microseconds …`, where a transaction that
+/// failed has a word for its latency.
+fn read_log(text: &str, latencies: &mut Latencies) {
+    let fields = text.lines().filter_map(|line| line.split(' ').nth(2));
+    for us in fields.filter_map(|field| field.parse().ok()) {
+        latencies.record(Duration::from_micros(us));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SUMMARY: &str = "\
+pgbench (15.18 (Debian 15.18-0+deb12u1))
+transaction type: upsert.sql
+scaling factor: 1
+query mode: prepared
+number of clients: 2
+number of threads: 1
+maximum number of tries: 1
+duration: 1 s
+number of transactions actually processed: 40646
+number of failed transactions: 3 (0.007%)
+number of serialization failures: 2 (0.005%)
+number of deadlock failures: 1 (0.002%)
+latency average = 0.049 ms
+initial connection time = 10.109 ms
+tps = 40945.475206 (without initial connection time)
+";
+
+    #[test]
+    fn a_summary_is_read() {
+        let expected = Summary {
+            transactions: 40_646,
+            failed: 3,
+            tps: 40_945.475_206,
+        };
+        assert_eq!(Summary::parse(SUMMARY), Some(expected));
+    }
+
+    #[test]
+    fn a_summary_of_clients_that_all_gave_up_has_no_rate() {
+        let text = "number of transactions actually processed: 0\nnumber of failed transactions: 0 (NaN%)\n";
+        let summary = Summary::parse(text).expect("a summary");
+        assert_eq!((summary.transactions, summary.tps), (0, 0.0));
+        assert_eq!(Summary::parse("pgbench (15.18)\n"), None);
+    }
+
+    #[test]
+    fn clients_that_gave_up_are_counted_and_the_first_errors_kept() {
+        let stderr = "\
+pgbench: error: ERROR:  relation \"nope\" does not exist
+LINE 1: insert into nope values (1);
+pgbench: error: client 0 script 0 aborted in command 0 query 0: ERROR:  prepared statement \"P_0\" does not exist
+pgbench: error: client 1 aborted in command 1 (SQL) of script 0; perhaps the backend died while processing
+pgbench: error: Run was aborted; the above results are incomplete.
+";
+        let summary = Summary::parse(SUMMARY).expect("a summary");
+        let outcome = summary.outcome(stderr, Latencies::new());
+        assert_eq!(outcome.clients_lost, 2);
+        assert_eq!(outcome.in_doubt(), 5);
+        assert_eq!(outcome.errors.len(), 4);
+        assert!(outcome.errors[0].contains("does not exist"));
+    }
+
+    #[test]
+    fn a_log_gives_the_latencies_of_what_did_not_fail() {
+        let log = "0 1 650 0 1795381303 354727\n\
+                   0 2 failed 0 1795381303 354771\n\
+                   0 2 serialization 0 1795381303 354771\n\
+                   1 3 20 0 1795381303 354792\n\n";
+        let mut latencies = Latencies::new();
+        read_log(log, &mut latencies);
+        let percentiles = latencies.percentiles().expect("two");
+        assert_eq!(percentiles.sampled, 2);
+        assert!((percentiles.max_ms - 0.650).abs() < 0.002);
+    }
+}
