@@ -191,6 +191,14 @@ fn results_have_the_type_of_their_expression() {
             9,
             "text text text text text text text text int8",
         ),
+    ] {
+        assert_eq!(results(sql, count), expected, "{sql}");
+    }
+}
+
+#[test]
+fn results_of_more_than_a_plain_select_are_inferred_where_their_parts_agree() {
+    for (sql, count, expected) in [
         ("VALUES (1, 'a'), (2, 3)", 2, "int8 text"),
         ("SELECT 1 UNION ALL SELECT 2", 1, "int8"),
         ("SELECT 1 UNION ALL SELECT 'a'", 1, "text"),

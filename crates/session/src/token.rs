@@ -111,8 +111,14 @@ impl Token {
 
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(PREFIX)?;
-        self.encode().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
+        let bytes = self.encode();
+        let digits: String = bytes
+            .iter()
+            .flat_map(|byte| [digit(byte >> 4), digit(byte & 0xF)])
+            .collect();
+        write!(f, "{PREFIX}{digits}")
     }
 }
 

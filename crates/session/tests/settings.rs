@@ -263,7 +263,7 @@ fn show_all_lists_every_setting_once_and_by_name() {
 #[test]
 fn every_reported_setting_has_a_value_and_changes_are_noticed_by_the_revision() {
     let mut settings = settings();
-    assert_eq!(settings.reported().count(), 14);
+    assert_eq!(settings.reported().count(), 13);
     let before = settings.revision();
     settings.set_in_hot_standby(false);
     assert_eq!(settings.revision(), before);

@@ -31,6 +31,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, OnceLock};
 
 use bellwether_session::Settings;
+use bellwether_session::settings::SESSION_TOKEN;
 use bellwether_types::{CommandTag, ErrorKind, SqlError, Value};
 
 use crate::backend::{Output, Severity, Status};
@@ -93,10 +94,11 @@ enum Transaction {
     Failed,
 }
 
-/// What was reported by ParameterStatus, and at which revision of the settings.
+/// What was reported by ParameterStatus, and at which revisions of settings and token.
 #[derive(Debug, Default)]
 struct Reports {
     revision: u64,
+    token_revision: u64,
     values: Vec<(&'static str, String)>,
 }
 
@@ -418,24 +420,27 @@ impl Connection {
     }
 
     fn report_settings(&mut self) {
-        if self.settings.revision() == self.reports.revision && !self.reports.values.is_empty() {
-            return;
-        }
-        let values: Vec<_> = self.settings.reported().collect();
-        for (index, (name, value)) in values.iter().enumerate() {
-            if self
-                .reports
-                .values
-                .get(index)
-                .is_none_or(|(_, reported)| reported != value)
-            {
-                self.output.parameter_status(name, value);
+        let is_first = self.reports.values.is_empty();
+        if is_first || self.settings.revision() != self.reports.revision {
+            let values: Vec<_> = self.settings.reported().collect();
+            for (index, (name, value)) in values.iter().enumerate() {
+                if self
+                    .reports
+                    .values
+                    .get(index)
+                    .is_none_or(|(_, reported)| reported != value)
+                {
+                    self.output.parameter_status(name, value);
+                }
             }
+            self.reports.revision = self.settings.revision();
+            self.reports.values = values;
         }
-        self.reports = Reports {
-            revision: self.settings.revision(),
-            values,
-        };
+        if is_first || self.settings.token_revision() != self.reports.token_revision {
+            self.output
+                .parameter_status(SESSION_TOKEN, &self.settings.token().to_string());
+            self.reports.token_revision = self.settings.token_revision();
+        }
     }
 
     /// The transaction is over, however it ended.

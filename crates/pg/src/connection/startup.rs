@@ -136,6 +136,9 @@ impl Connection {
 
     /// Answers `Authenticate` or `Password`: ask for (more) proof.
     pub fn challenge(&mut self, step: &Authentication) {
+        if self.is_closed() {
+            return;
+        }
         debug_assert!(
             matches!(self.waiting, Waiting::Authentication),
             "nobody waits to be let in"
@@ -148,6 +151,9 @@ impl Connection {
     /// Answers `Authenticate` or `Password`: come in. The client's options may still be wrong; then it is told so
     /// and the connection is closed.
     pub fn accept(&mut self, welcome: &Welcome) {
+        if self.is_closed() {
+            return;
+        }
         debug_assert!(
             matches!(self.waiting, Waiting::Authentication),
             "nobody waits to be let in"

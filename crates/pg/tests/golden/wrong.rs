@@ -1,6 +1,7 @@
 //! What no client should send.
 
 use bellwether_pg::Connection;
+use bellwether_types::{CommandTag, ErrorKind, SqlError};
 use proptest::prelude::*;
 
 use super::check;
@@ -231,4 +232,25 @@ fn a_closed_connection_takes_and_gives_nothing() {
     connection.receive(&login());
     assert_eq!(connection.next_request(), None);
     assert!(connection.is_closed() && connection.must_flush());
+}
+
+#[test]
+fn an_answer_that_comes_after_the_end_is_ignored() {
+    let mut server = super::session(&[]);
+    server.connection.receive(&query("INSERT a"));
+    assert!(server.connection.next_request().is_some());
+    let error = SqlError::new(
+        ErrorKind::ShuttingDown,
+        "terminating connection due to administrator command",
+    );
+    server.connection.abort(&error);
+    server.connection.complete(CommandTag::counted("INSERT", 1));
+    server.connection.done();
+    server
+        .connection
+        .fail(SqlError::new(ErrorKind::Internal, "too late"));
+    assert_eq!(
+        super::decode::print(server.connection.output()),
+        "< ErrorResponse FATAL 57P01: terminating connection due to administrator command\n"
+    );
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use bellwether_types::{ClusterId, DatabaseId, ErrorKind, Position, SqlError};
 
 use crate::token::Token;
+pub use table::SESSION_TOKEN;
 pub use values::{Milliseconds, Values};
 
 /// The version that clients compare features with, and our own.
@@ -47,6 +48,7 @@ pub struct Settings {
     user: String,
     in_hot_standby: bool,
     revision: u64,
+    token_revision: u64,
 }
 
 impl Settings {
@@ -65,6 +67,7 @@ impl Settings {
             user: user.to_owned(),
             in_hot_standby: false,
             revision: 0,
+            token_revision: 0,
         }
     }
 
@@ -81,7 +84,7 @@ impl Settings {
     /// Remembers a position that the session has seen. Lives outside transactions: having seen is not undone.
     pub fn advance_token(&mut self, database: DatabaseId, position: Position) {
         if self.token.advance(database, position) {
-            self.revision += 1;
+            self.token_revision += 1;
         }
     }
 
@@ -93,9 +96,14 @@ impl Settings {
         }
     }
 
-    /// Grows whenever any setting may have changed: reported values need comparing only then.
+    /// Grows whenever any setting but the token may have changed: reported values need comparing only then.
     pub fn revision(&self) -> u64 {
         self.revision
+    }
+
+    /// Grows whenever the token may have changed: with every commit, so apart from all else.
+    pub fn token_revision(&self) -> u64 {
+        self.token_revision
     }
 
     /// SET as a connection's option: RESET returns to it.
@@ -107,9 +115,9 @@ impl Settings {
 
     /// SET. Lists are one text with commas. Outside a transaction `SetScope::Local` changes nothing.
     pub fn set(&mut self, scope: SetScope, name: &str, value: &str) -> Result<(), SqlError> {
-        if name.eq_ignore_ascii_case(table::SESSION_TOKEN) {
+        if name.eq_ignore_ascii_case(SESSION_TOKEN) {
             self.token.merge(&Token::parse(value, self.token.cluster)?)?;
-            self.revision += 1;
+            self.token_revision += 1;
             return Ok(());
         }
         self.change(scope, name, |values| table::assign(values, name, value))
@@ -117,7 +125,7 @@ impl Settings {
 
     /// RESET, and SET … TO DEFAULT.
     pub fn reset(&mut self, scope: SetScope, name: &str) -> Result<(), SqlError> {
-        if name.eq_ignore_ascii_case(table::SESSION_TOKEN) {
+        if name.eq_ignore_ascii_case(SESSION_TOKEN) {
             self.forget_token();
             return Ok(());
         }
@@ -160,7 +168,7 @@ impl Settings {
         all
     }
 
-    /// What PostgreSQL reports by ParameterStatus, and the token: name and value.
+    /// What PostgreSQL reports by ParameterStatus, name and value. The token ([`SESSION_TOKEN`]) is reported, too.
     pub fn reported(&self) -> impl Iterator<Item = (&'static str, String)> {
         table::REPORTED.iter().map(|&name| {
             let (_, value) = self.show(name).expect("every reported setting exists");
@@ -254,8 +262,10 @@ impl Settings {
     }
 
     fn forget_token(&mut self) {
-        self.token = Token::new(self.token.cluster);
-        self.revision += 1;
+        if !self.token.positions.is_empty() {
+            self.token = Token::new(self.token.cluster);
+            self.token_revision += 1;
+        }
     }
 
     fn show_of_session(&self, name: &str) -> Option<(String, String)> {
@@ -263,7 +273,7 @@ impl Settings {
             .iter()
             .find(|(known, _)| known.eq_ignore_ascii_case(name))?;
         let value = match *name {
-            table::SESSION_TOKEN => self.token.to_string(),
+            SESSION_TOKEN => self.token.to_string(),
             "in_hot_standby" => parse::on_off(self.in_hot_standby).to_owned(),
             _ => self.user.clone(),
         };

@@ -19,8 +19,8 @@ pub const OF_SESSION: [(&str, &str); 3] = [
     ("session_authorization", "The session's user."),
 ];
 
-/// What ParameterStatus reports: PostgreSQL's set, and the token.
-pub const REPORTED: [&str; 14] = [
+/// What ParameterStatus reports besides the token: PostgreSQL's set.
+pub const REPORTED: [&str; 13] = [
     "application_name",
     "client_encoding",
     "DateStyle",
@@ -34,7 +34,6 @@ pub const REPORTED: [&str; 14] = [
     "session_authorization",
     "standard_conforming_strings",
     "TimeZone",
-    SESSION_TOKEN,
 ];
 
 type Show = fn(&Values) -> String;
