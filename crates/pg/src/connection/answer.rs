@@ -181,6 +181,8 @@ impl Connection {
         match std::mem::replace(&mut self.waiting, Waiting::Nothing) {
             Waiting::Nothing => debug_assert!(self.is_closed(), "nothing was asked that could fail: {error}"),
             Waiting::Authentication => self.abort(&error),
+            // The client has been told of a failure already, and the transaction is over.
+            Waiting::Rollback(Ending::Failure) => self.end_transaction(false),
             // Committed or not, it is over.
             Waiting::Commit(ending) | Waiting::Rollback(ending) => {
                 self.end_transaction(false);

@@ -1,6 +1,7 @@
 //! Transactions: status, failure, savepoints, modes.
 
-use bellwether_types::{ErrorKind, SqlError};
+use bellwether_pg::Request;
+use bellwether_types::{CommandTag, ErrorKind, SqlError};
 
 use super::check;
 use super::client::*;
@@ -213,5 +214,34 @@ fn a_failed_transaction_prepares_nothing_but_its_end() {
         < CommandComplete ROLLBACK
         < ReadyForQuery I
         ",
+    );
+}
+
+#[test]
+fn a_rollback_that_fails_after_a_failure_is_not_told_again() {
+    let mut server = super::session(&[]);
+    server
+        .connection
+        .receive(&[query("INSERT a; SELECT fail"), query("")].concat());
+    while let Some(request) = server.connection.next_request() {
+        match request {
+            Request::Begin { .. } => server.connection.done(),
+            Request::Run(run) if run.verb == "INSERT" => {
+                server.connection.complete(CommandTag::counted("INSERT", 1))
+            }
+            _ => server
+                .connection
+                .fail(SqlError::new(ErrorKind::NoLeader, "no leader")),
+        }
+    }
+    assert_eq!(
+        super::decode::print(server.connection.output()),
+        "\
+< CommandComplete INSERT 0 1
+< ErrorResponse ERROR 57P03: no leader
+< ReadyForQuery I
+< EmptyQueryResponse
+< ReadyForQuery I
+"
     );
 }
