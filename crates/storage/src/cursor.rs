@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bellwether_types::{Column, ErrorKind, SqlError, Statement, ValueRef};
 
 use crate::database::Database;
+use crate::kind::StatementKind;
 use crate::statement::Prepared;
 
 /// A running query that owns what it needs: it keeps the connection open and may be moved between threads. While
@@ -36,6 +37,13 @@ impl Cursor {
     pub(crate) fn open(database: &Arc<Database>, statement: &Statement) -> Result<Cursor, SqlError> {
         let _gate = database.enter();
         let mut prepared = database.client_statement(&statement.sql)?;
+        if matches!(
+            prepared.kind(),
+            StatementKind::Transaction | StatementKind::Vacuum
+        ) {
+            let text = format!("{} is not a query", prepared.verb());
+            return Err(SqlError::new(ErrorKind::TransactionState, text));
+        }
         if !prepared.is_read_only() {
             return Err(SqlError::new(
                 ErrorKind::ReadOnly,

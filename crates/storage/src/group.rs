@@ -94,7 +94,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Opens a client transaction, unless its request was executed before.
+    /// Opens a client transaction, unless its request was executed before. Only requests that changed something are
+    /// remembered: to execute another one again is harmless.
     pub fn begin(&mut self, request: RequestId, session: SessionState) -> Result<Begin, SqlError> {
         let database = self.connection.database.clone();
         let _gate = database.enter();

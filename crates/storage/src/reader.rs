@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bellwether_types::{Column, DecodeError, Decoder, Encoder, ErrorKind, Position, SqlError, Statement};
+use bellwether_types::{Column, DecodeError, Decoder, Encoder, Position, SqlError, Statement};
 use rusqlite::ffi;
 
 use crate::cursor::Cursor;
@@ -142,12 +142,6 @@ impl Reader {
 
     /// A running query. Statements that write are refused.
     pub fn open_cursor(&mut self, statement: &Statement) -> Result<Cursor, SqlError> {
-        if kind::classify(&statement.sql)?.1 == StatementKind::Transaction {
-            return Err(SqlError::new(
-                ErrorKind::TransactionState,
-                "a transaction's command is not a query",
-            ));
-        }
         Cursor::open(&self.database, statement)
     }
 

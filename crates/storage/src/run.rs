@@ -152,3 +152,145 @@ impl RowSink for Collected {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bellwether_types::{NodeId, Position, SessionId, Timestamp};
+
+    use super::*;
+    use crate::files::{Files, Spill, Vfs};
+    use crate::group::Sealed;
+
+    fn transaction(session: u128, sequence: u64, statements: &[&str]) -> ClientTransaction {
+        ClientTransaction {
+            request: RequestId {
+                session: SessionId(session),
+                sequence,
+            },
+            statements: statements.iter().map(|sql| Statement::new(*sql)).collect(),
+            session: SessionState::default(),
+        }
+    }
+
+    fn writer(directory: &tempfile::TempDir) -> Writer {
+        let files = Files {
+            path: directory.path().join("replica.db"),
+            vfs: Vfs::Os,
+            spill: Spill::Memory,
+        };
+        Writer::open(&files).expect("a new file")
+    }
+
+    /// Runs a group and commits it.
+    fn run(writer: &mut Writer, transactions: &[ClientTransaction]) -> Vec<Result<Answer, SqlError>> {
+        let next = Position::new(1, writer.position().index.0 + 1);
+        let start = GroupStart {
+            origin: NodeId(1),
+            timestamp: Timestamp(next.index.0),
+        };
+        let answers = run_group(writer, start, transactions).expect("the group runs");
+        if writer.seal(next).expect("it seals") != Sealed::Empty {
+            while writer.next_payload().expect("readable").is_some() {}
+            writer.commit().expect("it commits");
+        }
+        let scratch = writer.recompute_fingerprints().expect("readable");
+        assert_eq!(writer.fingerprints(), scratch);
+        answers
+    }
+
+    #[test]
+    fn a_full_disk_fails_the_transaction_that_met_it_and_no_other() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let mut writer = writer(&directory);
+        run(&mut writer, &[transaction(1, 1, &["CREATE TABLE t(a)"])])[0]
+            .as_ref()
+            .expect("a table");
+        writer
+            .connection
+            .database
+            .execute("PRAGMA max_page_count = 20")
+            .expect("a limit");
+        let answers = run(
+            &mut writer,
+            &[
+                transaction(1, 2, &["INSERT INTO t VALUES (1)"]),
+                transaction(
+                    2,
+                    1,
+                    &[
+                        "INSERT INTO t VALUES (2)",
+                        "INSERT INTO t VALUES (randomblob(500000))",
+                    ],
+                ),
+                transaction(3, 1, &["INSERT INTO t VALUES (3)"]),
+            ],
+        );
+        let kinds: Vec<Option<ErrorKind>> = answers
+            .iter()
+            .map(|answer| answer.as_ref().err().map(|error| error.kind))
+            .collect();
+        assert_eq!(kinds, [None, Some(ErrorKind::DiskFull), None]);
+        let rows = run(&mut writer, &[transaction(1, 3, &["SELECT sum(a) FROM t"])]);
+        assert_eq!(
+            rows[0].as_ref().expect("a sum").results[0].rows,
+            [[Value::Integer(4)]]
+        );
+    }
+
+    #[test]
+    fn an_interrupted_write_fails_alone() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let mut writer = writer(&directory);
+        run(&mut writer, &[transaction(1, 1, &["CREATE TABLE t(a)"])])[0]
+            .as_ref()
+            .expect("a table");
+        let handle = writer.interrupt_handle();
+        let endless =
+            "INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n";
+        let (ended, end) = std::sync::mpsc::channel::<()>();
+        let answers = std::thread::scope(|scope| {
+            scope.spawn(move || {
+                // An interrupt before the statement runs is forgotten: again until it hits.
+                while end.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
+                    handle.interrupt();
+                    std::thread::yield_now();
+                }
+            });
+            let lone = [transaction(2, 1, &[endless])];
+            let answers = run_interrupted(&mut writer, &lone);
+            drop(ended);
+            answers
+        });
+        assert_eq!(answers, [Some(ErrorKind::Cancelled)]);
+        let answers = run(
+            &mut writer,
+            &[transaction(
+                3,
+                1,
+                &["INSERT INTO t VALUES (3)", "SELECT count(*) FROM t"],
+            )],
+        );
+        assert_eq!(
+            answers[0].as_ref().expect("a count").results[1].rows,
+            [[Value::Integer(1)]]
+        );
+    }
+
+    /// Interrupts may also hit our own statements around the client's: then the whole is tried again.
+    fn run_interrupted(writer: &mut Writer, transactions: &[ClientTransaction]) -> Vec<Option<ErrorKind>> {
+        let start = GroupStart {
+            origin: NodeId(1),
+            timestamp: Timestamp(99),
+        };
+        loop {
+            let answers = run_group(writer, start, transactions);
+            while writer.rollback().is_err() {}
+            if let Ok(answers) = answers {
+                return answers
+                    .into_iter()
+                    .map(|answer| answer.err().map(|error| error.kind))
+                    .collect();
+            }
+        }
+    }
+}

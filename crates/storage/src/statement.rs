@@ -124,10 +124,10 @@ impl Prepared {
         &self.numbers
     }
 
-    /// Whether running it writes nothing.
+    /// Whether running it writes nothing. To explain a write is to read.
     pub(crate) fn is_read_only(&self) -> bool {
         // SAFETY: a live statement.
-        unsafe { ffi::sqlite3_stmt_readonly(self.raw.as_ptr()) != 0 }
+        self.is_explain() || unsafe { ffi::sqlite3_stmt_readonly(self.raw.as_ptr()) != 0 }
     }
 
     pub(crate) fn is_explain(&self) -> bool {

@@ -798,3 +798,113 @@ fn ended_sessions_alone_are_a_reason_for_a_record_only_when_many() {
     }
     panic!("never told");
 }
+
+#[test]
+fn nonsense_from_a_peer_is_refused_and_never_a_panic() {
+    use bellwether_types::format::row::{Change, RowKey};
+    use bellwether_types::{Encoder, Format, NodeId, Payload, Record, TableId, Timestamp};
+    let mut pair = Pair::new();
+    pair.run(&[
+        "CREATE TABLE t(id INTEGER PRIMARY KEY, a)",
+        "CREATE TABLE k(a PRIMARY KEY, b) WITHOUT ROWID",
+        "INSERT INTO t VALUES (1, 2)",
+        "INSERT INTO k VALUES (1, 2)",
+    ]);
+    let one = ValueRef::Integer(1);
+    let update = |table, key, moved_to, columns| Change::Update {
+        table: TableId(table),
+        key,
+        moved_to,
+        columns,
+    };
+    let insert = |table, rowid, values| Change::Insert {
+        table: TableId(table),
+        rowid,
+        values,
+    };
+    let nonsense = [
+        insert(1, None, vec![one, one]),
+        insert(1, Some(5), vec![one]),
+        insert(1, Some(5), vec![one; 3]),
+        insert(2, Some(5), vec![one, one]),
+        insert(99, Some(5), vec![one, one]),
+        insert(0, None, vec![]),
+        update(1, RowKey::Rowid(1), None, vec![(7, one)]),
+        update(1, RowKey::Rowid(1), None, vec![]),
+        update(1, RowKey::Primary(vec![one]), None, vec![(1, one)]),
+        update(2, RowKey::Primary(vec![one]), Some(3), vec![(1, one)]),
+        update(2, RowKey::Primary(vec![]), None, vec![(1, one)]),
+        update(2, RowKey::Rowid(1), None, vec![(1, one)]),
+        Change::Delete {
+            table: TableId(1),
+            key: RowKey::Rowid(77),
+        },
+        Change::Schema { sql: "" },
+        Change::Schema { sql: "nonsense" },
+        Change::Schema { sql: "COMMIT" },
+        Change::Sequence {
+            table: TableId(1),
+            value: Some(1),
+        },
+    ];
+    let mut position = pair.position;
+    position.index = position.index.next();
+    let mut apply = |body: Vec<u8>| {
+        let record = Record {
+            position,
+            origin: NodeId(1),
+            timestamp: Timestamp(9),
+            format: Format::Row,
+            transactions: Vec::new(),
+            ended_sessions: Vec::new(),
+            fingerprints: Vec::new(),
+            chunks: 0,
+            body: body.into(),
+        };
+        let payload = Payload::Record(Box::new(record)).to_bytes();
+        pair.follower.apply(&Entry { position, payload })
+    };
+    for change in nonsense {
+        let mut out = Encoder::new();
+        change.encode(&mut out);
+        let whole = out.into_vec();
+        apply(whole.clone()).expect_err(&format!("{change:?}"));
+        for end in 1..whole.len() {
+            apply(whole[..end].to_vec()).expect_err("cut");
+        }
+        for place in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[place] = damaged[place].wrapping_add(3);
+            // Some are changes that make sense; then the sums do not.
+            let _ = apply(damaged).expect_err("damaged");
+        }
+    }
+    pair.check();
+    pair.run(&["UPDATE t SET a = 3", "UPDATE k SET b = 3"]);
+}
+
+#[test]
+fn a_transactions_command_is_no_query() {
+    let mut pair = Pair::new();
+    let start = pair.start();
+    let request = pair.request();
+    pair.leader.begin_group(start).expect("a group");
+    pair.leader
+        .begin(request, SessionState::default())
+        .expect("a transaction");
+    for sql in ["COMMIT", "ROLLBACK", "SAVEPOINT s", "VACUUM"] {
+        assert!(pair.leader.open_cursor(&Statement::new(sql)).is_err(), "{sql}");
+    }
+    pair.leader.abandon();
+    pair.leader.rollback().expect("rolled back");
+    let mut reader = Reader::open(&pair.files("leader")).expect("a replica");
+    for sql in ["BEGIN", "COMMIT", "SAVEPOINT s"] {
+        assert!(reader.open_cursor(&Statement::new(sql)).is_err(), "{sql}");
+    }
+    assert!(
+        reader
+            .describe("EXPLAIN CREATE TABLE t(a)")
+            .expect("an explanation")
+            .reads_only
+    );
+}

@@ -8,6 +8,7 @@ use bellwether_types::{
     DecodeError, Decoder, Entry, Fingerprint, Format, LogIndex, Payload, Record, TableId, Term,
 };
 
+use crate::apply::row::ApplyStatements;
 use crate::capture::Purpose;
 use crate::database::VALUE_BYTES_MAX;
 use crate::error::{ApplyError, Divergence, StorageError};
@@ -60,6 +61,8 @@ impl Writer {
             let _ = self.connection.internal.rollback.run();
         }
         self.connection.hook.capture().roll_back();
+        // The schema may have been another one in the run.
+        self.connection.apply = ApplyStatements::default();
         self.phase = Phase::Idle;
     }
 

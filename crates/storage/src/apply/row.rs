@@ -14,6 +14,7 @@ use rusqlite::ffi;
 use crate::catalog::{Key, Table, quoted};
 use crate::database::Database;
 use crate::error::{ApplyError, Divergence, SqliteError, StorageError};
+use crate::kind::{self, StatementKind};
 use crate::schema;
 use crate::statement::Prepared;
 use crate::writer::WriteConnection;
@@ -40,6 +41,9 @@ pub(crate) fn apply(connection: &mut WriteConnection, change: &Change<'_>) -> Re
     let database = connection.database.clone();
     match change {
         Change::Schema { sql } => {
+            if !matches!(kind::classify(sql), Ok((_, StatementKind::Schema))) {
+                return Err(ApplyError::Nonsense(format!("{sql:?} as a schema statement")));
+            }
             connection.apply.tables.clear();
             schema::apply(&database, &connection.hook, sql).map_err(|error| refused("", error))
         }
@@ -147,6 +151,11 @@ impl TableStatements {
             .any(|(place, _)| *place as usize >= table.stored.len())
         {
             return Err(nonsense(&table, "a column out of range"));
+        }
+        if (columns.is_empty() && moved_to.is_none())
+            || (moved_to.is_some() && matches!(table.key, Key::Primary(_)))
+        {
+            return Err(nonsense(&table, "an update of another shape"));
         }
         if self.updates.len() >= UPDATES_KEPT_MAX {
             self.updates.clear();
