@@ -20,6 +20,8 @@ pub struct Server {
     /// Written and not yet committed.
     is_dirty: bool,
     commits: u64,
+    /// Requests to fail, whatever they ask: true for each that does. Then all are done.
+    pub failures: Vec<bool>,
     pub trace: String,
 }
 
@@ -64,6 +66,7 @@ impl Server {
             cursors: BTreeMap::new(),
             is_dirty: false,
             commits: 0,
+            failures: Vec::new(),
             trace: String::new(),
         }
     }
@@ -85,6 +88,15 @@ impl Server {
     }
 
     fn carry_out(&mut self, request: Request) {
+        let is_answered = !matches!(
+            request,
+            Request::Cancel(_) | Request::Terminate | Request::CloseCursor(_)
+        );
+        if is_answered && self.failures.pop().unwrap_or(false) {
+            return self
+                .connection
+                .fail(SqlError::new(ErrorKind::NoLeader, "made to fail"));
+        }
         let connection = &mut self.connection;
         match request {
             Request::Authenticate(startup) if startup.user == "nobody" => {

@@ -164,7 +164,11 @@ fn any_message() -> impl Strategy<Value = Vec<u8>> {
         name.prop_map(close_statement),
         Just(sync()),
         Just(flush()),
-        (any::<u8>(), prop::collection::vec(any::<u8>(), 0..12)).prop_map(|(tag, body)| raw(tag, &body)),
+        (
+            prop::sample::select(b"PBDECQHdcfF".as_slice()),
+            prop::collection::vec(any::<u8>(), 0..12)
+        )
+            .prop_map(|(tag, body)| raw(tag, &body)),
     ]
 }
 
@@ -215,12 +219,32 @@ proptest! {
             server.receive(packet);
         }
         server.receive(&sync());
-        prop_assume!(!server.connection.is_closed());
+        prop_assert!(!server.connection.is_closed());
         check_transactions(&server.trace)?;
         let begun = server.trace.matches("  Begin ").count();
         let ended = server.trace.matches("  Commit\n").count() + server.trace.matches("  Rollback\n").count();
         let status = server.trace.trim_end().chars().last();
         prop_assert_eq!(begun > ended, status != Some('I'), "{}", server.trace);
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_fails_the_connection_goes_on(
+        messages in prop::collection::vec(any_message(), 0..20),
+        failures in prop::collection::vec(any::<bool>(), 0..20),
+    ) {
+        let mut server = Server::new();
+        server.receive(&login());
+        server.failures = failures;
+        server.receive(&messages.concat());
+        prop_assert!(!server.connection.is_closed());
+        server.failures.clear();
+        server.receive(&sync());
+        server.trace.clear();
+        server.receive(&query(""));
+        prop_assert!(server.trace.starts_with("< EmptyQueryResponse\n"), "{}", server.trace);
+        prop_assert!(server.trace.contains("< ReadyForQuery "), "{}", server.trace);
     }
 }
 
