@@ -6,7 +6,7 @@
 use std::ffi::{c_int, c_void};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bellwether_types::SqlError;
+use bellwether_types::{RequestId, SqlError};
 use rusqlite::{Connection, ffi};
 
 use crate::authorizer;
@@ -32,6 +32,16 @@ pub(crate) struct Database {
     gate: Mutex<()>,
     owner: Mutex<Connection>,
     counters: Arc<Counters>,
+    running: Arc<Mutex<Option<RequestId>>>,
+}
+
+/// While it lives, a client's statement runs, which may be interrupted.
+pub(crate) struct Running<'a>(&'a Database);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        *self.0.running.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
 }
 
 // SAFETY: SQLite's connections may be used by any thread, one at a time: that is what the gate is for.
@@ -51,6 +61,7 @@ impl Database {
             gate: Mutex::new(()),
             owner: Mutex::new(connection),
             counters,
+            running: Arc::default(),
         };
         for (limit, value) in [
             (ffi::SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX),
@@ -76,6 +87,17 @@ impl Database {
     pub(crate) fn enter(&self) -> MutexGuard<'_, ()> {
         // The gate guards no data that a panic could leave half-written.
         self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whose statement runs now, if a client's does on the write connection.
+    pub(crate) fn running(&self) -> &Arc<Mutex<Option<RequestId>>> {
+        &self.running
+    }
+
+    /// A client's statement runs from here on.
+    pub(crate) fn run_for(&self, request: RequestId) -> Running<'_> {
+        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(request);
+        Running(self)
     }
 
     pub(crate) fn handle(&self) -> *mut ffi::sqlite3 {

@@ -41,9 +41,12 @@ pub(crate) fn run_statement(
     open.returned_rows = prepared.column_count() > 0;
     let is_schema = prepared.kind() == StatementKind::Schema;
     connection.hook.capture().set_in_schema_statement(is_schema);
+    let running = database.run_for(open.request);
     let result = run_rows(&mut prepared, rows);
-    connection.hook.capture().set_in_schema_statement(false);
+    // Ended before it may not be interrupted any more: an interrupt of nothing is forgotten.
     prepared.reset();
+    drop(running);
+    connection.hook.capture().set_in_schema_statement(false);
     let result = result.and_then(|count| after_statement(connection, open, &prepared, count));
     database.give_back(prepared);
     result

@@ -1,8 +1,8 @@
 //! A connection that reads: what statements are, what they answer, in snapshots of committed records.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use bellwether_types::{Column, DecodeError, Decoder, Encoder, Position, SqlError, Statement};
+use bellwether_types::{Column, DecodeError, Decoder, Encoder, Position, RequestId, SqlError, Statement};
 use rusqlite::ffi;
 
 use crate::cursor::Cursor;
@@ -147,7 +147,7 @@ impl Reader {
 
     /// Stops what runs on this connection, from another thread.
     pub fn interrupt_handle(&self) -> InterruptHandle {
-        InterruptHandle::of(&self.database)
+        InterruptHandle::of_reader(&self.database)
     }
 }
 
@@ -185,15 +185,49 @@ pub(crate) fn describe(database: &Arc<Database>, sql: &str) -> Result<Descriptio
 }
 
 /// Stops the statements that run on a connection. Harmless when none does, or when the connection is closed.
-pub struct InterruptHandle(rusqlite::InterruptHandle);
+pub struct InterruptHandle {
+    handle: rusqlite::InterruptHandle,
+    /// Of a writer's: whose statement runs. Our own, above all a held COMMIT, are not to be stopped.
+    running: Option<Arc<Mutex<Option<RequestId>>>>,
+}
 
 impl InterruptHandle {
-    pub(crate) fn of(database: &Database) -> InterruptHandle {
-        InterruptHandle(database.owner().get_interrupt_handle())
+    pub(crate) fn of_reader(database: &Database) -> InterruptHandle {
+        InterruptHandle {
+            handle: database.owner().get_interrupt_handle(),
+            running: None,
+        }
     }
 
-    /// The statement ends with [`ErrorKind::Cancelled`] soon.
+    pub(crate) fn of_writer(database: &Database) -> InterruptHandle {
+        InterruptHandle {
+            running: Some(database.running().clone()),
+            ..InterruptHandle::of_reader(database)
+        }
+    }
+
+    /// The client's statement that runs now, whoever's, ends with [`bellwether_types::ErrorKind::Cancelled`] soon.
     pub fn interrupt(&self) {
-        self.0.interrupt();
+        self.interrupt_when(|_| true);
+    }
+
+    /// As `interrupt`, if the statement is of this request: on a writer's connection another's may run already.
+    /// Answers whether it is.
+    pub fn interrupt_request(&self, request: RequestId) -> bool {
+        self.interrupt_when(|running| running == request)
+    }
+
+    fn interrupt_when(&self, is_meant: impl FnOnce(RequestId) -> bool) -> bool {
+        let Some(running) = &self.running else {
+            self.handle.interrupt();
+            return true;
+        };
+        // Held until SQLite was told: the statement cannot end and another begin meanwhile.
+        let running = running.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_hit = running.is_some_and(is_meant);
+        if is_hit {
+            self.handle.interrupt();
+        }
+        is_hit
     }
 }

@@ -189,9 +189,10 @@ impl Writer {
         Ok(fingerprint::of_database(&database, &catalog)?)
     }
 
-    /// Stops a statement that runs on this connection, from another thread.
+    /// Stops a client's statement that runs on this connection, from another thread. Of the connection as it is now:
+    /// to be asked for again after the replica changed its role.
     pub fn interrupt_handle(&self) -> InterruptHandle {
-        InterruptHandle::of(&self.connection.database)
+        InterruptHandle::of_writer(&self.connection.database)
     }
 
     /// Makes the connection fit for leading or applying. Only between groups and records.
