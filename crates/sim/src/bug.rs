@@ -10,6 +10,8 @@ pub enum Bug {
     SendBeforePersist,
     /// The hard state is not written.
     VoteWithoutPersisting,
+    /// The hard state is written before the entries whose commit index it has.
+    HardStateBeforeEntries,
     /// A failed sync is taken for a successful one.
     IgnoreFailedSync,
     /// A follower applies what it has in its log, committed or not.
@@ -38,8 +40,6 @@ pub enum Bug {
     AnswerBeforeCommit,
     /// A read reuses the snapshot that its connection had open before.
     ReadFromOldSnapshot,
-    /// A failed COMMIT of a retry's answer: the first attempt's error is told although a later one may succeed.
-    TrustStaleFailure,
 }
 
 impl Bug {
@@ -48,6 +48,7 @@ impl Bug {
         Bug::AckBeforeFsync,
         Bug::SendBeforePersist,
         Bug::VoteWithoutPersisting,
+        Bug::HardStateBeforeEntries,
         Bug::IgnoreFailedSync,
         Bug::ApplyUncommitted,
         Bug::CommitBeforeQuorum,
@@ -62,7 +63,6 @@ impl Bug {
         Bug::UnknownReportedAsFailed,
         Bug::AnswerBeforeCommit,
         Bug::ReadFromOldSnapshot,
-        Bug::TrustStaleFailure,
     ];
 
     /// As the command line has it: `ack-before-fsync`.

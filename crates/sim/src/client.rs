@@ -31,6 +31,8 @@ pub struct Client {
     pub underway: Option<Underway>,
     /// What it has seen.
     pub token: Position,
+    /// It only reads, strongly, what was written last, each time at another node.
+    pub is_prober: bool,
     session: u128,
     sequence: u64,
     random: Random,
@@ -38,12 +40,13 @@ pub struct Client {
 
 impl Client {
     /// Not connected yet.
-    pub fn new(id: ClientId, random: Random) -> Client {
+    pub fn new(id: ClientId, is_prober: bool, random: Random) -> Client {
         Client {
             id,
             connection: None,
             underway: None,
             token: Position::ZERO,
+            is_prober,
             session: 0,
             sequence: 0,
             random,
@@ -59,7 +62,7 @@ impl Client {
 
     /// Whether it goes to another node now, just so.
     pub fn maybe_moves(&mut self) -> bool {
-        self.random.per_mille(30)
+        self.is_prober || self.random.per_mille(30)
     }
 
     /// Begins an operation.
@@ -102,7 +105,8 @@ impl Client {
 
     /// Until its next operation.
     pub fn thinks_us(&mut self) -> u64 {
-        self.random.range(5_000, 260_000)
+        let longest_us = if self.is_prober { 80_000 } else { 260_000 };
+        self.random.range(5_000, longest_us)
     }
 
     /// Until it tries to connect again.

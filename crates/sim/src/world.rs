@@ -31,7 +31,8 @@ const FIRST_CHECK: Time = Time::from_secs(60);
 /// A cluster that is whole and not at rest by then will never be.
 const PATIENCE_US: u64 = 40_000_000;
 const CHECK_EVERY_US: u64 = 100_000;
-const CLIENTS: u64 = 10;
+const CLIENTS: u64 = 11;
+const PROBERS: u64 = 2;
 
 /// What happens next.
 #[derive(Debug, Clone)]
@@ -56,6 +57,11 @@ pub(crate) enum WorldEvent {
     DiskIsFast(NodeId),
     Mend(Vec<Link>),
     Fault(Planned),
+    /// A node that was cut off comes back with a stalled disk.
+    Return {
+        node: NodeId,
+        links: Vec<Link>,
+    },
     /// A client does its next operation.
     Wake(ClientId),
     /// A client hears how its operation ended.
@@ -122,6 +128,8 @@ pub(crate) struct World {
     mix: Mix,
     operations: u64,
     retained: u64,
+    segment_bytes: u32,
+    checkpoint_every_us: u64,
     bug: Option<Bug>,
     phase: Phase,
     checkers: Checkers,
@@ -151,6 +159,8 @@ impl World {
             mix: Mix::new(random.fork(), bulk),
             operations: 0,
             retained: *random.pick(&[20, 200, 100_000]),
+            segment_bytes: *random.pick(&[16 << 10, 64 << 10, 256 << 10]),
+            checkpoint_every_us: *random.pick(&[100_000, 500_000, 2_000_000]),
             bug,
             phase: Phase::Setup { step: 0 },
             checkers: Checkers::new(count, promises),
@@ -184,7 +194,7 @@ impl World {
             self.at(Time(id * 1_000), WorldEvent::Start(NodeId(id)));
         }
         for id in 0..CLIENTS {
-            let client = Client::new(ClientId(id), self.random.fork());
+            let client = Client::new(ClientId(id), id >= CLIENTS - PROBERS, self.random.fork());
             self.clients.insert(ClientId(id), client);
         }
         let mut random = self.random.fork();
@@ -260,6 +270,10 @@ impl World {
                     format_args!("fault {:?} until {}", planned.fault, planned.until),
                 );
                 self.begin_fault(planned);
+            }
+            WorldEvent::Return { node, links } => {
+                self.network.mend(&links);
+                self.slow_disk(node, fault::STALLED);
             }
             WorldEvent::Wake(client) => self.wake(client),
             WorldEvent::Answer {
@@ -368,6 +382,8 @@ impl World {
             node: id,
             voters: self.node_ids(),
             retained: self.retained,
+            segment_bytes: self.segment_bytes,
+            checkpoint_every_us: self.checkpoint_every_us,
             vfs: format!("bellwether-sim-{}", VFS_NAMES.fetch_add(1, Ordering::Relaxed)),
         };
         let (now, bug) = (self.now, self.bug);
@@ -576,8 +592,10 @@ impl World {
             }
             client.connect(&up);
         }
+        let is_prober = client.is_prober;
         let what = match self.phase {
             Phase::Setup { step } => self.mix.setup(step),
+            _ if is_prober => self.mix.probe(),
             _ => self.mix.next(),
         };
         self.begin(id, what);

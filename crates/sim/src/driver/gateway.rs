@@ -103,7 +103,7 @@ impl Gateway {
         let Some(pending) = self.pending.get_mut(&id) else {
             return;
         };
-        let is_last = number == pending.attempts || context.has(Bug::TrustStaleFailure);
+        let is_last = number == pending.attempts;
         let outcome = match reply {
             Reply::Done {
                 answer,

@@ -62,7 +62,7 @@ impl LogThread {
         while let Some(job) = self.queue.pop_front() {
             let done = match job {
                 Job::Persist(persist) => {
-                    let written = self.write(&persist, context.has(Bug::VoteWithoutPersisting));
+                    let written = self.write(&persist, context.bug);
                     self.syncing.push(persist);
                     written
                 }
@@ -84,14 +84,26 @@ impl LogThread {
         }
     }
 
-    fn write(&mut self, persist: &Persist, without_hard_state: bool) -> Result<(), WriteError> {
+    fn write(&mut self, persist: &Persist, bug: Option<Bug>) -> Result<(), WriteError> {
+        let hard_state = persist
+            .hard_state
+            .filter(|_| bug != Some(Bug::VoteWithoutPersisting));
         if let Some(base) = persist.reset {
             self.log.reset(base)?;
         }
-        if let Some(state) = persist.hard_state.filter(|_| !without_hard_state) {
-            self.log.set_hard_state(state)?;
+        // Entries first: after a crash the log is a prefix of what was written, and a commit index must not be there
+        // without the entries that it is about, but with those that they replace.
+        if bug != Some(Bug::HardStateBeforeEntries) {
+            self.log.append(&persist.entries)?;
         }
-        self.log.append(&persist.entries)
+        match hard_state {
+            Some(state) => self.log.set_hard_state(state)?,
+            None => {}
+        }
+        if bug == Some(Bug::HardStateBeforeEntries) {
+            self.log.append(&persist.entries)?;
+        }
+        Ok(())
     }
 
     /// Answers the ticket that is durable now.

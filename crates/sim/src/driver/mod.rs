@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bellwether_node::{Effect, Event, FetchPurpose, Message, MessageKind, Replica, Role};
 use bellwether_storage::checkpoint::Checkpointer;
 use bellwether_storage::files::Files;
-use bellwether_types::{Fingerprint, NodeId, Position, Term};
+use bellwether_types::{Fingerprint, LogIndex, NodeId, Position, Term};
 
 pub use self::context::{Action, Context, NodeEvent, Request};
 use self::duties::Duties;
@@ -54,6 +54,7 @@ pub struct Driver {
     ticks: u64,
     files: Files,
     retained: u64,
+    checkpoint_every_us: u64,
     reported: (Role, Term),
 }
 
@@ -426,7 +427,9 @@ impl Driver {
     }
 
     fn schedule_checkpoint(&self, context: &mut Context<'_>) {
-        let delay_us = context.random.range(300_000, 3_000_000);
+        let delay_us = context
+            .random
+            .range(self.checkpoint_every_us / 2, self.checkpoint_every_us * 2);
         context.after(delay_us, NodeEvent::CheckpointDue);
     }
 
@@ -434,13 +437,16 @@ impl Driver {
         let status = self.replica.status();
         // With the term of the entry itself: positions are ordered by term first.
         let upto = self.log.position_at(status.commit.min(status.persisted));
-        let delay_us = 4 * context.sync_us();
+        let delay_us = context.sync_us();
         context.after(delay_us, NodeEvent::CheckpointDone { upto });
     }
 
     /// Ends a checkpoint: now SQLite's files hold what they hold.
     fn end_checkpoint(&mut self, upto: Position, context: &mut Context<'_>) {
         self.schedule_checkpoint(context);
+        if context.has(Bug::CutLogPastCheckpoint) {
+            return self.handle_checkpointed(self.replica.status().applied, context);
+        }
         let Some(checkpointer) = &mut self.checkpointer else {
             return;
         };
@@ -448,18 +454,18 @@ impl Driver {
             true => Position::new(u64::MAX, u64::MAX),
             false => upto,
         };
-        let through = match checkpointer.checkpoint(upto) {
-            Ok(checkpointed) => checkpointed.through.index,
-            Err(error) if error.is_fatal() => return context.stop(format!("SQLite: {error}")),
-            Err(_) => return,
-        };
-        let through = match context.has(Bug::CutLogPastCheckpoint) {
-            true => self.replica.status().applied,
-            false => through,
-        };
+        match checkpointer.checkpoint(upto) {
+            Ok(checkpointed) => self.handle_checkpointed(checkpointed.through.index, context),
+            Err(error) if error.is_fatal() => context.stop(format!("SQLite: {error}")),
+            // Next time.
+            Err(_) => {}
+        }
+    }
+
+    fn handle_checkpointed(&mut self, through: LogIndex, context: &mut Context<'_>) {
         self.duties.checkpointed(through);
         self.feed(Event::Checkpointed { through }, context);
-        let from = bellwether_types::LogIndex(through.0.saturating_sub(self.retained) + 1);
+        let from = LogIndex(through.0.saturating_sub(self.retained) + 1);
         self.feed(Event::Retain { from }, context);
     }
 

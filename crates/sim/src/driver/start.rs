@@ -8,7 +8,7 @@ use bellwether_log::{Identity, Log, Sizing};
 use bellwether_node::{Config, Recovered, Replica};
 use bellwether_storage::Writer;
 use bellwether_storage::checkpoint::Checkpointer;
-use bellwether_storage::files::{Files, Spill, Vfs};
+use bellwether_storage::files::{Files, OpenError, Spill, Vfs};
 use bellwether_storage::recovery::{RecoveryError, repair_ahead};
 use bellwether_types::{ClusterId, DatabaseId, Entry, LogIndex, NodeId, Position, Term};
 
@@ -23,12 +23,6 @@ use crate::bug::Bug;
 use crate::disk::Mount;
 use crate::observation::{Logged, Observation, hash};
 
-/// Small, to see many of them; a large entry gets one for itself.
-const SIZING: Sizing = Sizing {
-    segment_bytes: 128 << 10,
-    allocation_bytes: 16 << 10,
-};
-
 /// What a process is told.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -38,6 +32,10 @@ pub struct Settings {
     pub voters: Vec<NodeId>,
     /// Entries kept behind the checkpoint.
     pub retained: u64,
+    /// Bytes of a log segment.
+    pub segment_bytes: u32,
+    /// How often a checkpoint is made, about.
+    pub checkpoint_every_us: u64,
     /// Name under which SQLite knows the disk.
     pub vfs: String,
 }
@@ -54,7 +52,7 @@ pub enum StartError {
     /// The repair.
     Recovery(RecoveryError),
     /// SQLite.
-    Storage(bellwether_storage::files::OpenError),
+    Storage(OpenError),
 }
 
 impl StartError {
@@ -63,9 +61,20 @@ impl StartError {
         match self {
             StartError::Log(error) => error.is_corruption(),
             StartError::Read(_) => true,
+            StartError::Recovery(RecoveryError::Open(error)) => is_damaged(error),
             StartError::Recovery(error) => matches!(error, RecoveryError::CheckpointBeyondLog { .. }),
-            StartError::Write(_) | StartError::Storage(_) => false,
+            StartError::Storage(error) => is_damaged(error),
+            StartError::Write(_) => false,
         }
+    }
+}
+
+/// Whether the file is not what was written: result codes CORRUPT and NOTADB (sqlite.org/rescode.html).
+fn is_damaged(error: &OpenError) -> bool {
+    match error {
+        OpenError::Sqlite { code, .. } => matches!(code & 0xFF, 11 | 26),
+        OpenError::NotWal { .. } | OpenError::NotAReplica { .. } => true,
+        _ => false,
     }
 }
 
@@ -89,15 +98,19 @@ struct OpenLog {
 }
 
 impl OpenLog {
-    fn open(mount: &Mount, node: NodeId) -> Result<OpenLog, StartError> {
+    fn open(mount: &Mount, node: NodeId, segment_bytes: u32) -> Result<OpenLog, StartError> {
         let identity = Identity {
             cluster: ClusterId(1),
             node,
             database: DatabaseId::POSTGRES,
         };
         let disk = Arc::new(mount.clone());
+        let sizing = Sizing {
+            segment_bytes,
+            allocation_bytes: 16 << 10,
+        };
         let (mut log, recovered) =
-            Log::open_sized(disk, Path::new("/node/log"), identity, SIZING).map_err(StartError::Log)?;
+            Log::open_sized(disk, Path::new("/node/log"), identity, sizing).map_err(StartError::Log)?;
         let entries = log
             .read(recovered.first, recovered.last.index.next(), usize::MAX)
             .map_err(StartError::Read)?;
@@ -134,7 +147,7 @@ impl OpenLog {
 
 /// Opens everything. The disk's VFS is registered.
 pub fn start(settings: Settings, mount: &Mount, context: &mut Context<'_>) -> Result<Driver, StartError> {
-    let mut log = OpenLog::open(mount, settings.node)?;
+    let mut log = OpenLog::open(mount, settings.node, settings.segment_bytes)?;
     let files = Files {
         path: PathBuf::from("/node/database"),
         vfs: Vfs::Simulated(settings.vfs.clone()),
@@ -187,6 +200,7 @@ pub fn start(settings: Settings, mount: &Mount, context: &mut Context<'_>) -> Re
         ticks: 0,
         files,
         retained: settings.retained,
+        checkpoint_every_us: settings.checkpoint_every_us,
         reported: (bellwether_node::Role::Candidate, Term(0)),
     };
     driver.reads.open(&driver.files, context);

@@ -2,7 +2,7 @@
 
 use bellwether_types::NodeId;
 
-use super::{Fault, Planned, Who};
+use super::{Fault, Planned, STALLED, Who};
 use crate::network::{Link, Quality};
 use crate::world::{World, WorldEvent};
 
@@ -13,8 +13,8 @@ const NOISE: Quality = Quality {
     delay_us: 12_000,
 };
 
-/// How many times slower a slow disk is.
-const SLOW: u64 = 30;
+/// How many times slower a slow disk is: from sluggish to stalled.
+const SLOW: [u64; 3] = [20, 100, STALLED];
 
 impl World {
     /// It begins; its end is planned.
@@ -81,14 +81,24 @@ impl World {
                 self.disk(node).fail_syncs(1, random);
             }
             Fault::SlowDisk(who) => {
-                let node = self.choose(who);
-                self.slow_disk(node, SLOW);
+                let (node, factor) = (self.choose(who), *self.random.pick(&SLOW));
+                self.slow_disk(node, factor);
                 self.at(until, WorldEvent::DiskIsFast(node));
             }
             Fault::SlowDiskThenPowerLoss(who) => {
+                let (node, factor) = (self.choose(who), *self.random.pick(&SLOW));
+                self.slow_disk(node, factor);
+                let cut_at = self.now().plus_us(self.random.range(100_000, 900_000));
+                self.at(cut_at, WorldEvent::PowerLoss(node));
+                self.at(until.max(cut_at.plus_us(1)), WorldEvent::Start(node));
+            }
+            Fault::IsolateThenPowerLoss(who) => {
                 let node = self.choose(who);
-                self.slow_disk(node, SLOW);
-                let cut_at = self.now().plus_us(self.random.range(100_000, 600_000));
+                let links = self.links(|from, to| from == node || to == node);
+                self.network.cut(&links);
+                let back_at = self.now().plus_us(self.random.range(900_000, 2_000_000));
+                let cut_at = back_at.plus_us(self.random.range(5_000, 300_000));
+                self.at(back_at, WorldEvent::Return { node, links });
                 self.at(cut_at, WorldEvent::PowerLoss(node));
                 self.at(until.max(cut_at.plus_us(1)), WorldEvent::Start(node));
             }

@@ -15,7 +15,8 @@
 //! **Wall clocks** jump, forward and back, and differ between nodes by minutes from the start. Monotonic clocks do
 //! not.
 //!
-//! A slow disk followed by a power loss is one fault of its own: only then is SQLite ahead of the log.
+//! A slow disk followed by a power loss is one fault of its own: only then is SQLite ahead of the log. So is coming
+//! back from behind a partition and losing power: only then is a suffix of the log half replaced.
 //!
 //! Not simulated here: bit rot. Messages are not garbled (their transport would be checksummed).
 //!
@@ -64,13 +65,19 @@ pub enum Fault {
     FullDisk(Who),
     /// The next sync fails.
     FailSync(Who),
-    /// Syncs take 30 times as long.
+    /// Syncs take many times as long.
     SlowDisk(Who),
     /// The same, and then the power fails.
     SlowDiskThenPowerLoss(Who),
+    /// Cut off, and when it comes back its disk stalls and then the power fails: what others replaced in its log is
+    /// half written.
+    IsolateThenPowerLoss(Who),
     /// The wall clock is set.
     ClockJump(Who),
 }
+
+/// How many times slower a stalled disk is.
+pub const STALLED: u64 = 500;
 
 /// A fault and its time.
 #[derive(Debug, Clone, Copy)]
@@ -126,6 +133,7 @@ fn deposing(random: &mut Random) -> Fault {
         Fault::PowerLoss(who),
         Fault::Isolate(who),
         Fault::SlowDiskThenPowerLoss(who),
+        Fault::IsolateThenPowerLoss(who),
     ])
 }
 
@@ -143,9 +151,10 @@ fn any(random: &mut Random) -> Fault {
         (3, Fault::Split),
         (3, Fault::Noise),
         (1, Fault::FullDisk(who)),
-        (2, Fault::FailSync(who)),
+        (3, Fault::FailSync(who)),
         (2, Fault::SlowDisk(who)),
         (3, Fault::SlowDiskThenPowerLoss(who)),
+        (3, Fault::IsolateThenPowerLoss(who)),
         (2, Fault::ClockJump(who)),
     ])
 }

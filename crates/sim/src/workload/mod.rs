@@ -141,6 +141,8 @@ pub struct Mix {
     marks: i64,
     bulk: bool,
     lists: list::Generator,
+    /// The register written last: whoever reads it soon sees most.
+    recent: i64,
 }
 
 impl Mix {
@@ -151,6 +153,7 @@ impl Mix {
             marks: 0,
             bulk,
             lists: list::Generator::default(),
+            recent: 0,
         }
     }
 
@@ -169,7 +172,7 @@ impl Mix {
         let random = &mut self.random;
         let mark = self.marks;
         let action = match (random.range(0, 100), kind) {
-            (0..40, Kind::Read(_)) => Action::Register(register::Action::read(random)),
+            (0..40, Kind::Read(_)) => Action::Register(register::Action::read(random, self.recent)),
             (0..40, _) => Action::Register(register::Action::write(random, mark)),
             (40..60, Kind::Read(_)) => Action::List(self.lists.read(random)),
             (40..60, _) => Action::List(self.lists.append(random, mark)),
@@ -181,7 +184,18 @@ impl Mix {
             (_, _) if self.bulk && random.per_mille(12) => Action::Bulk(bulk::Action::draw(random, mark)),
             (_, _) => Action::Shapes(shapes::Action::draw(random, mark)),
         };
+        if let Action::Register(register::Action::Write { key, .. }) = &action {
+            self.recent = *key;
+        }
         Operation { action, kind }
+    }
+
+    /// A strong read of what was written last.
+    pub fn probe(&mut self) -> Operation {
+        Operation {
+            action: Action::Register(register::Action::Read { key: self.recent }),
+            kind: Kind::Read(Guarantee::Strong),
+        }
     }
 
     fn write(&mut self) -> Kind {
@@ -191,7 +205,7 @@ impl Mix {
 
     fn read(&mut self) -> Kind {
         let guarantee = [
-            (3, Guarantee::Strong),
+            (5, Guarantee::Strong),
             (5, Guarantee::Session),
             (2, Guarantee::Eventual),
         ];

@@ -45,9 +45,13 @@ pub struct Seen {
 }
 
 impl Action {
-    pub(crate) fn read(random: &mut Random) -> Action {
+    pub(crate) fn read(random: &mut Random, recent: i64) -> Action {
         Action::Read {
-            key: random.range(0, KEYS) as i64,
+            key: if random.per_mille(700) {
+                recent
+            } else {
+                random.range(0, KEYS) as i64
+            },
         }
     }
 
