@@ -1,5 +1,6 @@
 //! A connection that reads: what statements are, what they answer, in snapshots of committed records.
 
+use std::mem::ManuallyDrop;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bellwether_types::{Column, DecodeError, Decoder, Encoder, Position, RequestId, SqlError, Statement};
@@ -17,10 +18,24 @@ use crate::writer::open_error;
 
 /// A `query_only` connection. It sees what was committed when its snapshot (or, without one, its statement) began.
 pub struct Reader {
+    /// Dropped while the gate is held: a cursor may be stepping in another thread.
+    statements: ManuallyDrop<ReaderStatements>,
+    database: Arc<Database>,
+}
+
+/// Our own, compiled once.
+struct ReaderStatements {
     position: Prepared,
     begin: Prepared,
     commit: Prepared,
-    database: Arc<Database>,
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let _gate = self.database.enter();
+        // SAFETY: not used after this.
+        unsafe { ManuallyDrop::drop(&mut self.statements) };
+    }
 }
 
 /// What a statement is, told without running it.
@@ -83,10 +98,13 @@ impl Reader {
         let connection = files.connect(ConnectionRole::Reader)?;
         let sqlite = |error| open_error(files, error);
         let database = Database::new(connection).map_err(sqlite)?;
-        Ok(Reader {
+        let statements = ReaderStatements {
             position: Prepared::internal(&database, internal::SELECT_POSITION).map_err(sqlite)?,
             begin: Prepared::internal(&database, "BEGIN").map_err(sqlite)?,
             commit: Prepared::internal(&database, "COMMIT").map_err(sqlite)?,
+        };
+        Ok(Reader {
+            statements: ManuallyDrop::new(statements),
             database,
         })
     }
@@ -98,8 +116,8 @@ impl Reader {
         if !database.is_autocommit() {
             return Err(StorageError::OutOfOrder("begin_snapshot within a snapshot"));
         }
-        self.begin.run()?;
-        Ok(internal::read_position(&mut self.position)?.0)
+        self.statements.begin.run()?;
+        Ok(internal::read_position(&mut self.statements.position)?.0)
     }
 
     /// Ends the snapshot; cursors still open keep it to themselves. Also when there is none.
@@ -108,7 +126,7 @@ impl Reader {
         let _gate = database.enter();
         if !database.is_autocommit() {
             // A COMMIT of a transaction that wrote nothing has nothing to fail at.
-            let _ = self.commit.run();
+            let _ = self.statements.commit.run();
         }
     }
 
@@ -116,7 +134,7 @@ impl Reader {
     pub fn position(&mut self) -> Result<Position, StorageError> {
         let database = self.database.clone();
         let _gate = database.enter();
-        Ok(internal::read_position(&mut self.position)?.0)
+        Ok(internal::read_position(&mut self.statements.position)?.0)
     }
 
     /// What `changes()`, `last_insert_rowid()` and the session's PRAGMAs answer from here on.
@@ -138,6 +156,16 @@ impl Reader {
     /// Compiles without running; works for writes, too.
     pub fn describe(&mut self, sql: &str) -> Result<Description, SqlError> {
         describe(&self.database, sql)
+    }
+
+    /// Calls back about every so many steps of SQLite's virtual machine, on the thread that runs the query.
+    pub fn on_progress(&mut self, steps: i32, mut callback: impl FnMut() + Send + 'static) {
+        let handler = move || {
+            callback();
+            false
+        };
+        // Only a closed connection refuses a handler.
+        let _ = self.database.owner().progress_handler(steps, Some(handler));
     }
 
     /// A running query. Statements that write are refused.

@@ -5,6 +5,7 @@
 //! requests in the same transaction. Turning from applying to leading, or back, opens a new connection: nothing that
 //! one role left in SQLite's caches (FTS5 keeps its index's structure) reaches the other.
 
+use std::mem::ManuallyDrop;
 use std::sync::{Arc, Mutex};
 
 use bellwether_types::{Fingerprint, Position, SessionId, TableId, Timestamp};
@@ -25,7 +26,6 @@ use crate::seal::SealedGroup;
 
 /// The write connection, and all that is known of the replica's committed state.
 pub struct Writer {
-    // Statements go before the connection.
     pub(crate) connection: WriteConnection,
     pub(crate) phase: Phase,
     pub(crate) position: Position,
@@ -47,9 +47,10 @@ pub(crate) enum Phase {
     Run(Run),
 }
 
-/// A connection with what is compiled on it. Dropped in this order.
+/// A connection with what is compiled on it.
 pub(crate) struct WriteConnection {
-    pub(crate) internal: InternalStatements,
+    /// Dropped while the gate is held: a cursor may be stepping in another thread.
+    pub(crate) internal: ManuallyDrop<InternalStatements>,
     pub(crate) apply: ApplyStatements,
     pub(crate) hook: Hook,
     pub(crate) database: Arc<Database>,
@@ -84,7 +85,7 @@ impl WriteConnection {
             database.execute("PRAGMA ignore_check_constraints = 1")?;
         }
         Ok(WriteConnection {
-            internal: InternalStatements::prepare(&database)?,
+            internal: ManuallyDrop::new(InternalStatements::prepare(&database)?),
             apply: ApplyStatements::default(),
             hook: Hook::install(database.clone(), capture),
             database,
@@ -92,6 +93,16 @@ impl WriteConnection {
             foreign_keys: is_leading,
             recursive_triggers: false,
         })
+    }
+}
+
+impl Drop for WriteConnection {
+    fn drop(&mut self) {
+        let database = self.database.clone();
+        let _gate = database.enter();
+        self.apply = ApplyStatements::default();
+        // SAFETY: not used after this.
+        unsafe { ManuallyDrop::drop(&mut self.internal) };
     }
 }
 
