@@ -14,6 +14,7 @@ mod door;
 mod forward;
 mod identity;
 mod node;
+mod patience;
 mod peer;
 mod random;
 mod replica;
@@ -31,6 +32,8 @@ use std::time::{Duration, Instant};
 use bellwether_http::Metrics;
 use bellwether_types::DatabaseId;
 use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 
 pub use config::{Config, InvalidConfig, MAX_CONNECTIONS, Member};
 pub use identity::IdentityError;
@@ -93,9 +96,11 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> Result
     config.check().map_err(ServeError::Config)?;
     let _data_dir =
         identity::take(&config.data_dir, config.cluster, config.node).map_err(ServeError::DataDir)?;
+    // Peers, health and metrics have a thread of their own: heartbeats never wait behind clients' SQL.
+    let control = Control::start()?;
     let pg = listen(config.listen_pg).await?;
-    let http = listen(config.listen_http).await?;
-    let peers = listen(config.listen_peer).await?;
+    let http = control.listen(config.listen_http).await?;
+    let peers = control.listen(config.listen_peer).await?;
 
     let stop = Arc::new(Stop::new());
     let metrics = Arc::new(Metrics::default());
@@ -110,7 +115,7 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> Result
     }
     let replicas = Arc::new(Replicas::new(replicas));
     for link in outgoing {
-        tokio::spawn(link.run(Arc::clone(&replicas), Arc::clone(&stop)));
+        control.spawn(link.run(Arc::clone(&replicas), Arc::clone(&stop)));
     }
     let node = Arc::new(Node {
         forward: ForwardPool::new(config.clone()),
@@ -120,9 +125,10 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> Result
         stop: Arc::clone(&stop),
         started: Instant::now(),
         numbers: AtomicU64::new(1),
+        clients: tokio::runtime::Handle::current(),
     });
-    tokio::spawn(peer::accept_peers(Arc::clone(&node), peers));
-    tokio::spawn(door::accept_http(Arc::clone(&node), http));
+    control.spawn(peer::accept_peers(Arc::clone(&node), peers));
+    control.spawn(door::accept_http(Arc::clone(&node), http));
     tokio::spawn(system::found(Arc::clone(&node)));
     let clients = tokio::spawn(door::accept_pg(Arc::clone(&node), pg));
 
@@ -149,4 +155,42 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address)
         .await
         .map_err(|error| ServeError::Listen { address, error })
+}
+
+/// The runtime of peers and monitoring.
+struct Control {
+    runtime: Option<Runtime>,
+}
+
+impl Control {
+    fn start() -> Result<Control, ServeError> {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let runtime = builder
+            .worker_threads(1)
+            .thread_name("control")
+            .enable_all()
+            .build();
+        let runtime = runtime.map_err(|error| ServeError::Failed(format!("no thread for peers: {error}")))?;
+        Ok(Control {
+            runtime: Some(runtime),
+        })
+    }
+
+    fn spawn<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+        self.runtime.as_ref().expect("there until dropped").spawn(task)
+    }
+
+    /// A listener that this runtime watches.
+    async fn listen(&self, address: SocketAddr) -> Result<TcpListener, ServeError> {
+        let listening = self.spawn(listen(address)).await;
+        listening.unwrap_or_else(|error| Err(ServeError::Failed(error.to_string())))
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
 }

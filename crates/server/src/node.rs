@@ -55,6 +55,8 @@ pub(crate) struct Node {
     pub stop: Arc<Stop>,
     pub started: Instant,
     pub numbers: AtomicU64,
+    /// The runtime where clients' statements run, also those that peers forward.
+    pub clients: tokio::runtime::Handle,
 }
 
 impl Node {

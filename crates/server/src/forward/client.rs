@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use bellwether_storage::{ClientTransaction, SessionState};
 use bellwether_types::{CommandTag, DatabaseId, NodeId, Position, RequestId, SessionId, SqlError, Statement};
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::message::{Request, Response};
 use crate::config::Config;
@@ -40,10 +40,14 @@ impl Connection {
     }
 
     async fn answer(&mut self) -> Result<Response, FrameError> {
-        match self.reader.next(&mut self.stream, FRAME_BYTES_MAX).await? {
-            Some(frame) => Ok(Response::decode(&frame)?),
-            None => Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset).into()),
-        }
+        decode(self.reader.next(&mut self.stream, FRAME_BYTES_MAX).await)
+    }
+}
+
+fn decode(frame: Result<Option<bytes::Bytes>, FrameError>) -> Result<Response, FrameError> {
+    match frame? {
+        Some(frame) => Ok(Response::decode(&frame)?),
+        None => Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset).into()),
     }
 }
 
@@ -145,18 +149,35 @@ impl ForwardPool {
         database: DatabaseId,
         transaction: ClientTransaction,
         attempt: Attempt,
+        cancelled: impl Future<Output = ()>,
     ) -> Result<Done, Refusal> {
-        match self
-            .call(
-                node,
-                &Request::Autocommit {
-                    database,
-                    transaction,
-                    attempt,
-                },
-            )
-            .await?
-        {
+        let request = Request::Autocommit {
+            database,
+            transaction,
+            attempt,
+        };
+        let mut connection = self.start(node, &request).await?;
+        let answer = {
+            let mut answer = std::pin::pin!(connection.answer());
+            tokio::select! {
+                answer = &mut answer => Some(answer),
+                () = cancelled => None,
+            }
+        };
+        let answer = match answer {
+            Some(answer) => answer,
+            // The leader tells in time what became of it.
+            None => match connection.ask(&Request::Cancel).await {
+                Ok(()) => connection.answer().await,
+                Err(error) => Err(error),
+            },
+        };
+        let healthy = answer.is_ok();
+        let response = refusal(answer);
+        if healthy {
+            self.keep(node, connection);
+        }
+        match response? {
             Response::Done { answer, position } => Ok(Done { answer, position }),
             other => Err(nonsense(&other)),
         }
@@ -188,7 +209,7 @@ impl ForwardPool {
         database: DatabaseId,
         opening: Opening,
         attempt: Attempt,
-    ) -> Result<mpsc::Sender<Step>, Refusal> {
+    ) -> Result<(mpsc::Sender<Step>, Arc<Notify>), Refusal> {
         let mut connection = self
             .start(
                 node,
@@ -204,8 +225,15 @@ impl ForwardPool {
             other => return Err(nonsense(&other)),
         }
         let (sender, steps) = mpsc::channel(1);
-        tokio::spawn(run_transaction(Arc::clone(self), node, connection, steps));
-        Ok(sender)
+        let cancel = Arc::new(Notify::new());
+        tokio::spawn(run_transaction(
+            Arc::clone(self),
+            node,
+            connection,
+            steps,
+            Arc::clone(&cancel),
+        ));
+        Ok((sender, cancel))
     }
 
     /// A read at the leader.
@@ -228,7 +256,8 @@ impl ForwardPool {
             let result = match pool.start(node, &request).await {
                 Err(refusal) => Err(refusal),
                 Ok(mut connection) => {
-                    let result = stream_rows(&mut connection, &pieces).await;
+                    let never = std::future::pending();
+                    let result = stream_rows(&mut connection, &pieces, never).await;
                     if let Ok(_) | Err(Refusal::Failed(_) | Refusal::NotLeader) = result {
                         pool.keep(node, connection);
                     }
@@ -242,13 +271,28 @@ impl ForwardPool {
     }
 }
 
-/// Hands on rows until the statement's end. A client that left ends the connection, and with it the statement.
+/// Hands on rows until the statement's end. A client that left ends the connection, and with it the statement; one that
+/// cancels hears from the leader what came of that.
 async fn stream_rows(
     connection: &mut Connection,
     pieces: &mpsc::Sender<Piece>,
+    cancelled: impl Future<Output = ()>,
 ) -> Result<(CommandTag, Position), Refusal> {
+    let mut cancelled = std::pin::pin!(cancelled);
+    let mut is_cancelled = false;
     loop {
-        let piece = match refusal(connection.answer().await)? {
+        let answer = tokio::select! {
+            answer = connection.reader.next(&mut connection.stream, FRAME_BYTES_MAX) => answer,
+            () = &mut cancelled, if !is_cancelled => {
+                is_cancelled = true;
+                if connection.ask(&Request::Cancel).await.is_err() {
+                    return Err(Refusal::Unknown);
+                }
+                continue;
+            }
+            () = pieces.closed() => return Err(Refusal::Unknown),
+        };
+        let piece = match refusal(decode(answer))? {
             Response::Columns(columns) => Piece::Columns(columns),
             Response::Rows(rows) => Piece::Rows(rows),
             Response::Executed { tag, position } => return Ok((tag, position)),
@@ -266,6 +310,7 @@ async fn run_transaction(
     node: NodeId,
     mut connection: Connection,
     mut steps: mpsc::Receiver<Step>,
+    cancel: Arc<Notify>,
 ) {
     while let Some(step) = steps.recv().await {
         match step {
@@ -277,7 +322,7 @@ async fn run_transaction(
                 if connection.ask(&Request::Execute { statement }).await.is_err() {
                     return; // the dropped reply tells
                 }
-                let result = stream_rows(&mut connection, &pieces).await;
+                let result = stream_rows(&mut connection, &pieces, cancel.notified()).await;
                 let broken = matches!(result, Err(Refusal::Unknown | Refusal::NotLeader));
                 let _ = reply.send(result.map(|(tag, _)| tag));
                 if broken {

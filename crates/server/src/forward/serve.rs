@@ -47,14 +47,24 @@ impl Peer {
         Ok(())
     }
 
-    /// Waits for work done on this peer's behalf, and hears meanwhile when the peer hangs up: whoever asks for
-    /// nothing before it is answered says something only to stop.
-    async fn attend<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Gone> {
-        tokio::select! {
-            done = work => Ok(done),
-            heard = self.reader.next(&mut self.stream, FRAME_BYTES_MAX) => match heard {
-                Err(error) => Err(error.into()),
-                Ok(_) => Err(Gone::Closed),
+    /// Waits for work done on this peer's behalf, and hears meanwhile when the peer cancels it or hangs up.
+    async fn attend<T>(
+        &mut self,
+        work: impl Future<Output = T>,
+        mut on_cancel: impl FnMut() -> bool,
+    ) -> Result<T, Gone> {
+        let mut work = std::pin::pin!(work);
+        loop {
+            let heard = tokio::select! {
+                done = &mut work => return Ok(done),
+                heard = self.next() => heard,
+            };
+            on_cancel();
+            match heard {
+                Ok(Request::Cancel) => {}
+                // Speaking out of turn is no better than hanging up.
+                Ok(_) => return Err(Gone::Closed),
+                Err(gone) => return Err(gone),
             }
         }
     }
@@ -84,19 +94,15 @@ async fn serve_requests(node: &Node, peer: &mut Peer) -> Result<(), Gone> {
                 Err(response) => response,
                 Ok(replica) => {
                     let claim = Arc::new(Claim::default());
-                    match peer
-                        .attend(replica.autocommit(transaction, attempt, Arc::clone(&claim)))
-                        .await
-                    {
+                    let request = transaction.request;
+                    let work = replica.autocommit(transaction, attempt, Arc::clone(&claim));
+                    match peer.attend(work, || replica.cancel(request, &claim)).await {
                         Ok(Ok(done)) => Response::Done {
                             answer: done.answer,
                             position: done.position,
                         },
                         Ok(Err(refusal)) => refused(refusal),
-                        Err(gone) => {
-                            claim.give_up();
-                            return Err(gone);
-                        }
+                        Err(gone) => return Err(gone),
                     }
                 }
             },
@@ -108,19 +114,14 @@ async fn serve_requests(node: &Node, peer: &mut Peer) -> Result<(), Gone> {
                 Err(response) => response,
                 Ok(replica) => {
                     let claim = Arc::new(Claim::default());
-                    match peer
-                        .attend(replica.open(opening, attempt, Arc::clone(&claim)))
-                        .await
-                    {
+                    let work = replica.open(opening, attempt, Arc::clone(&claim));
+                    match peer.attend(work, || claim.give_up()).await {
                         Ok(Ok(transaction)) => {
                             peer.send(&Response::Opened).await?;
                             serve_transaction(peer, transaction).await?
                         }
                         Ok(Err(refusal)) => refused(refusal),
-                        Err(gone) => {
-                            claim.give_up();
-                            return Err(gone);
-                        }
+                        Err(gone) => return Err(gone),
                     }
                 }
             },
@@ -146,7 +147,7 @@ async fn serve_requests(node: &Node, peer: &mut Peer) -> Result<(), Gone> {
                 Ok(replica) => {
                     let (pieces, mut received) = mpsc::channel(PIECES_MAX);
                     let read = replica.read_at_leader(statement, session, pieces);
-                    match stream(peer, read, &mut received).await? {
+                    match stream(peer, read, &mut received, || false).await? {
                         Ok((tag, position)) => Response::Executed { tag, position },
                         Err(refusal) => refused(refusal),
                     }
@@ -188,17 +189,19 @@ async fn serve_transaction(peer: &mut Peer, transaction: OpenTransaction) -> Res
             Request::Execute { statement } => {
                 let (pieces, mut received) = mpsc::channel(PIECES_MAX);
                 let position = transaction.base();
-                match stream(peer, transaction.execute(statement, pieces), &mut received).await? {
+                let canceller = transaction.canceller();
+                let work = transaction.execute(statement, pieces);
+                match stream(peer, work, &mut received, || canceller.cancel()).await? {
                     Ok(tag) => Response::Executed { tag, position },
                     Err(refusal) => refused(refusal),
                 }
             }
-            Request::Describe { sql } => match peer.attend(transaction.describe(sql)).await? {
+            Request::Describe { sql } => match peer.attend(transaction.describe(sql), || false).await? {
                 Ok(description) => Response::Described(description),
                 Err(refusal) => refused(refusal),
             },
             Request::Savepoint { name, action } => {
-                match peer.attend(transaction.savepoint(name, action)).await? {
+                match peer.attend(transaction.savepoint(name, action), || false).await? {
                     Ok(()) => Response::Saved,
                     Err(refusal) => refused(refusal),
                 }
@@ -229,21 +232,38 @@ async fn stream<T>(
     peer: &mut Peer,
     work: impl Future<Output = Result<T, Refusal>>,
     pieces: &mut mpsc::Receiver<Piece>,
+    mut on_cancel: impl FnMut() -> bool,
 ) -> Result<Result<T, Refusal>, Gone> {
     let mut work = std::pin::pin!(work);
     let mut result = None;
     loop {
-        tokio::select! {
+        let heard = tokio::select! {
             biased;
             piece = pieces.recv() => match piece {
-                Some(Piece::Columns(columns)) => peer.send(&Response::Columns(columns)).await?,
-                Some(Piece::Rows(rows)) => peer.send(&Response::Rows(rows)).await?,
+                Some(Piece::Columns(columns)) => {
+                    peer.send(&Response::Columns(columns)).await?;
+                    continue;
+                }
+                Some(Piece::Rows(rows)) => {
+                    peer.send(&Response::Rows(rows)).await?;
+                    continue;
+                }
                 None => return match result {
                     Some(result) => Ok(result),
-                    None => peer.attend(work).await,
+                    None => peer.attend(work, on_cancel).await,
                 },
             },
-            done = &mut work, if result.is_none() => result = Some(done),
+            done = &mut work, if result.is_none() => {
+                result = Some(done);
+                continue;
+            }
+            heard = peer.next() => heard,
+        };
+        on_cancel();
+        match heard {
+            Ok(Request::Cancel) => {}
+            Ok(_) => return Err(Gone::Closed),
+            Err(gone) => return Err(gone),
         }
     }
 }

@@ -70,8 +70,26 @@ async fn serve(node: Arc<Node>, mut stream: TcpStream) -> Result<(), FrameError>
     write_frame(&mut stream, b"").await?;
     match hello.purpose {
         Purpose::Control | Purpose::Bulk => take_messages(&node, hello, reader, stream).await,
-        Purpose::Forward => crate::forward::serve(node, reader, stream).await,
-        Purpose::Snapshot => crate::replica::serve_snapshot(node, reader, stream).await,
+        Purpose::Forward => on_clients(&node, crate::forward::serve(Arc::clone(&node), reader, stream)).await,
+        Purpose::Snapshot => {
+            on_clients(
+                &node,
+                crate::replica::serve_snapshot(Arc::clone(&node), reader, stream),
+            )
+            .await
+        }
+    }
+}
+
+/// What may take long runs beside the clients' own statements.
+async fn on_clients(
+    node: &Node,
+    work: impl Future<Output = Result<(), FrameError>> + Send + 'static,
+) -> Result<(), FrameError> {
+    match node.clients.spawn(work).await {
+        Ok(result) => result,
+        // The runtime is shutting down.
+        Err(_) => Ok(()),
     }
 }
 

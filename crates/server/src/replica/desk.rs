@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Instant;
 
-use bellwether_storage::{Answer, ClientTransaction, Description, SessionState};
+use bellwether_storage::{Answer, ClientTransaction, Description, InterruptHandle, SessionState};
 use bellwether_types::{
-    Column, CommandTag, Entry, Position, RequestId, SessionId, SqlError, Statement, Term, Value,
+    Column, CommandTag, Entry, ErrorKind, Position, RequestId, SessionId, SqlError, Statement, Term, Value,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
@@ -198,10 +198,20 @@ impl Job {
     }
 
     fn refuse(self) {
+        self.answer(Refusal::NotLeader);
+    }
+
+    /// Its client gave up while it was queued.
+    fn cancelled(self) {
+        let error = SqlError::new(ErrorKind::Cancelled, "canceling statement due to user request");
+        self.answer(Refusal::Failed(error));
+    }
+
+    fn answer(self, refusal: Refusal) {
         match self.work {
-            Work::Autocommit { reply, .. } => drop(reply.send(Err(Refusal::NotLeader))),
-            Work::Open { reply, .. } => drop(reply.send(Err(Refusal::NotLeader))),
-            Work::Outcome { reply, .. } => drop(reply.send(Err(Refusal::NotLeader))),
+            Work::Autocommit { reply, .. } => drop(reply.send(Err(refusal))),
+            Work::Open { reply, .. } => drop(reply.send(Err(refusal))),
+            Work::Outcome { reply, .. } => drop(reply.send(Err(refusal))),
             Work::EndSession { .. } => {}
         }
     }
@@ -261,6 +271,8 @@ impl State {
 
 /// The one inbox of a writer thread.
 pub(crate) struct Desk {
+    /// Stops what runs on the write connection.
+    interrupt: Mutex<Option<InterruptHandle>>,
     state: Mutex<State>,
     wake: Condvar,
     permits: Arc<Semaphore>,
@@ -269,6 +281,7 @@ pub(crate) struct Desk {
 impl Desk {
     pub fn new() -> Arc<Desk> {
         Arc::new(Desk {
+            interrupt: Mutex::default(),
             state: Mutex::default(),
             wake: Condvar::new(),
             permits: Arc::new(Semaphore::new(JOBS_MAX)),
@@ -277,6 +290,19 @@ impl Desk {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no holder of this lock panics")
+    }
+
+    /// The write connection was opened (anew).
+    pub fn set_interrupt(&self, handle: InterruptHandle) {
+        *self.interrupt.lock().expect("no holder of this lock panics") = Some(handle);
+    }
+
+    /// Stops the statement that runs for this request; false when none does at this moment.
+    pub fn interrupt(&self, request: RequestId) -> bool {
+        let handle = self.interrupt.lock().expect("no holder of this lock panics");
+        handle
+            .as_ref()
+            .is_some_and(|handle| handle.interrupt_request(request))
     }
 
     /// From the machine's driver; never waits.
@@ -434,6 +460,8 @@ fn take_jobs(state: &mut State, max: usize) -> Vec<Job> {
         let Some(job) = state.jobs.pop_front() else { break };
         if job.claim() {
             jobs.push(job);
+        } else {
+            job.cancelled();
         }
         if opens && !jobs.is_empty() {
             break;

@@ -24,7 +24,7 @@ pub(crate) use digest::RowDigest;
 pub(crate) use readers::{PooledReader, Readers};
 pub(crate) use snapshots::serve_snapshot;
 pub(crate) use start::start;
-pub(crate) use transaction::{OpenTransaction, leader_lost, prior_read, unreadable};
+pub(crate) use transaction::{Canceller, OpenTransaction, leader_lost, prior_read, unreadable};
 
 use crate::stop::Stop;
 

@@ -10,6 +10,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Read connections open at one time. Beyond them a read waits for one to come back; each may cache 8 MiB.
 const READERS_MAX: usize = 128;
 
+/// Steps of SQLite's virtual machine between two looks at the clock: a fraction of a millisecond.
+const STEPS_BETWEEN_LOOKS: i32 = 10_000;
+
 /// Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Readers {
@@ -51,7 +54,11 @@ impl Readers {
             .pop();
         let reader = match idle {
             Some((born, reader)) if born == generation => reader,
-            _ => Reader::open(&self.pool.files)?,
+            _ => {
+                let mut reader = Reader::open(&self.pool.files)?;
+                reader.on_progress(STEPS_BETWEEN_LOOKS, crate::patience::look);
+                reader
+            }
         };
         Ok(PooledReader {
             reader: Some(reader),

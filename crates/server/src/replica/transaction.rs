@@ -2,10 +2,11 @@
 //! open one stepped through.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bellwether_storage::{ClientTransaction, Description, SessionState};
 use bellwether_types::{CommandTag, ErrorKind, Position, RequestId, SessionId, SqlError, Statement};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::ReplicaHandle;
 use super::desk::{Attempt, Claim, Desk, Done, Opening, Piece, Refusal, SavepointAction, Step, Work};
@@ -13,6 +14,10 @@ use super::digest::RowDigest;
 
 /// Rows handed on at a time.
 const PIECE_ROWS: usize = 256;
+
+/// A transaction that was taken for execution may have others before it in its group.
+const CANCEL_TRIES: u32 = 500;
+const CANCEL_PAUSE: Duration = Duration::from_millis(2);
 
 /// The writer dropped the reply: it stopped, or ended the transaction.
 fn ended(_: oneshot::error::RecvError) -> Refusal {
@@ -48,7 +53,12 @@ impl ReplicaHandle {
     ) -> Result<OpenTransaction, Refusal> {
         let number = self.desk.number_transaction();
         let (reply, opened) = oneshot::channel();
-        let transaction = OpenTransaction::here(Arc::clone(&self.desk), number, self.published.applied());
+        let transaction = OpenTransaction::here(
+            Arc::clone(&self.desk),
+            number,
+            opening.request,
+            self.published.applied(),
+        );
         self.desk
             .submit(Work::Open {
                 opening,
@@ -63,6 +73,23 @@ impl ReplicaHandle {
             Ok(Err(refusal)) => Err(refusal),
             Err(_) => Err(Refusal::NotLeader),
         }
+    }
+
+    /// A client wants its transaction stopped: at once while it waits for the writer, else as soon as it runs.
+    pub fn cancel(&self, request: RequestId, claim: &Claim) -> bool {
+        if claim.give_up() {
+            return true;
+        }
+        let desk = Arc::clone(&self.desk);
+        tokio::spawn(async move {
+            for _ in 0..CANCEL_TRIES {
+                if desk.interrupt(request) {
+                    return;
+                }
+                tokio::time::sleep(CANCEL_PAUSE).await;
+            }
+        });
+        false
     }
 
     /// What became of a request, if this node leads.
@@ -128,8 +155,15 @@ pub(crate) fn unreadable(error: &bellwether_storage::OpenError) -> SqlError {
 
 /// Where an open transaction's steps go.
 enum Route {
-    Here { desk: Arc<Desk>, number: u64 },
-    There { steps: mpsc::Sender<Step> },
+    Here {
+        desk: Arc<Desk>,
+        number: u64,
+        request: RequestId,
+    },
+    There {
+        steps: mpsc::Sender<Step>,
+        cancel: Arc<Notify>,
+    },
 }
 
 /// A transaction that holds the writer, here or at another node. Dropped, it is rolled back.
@@ -140,18 +174,30 @@ pub(crate) struct OpenTransaction {
 }
 
 impl OpenTransaction {
-    fn here(desk: Arc<Desk>, number: u64, base: Position) -> OpenTransaction {
+    fn here(desk: Arc<Desk>, number: u64, request: RequestId, base: Position) -> OpenTransaction {
         OpenTransaction {
-            route: Route::Here { desk, number },
+            route: Route::Here {
+                desk,
+                number,
+                request,
+            },
             base,
         }
     }
 
     /// At another node, which takes its steps from this channel.
-    pub fn there(steps: mpsc::Sender<Step>) -> OpenTransaction {
+    pub fn there((steps, cancel): (mpsc::Sender<Step>, Arc<Notify>)) -> OpenTransaction {
         OpenTransaction {
-            route: Route::There { steps },
+            route: Route::There { steps, cancel },
             base: Position::ZERO,
+        }
+    }
+
+    /// What stops the statement that runs in it.
+    pub fn canceller(&self) -> Canceller {
+        match &self.route {
+            Route::Here { desk, request, .. } => Canceller::Here(Arc::clone(desk), *request),
+            Route::There { cancel, .. } => Canceller::There(Arc::clone(cancel)),
         }
     }
 
@@ -161,16 +207,16 @@ impl OpenTransaction {
 
     async fn send(&self, step: Step) {
         match &self.route {
-            Route::Here { desk, number } => desk.step(*number, step),
+            Route::Here { desk, number, .. } => desk.step(*number, step),
             // A closed channel drops the step and its reply, which tells.
-            Route::There { steps } => drop(steps.send(step).await),
+            Route::There { steps, .. } => drop(steps.send(step).await),
         }
     }
 
     /// Why a step was not answered.
     fn lost(&self) -> Refusal {
         let why = match &self.route {
-            Route::Here { desk, number } => desk.why_ended(*number),
+            Route::Here { desk, number, .. } => desk.why_ended(*number),
             Route::There { .. } => None,
         };
         Refusal::Failed(why.unwrap_or_else(leader_lost))
@@ -238,9 +284,28 @@ impl OpenTransaction {
 impl Drop for OpenTransaction {
     fn drop(&mut self) {
         // `There`: closing the channel closes the connection, which rolls back.
-        if let Route::Here { desk, number } = &self.route {
+        if let Route::Here { desk, number, .. } = &self.route {
             desk.step(*number, Step::Rollback { reply: None });
             desk.forget_ended(*number);
+        }
+    }
+}
+
+/// Stops the statement that runs in an open transaction.
+pub(crate) enum Canceller {
+    Here(Arc<Desk>, RequestId),
+    There(Arc<Notify>),
+}
+
+impl Canceller {
+    /// Whether something was there to stop, as far as this node knows.
+    pub fn cancel(&self) -> bool {
+        match self {
+            Canceller::Here(desk, request) => desk.interrupt(*request),
+            Canceller::There(cancel) => {
+                cancel.notify_one();
+                true
+            }
         }
     }
 }

@@ -79,6 +79,8 @@ pub(super) fn answer<T>(reply: oneshot::Sender<T>, value: T) {
 impl WriterThread {
     /// Until stopped.
     pub fn run(mut self) {
+        let handle = self.writer().interrupt_handle();
+        self.desk.set_interrupt(handle);
         loop {
             let step = match self.desk.next(GROUP_MAX) {
                 Next::Command(command) => self.handle_command(command),
@@ -369,6 +371,8 @@ impl WriterThread {
         self.readers.renew();
         let writer = super::snapshots::install(&self.files, &self.staged).map_err(Halt::Failed)?;
         self.writer = Some(writer);
+        let handle = self.writer().interrupt_handle();
+        self.desk.set_interrupt(handle);
         let reopened = self.checkpoints.reopen(&self.files);
         reopened.map_err(|error| Halt::Failed(error.to_string()))?;
         self.publish();

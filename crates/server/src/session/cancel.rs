@@ -5,29 +5,46 @@ use std::sync::Mutex;
 use bellwether_storage::InterruptHandle;
 use tokio::sync::Notify;
 
+use crate::replica::Canceller;
+
 /// Shared between a session and the door that hears cancel requests.
 #[derive(Default)]
 pub(crate) struct Cancel {
-    reading: Mutex<Option<InterruptHandle>>,
+    running: Mutex<Option<Running>>,
     /// Wakes a session that waits: for the writer, for a position, for a leader.
     waiting: Notify,
+}
+
+/// What is to be stopped.
+enum Running {
+    Read(InterruptHandle),
+    Step(Canceller),
 }
 
 impl Cancel {
     /// A read is running that this handle interrupts.
     pub fn set_read(&self, handle: InterruptHandle) {
-        *self.reading.lock().expect("no holder of this lock panics") = Some(handle);
+        *self.running.lock().expect("no holder of this lock panics") = Some(Running::Read(handle));
+    }
+
+    /// A statement is running in a transaction that holds the writer.
+    pub fn set_step(&self, canceller: Canceller) {
+        *self.running.lock().expect("no holder of this lock panics") = Some(Running::Step(canceller));
     }
 
     /// Nothing is running.
     pub fn clear(&self) {
-        *self.reading.lock().expect("no holder of this lock panics") = None;
+        *self.running.lock().expect("no holder of this lock panics") = None;
     }
 
     /// Stops what runs now; nothing, when nothing does.
     pub fn cancel(&self) {
-        if let Some(handle) = &*self.reading.lock().expect("no holder of this lock panics") {
-            handle.interrupt();
+        match &*self.running.lock().expect("no holder of this lock panics") {
+            Some(Running::Read(handle)) => handle.interrupt(),
+            Some(Running::Step(canceller)) => {
+                canceller.cancel();
+            }
+            None => {}
         }
         self.waiting.notify_waiters();
     }

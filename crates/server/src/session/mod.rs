@@ -213,6 +213,7 @@ impl Session {
         };
         let (sender, pieces) = mpsc::channel(PIECES_MAX);
         let (reply, ended) = oneshot::channel();
+        self.cancel.set_step(transaction.canceller());
         transaction.start(statement, sender, reply).await;
         Ok(Rows::streamed(pieces, ended))
     }

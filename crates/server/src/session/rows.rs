@@ -7,6 +7,7 @@ use bellwether_types::{Column, CommandTag, Position, SqlError, Statement, Value,
 use tokio::sync::{mpsc, oneshot};
 
 use super::told;
+use crate::patience::with_patience;
 use crate::replica::{Piece, PooledReader, PriorRead, Refusal, ReplicaHandle, RowDigest, prior_read};
 
 /// Steps of a cursor are cheap; a long query must not keep the other sessions of this thread waiting.
@@ -175,7 +176,7 @@ impl Rows {
                 if self.count % u64::from(STEPS_BETWEEN_YIELDS) == u64::from(STEPS_BETWEEN_YIELDS) - 1 {
                     tokio::task::yield_now().await;
                 }
-                let more = cursor.step()?;
+                let more = with_patience(|| cursor.step())?;
                 if position.is_none() {
                     // The snapshot is taken by the first step; whatever it shows was visible by now.
                     *position = Some(replica.published.visible());
@@ -188,7 +189,7 @@ impl Rows {
                 whole,
                 ..
             } => {
-                let more = cursor.step()?;
+                let more = with_patience(|| cursor.step())?;
                 if more {
                     digest.add(cursor);
                 }

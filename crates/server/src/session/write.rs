@@ -70,7 +70,7 @@ impl Session {
                 let database = self.replica.database;
                 self.node
                     .forward
-                    .autocommit(leader, database, transaction, attempt)
+                    .autocommit(leader, database, transaction, attempt, self.cancel.cancelled())
                     .await
             };
             match result {
@@ -97,11 +97,12 @@ impl Session {
         attempt: Attempt,
         settings: &Settings,
     ) -> Result<Done, Refusal> {
+        let request = transaction.request;
         let claim = Arc::new(Claim::default());
         let mut work = std::pin::pin!(self.replica.autocommit(transaction, attempt, Arc::clone(&claim)));
         tokio::select! {
             done = &mut work => return done,
-            error = self.interruption(settings) => if claim.give_up() {
+            error = self.interruption(settings) => if self.replica.cancel(request, &claim) {
                 return Err(Refusal::Failed(error));
             },
         }

@@ -30,7 +30,8 @@ impl KnownFields {
         if self.by_sql.len() >= KNOWN_MAX {
             self.by_sql.clear();
         }
-        self.by_sql.insert(sql.to_owned(), (columns.to_vec(), Arc::clone(fields)));
+        self.by_sql
+            .insert(sql.to_owned(), (columns.to_vec(), Arc::clone(fields)));
     }
 }
 
@@ -43,8 +44,13 @@ impl infer::Schema for ReplicaSchema {
     fn columns(&self, table: &str) -> Vec<(String, String)> {
         let sql = format!("SELECT * FROM \"{}\"", table.replace('"', "\"\""));
         let described = self.reader.borrow_mut().describe(&sql);
-        let columns = described.map(|description| description.columns).unwrap_or_default();
-        columns.into_iter().map(|column| (column.name, column.declared_type.unwrap_or_default())).collect()
+        let columns = described
+            .map(|description| description.columns)
+            .unwrap_or_default();
+        columns
+            .into_iter()
+            .map(|column| (column.name, column.declared_type.unwrap_or_default()))
+            .collect()
     }
 }
 
@@ -53,7 +59,9 @@ impl Client {
         let session = self.session.as_mut().expect("let in");
         let described = session.describe(sql, self.connection.settings()).await?;
         let mut description = self.infer(sql, &described.columns).await?;
-        description.parameters.resize(described.parameter_count, bellwether_pg::types::Oid(0));
+        description
+            .parameters
+            .resize(described.parameter_count, bellwether_pg::types::Oid(0));
         if let Some(fields) = &description.fields {
             self.known.put(sql, &described.columns, fields);
         }
@@ -62,8 +70,19 @@ impl Client {
 
     async fn infer(&mut self, sql: &str, columns: &[Column]) -> Result<Description, SqlError> {
         let session = self.session.as_ref().expect("let in");
-        let reader = session.replica.readers.get().await.map_err(|error| unreadable(&error))?;
-        Ok(infer::describe(sql, columns, &ReplicaSchema { reader: RefCell::new(reader) }))
+        let reader = session
+            .replica
+            .readers
+            .get()
+            .await
+            .map_err(|error| unreadable(&error))?;
+        Ok(infer::describe(
+            sql,
+            columns,
+            &ReplicaSchema {
+                reader: RefCell::new(reader),
+            },
+        ))
     }
 
     /// Declared types where every column has one; else as inferred from the text.
@@ -71,7 +90,12 @@ impl Client {
         if let Some(fields) = self.known.get(sql, columns) {
             return Ok(fields);
         }
-        let has_type = |column: &Column| column.declared_type.as_deref().is_some_and(|text| !text.is_empty());
+        let has_type = |column: &Column| {
+            column
+                .declared_type
+                .as_deref()
+                .is_some_and(|text| !text.is_empty())
+        };
         if columns.iter().all(has_type) {
             return Ok(columns.iter().map(declared).collect());
         }
@@ -84,5 +108,8 @@ impl Client {
 
 fn declared(column: &Column) -> Field {
     let declared = column.declared_type.as_deref().map(of_declared);
-    Field::new(column.name.clone(), declared.unwrap_or(TypeWithModifier::from(Type::Text)))
+    Field::new(
+        column.name.clone(),
+        declared.unwrap_or(TypeWithModifier::from(Type::Text)),
+    )
 }
