@@ -411,20 +411,20 @@ async fn within<T>(
     if timeout_ms == 0 {
         return work.await;
     }
-    let mut work = std::pin::pin!(work);
-    let timeout = tokio::time::sleep(Duration::from_millis(u64::from(timeout_ms)));
-    tokio::select! {
-        done = &mut work => return done,
-        () = timeout => {}
-    }
-    if let Some(cancel) = cancel {
-        cancel.cancel();
-    }
-    work.await.map_err(|error| match error.kind {
-        ErrorKind::Cancelled => SqlError::new(
-            ErrorKind::StatementTimeout,
-            "canceling statement due to statement timeout",
-        ),
+    // On a task of its own: the statement may keep this one's thread.
+    let timer = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(u64::from(timeout_ms))).await;
+        if let Some(cancel) = cancel {
+            cancel.cancel();
+        }
+    });
+    let result = work.await;
+    let fired = timer.is_finished();
+    timer.abort();
+    result.map_err(|error| match error.kind {
+        ErrorKind::Cancelled if fired => {
+            SqlError::new(ErrorKind::StatementTimeout, "canceling statement due to statement timeout")
+        }
         _ => error,
     })
 }
