@@ -155,7 +155,7 @@ impl Group {
     pub fn tick(&mut self) {
         self.core.tick();
         self.ticks += 1;
-        if self.ticks % SNAPSHOT_REOFFER_TICKS == 0 {
+        if self.ticks.is_multiple_of(SNAPSHOT_REOFFER_TICKS) {
             self.reoffer_snapshots();
         }
         self.drain_core();
@@ -201,8 +201,10 @@ impl Group {
 
     /// `RawNode::propose` takes a vector and would copy the payload: the same step with shared bytes.
     fn propose_to_core(&mut self, payload: Bytes) -> Result<(), NotLeader> {
-        let mut entry = raft::eraftpb::Entry::default();
-        entry.data = payload;
+        let entry = raft::eraftpb::Entry {
+            data: payload,
+            ..Default::default()
+        };
         let mut message = raft::eraftpb::Message::default();
         message.set_msg_type(raft::eraftpb::MessageType::MsgPropose);
         message.from = self.config.node.0;

@@ -422,9 +422,10 @@ async fn within<T>(
     let fired = timer.is_finished();
     timer.abort();
     result.map_err(|error| match error.kind {
-        ErrorKind::Cancelled if fired => {
-            SqlError::new(ErrorKind::StatementTimeout, "canceling statement due to statement timeout")
-        }
+        ErrorKind::Cancelled if fired => SqlError::new(
+            ErrorKind::StatementTimeout,
+            "canceling statement due to statement timeout",
+        ),
         _ => error,
     })
 }

@@ -34,7 +34,10 @@ pub(crate) enum Command {
         position: Position,
     },
     /// The answer to [`super::driver::Input::Confirm`]: this node leads, or nobody knows.
-    Confirmed(bool),
+    Confirmed {
+        number: u64,
+        leads: bool,
+    },
     Stop,
 }
 

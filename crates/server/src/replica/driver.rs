@@ -38,7 +38,7 @@ pub(crate) enum Input {
     /// A linearizable read: answered when it may be made here, or with false.
     Read(oneshot::Sender<bool>),
     /// The writer wants to know whether this node leads: answered by [`Command::Confirmed`].
-    Confirm,
+    Confirm(u64),
     /// The checkpointer asks how far it may go.
     Durable(crossbeam_channel::Sender<Position>),
     Stop,
@@ -61,7 +61,7 @@ pub(crate) struct Driver {
     pub reads: BTreeMap<u64, oneshot::Sender<bool>>,
     pub next_read: u64,
     /// The writer's read, which is one at a time.
-    pub confirming: Option<u64>,
+    pub confirming: Option<(u64, u64)>,
     pub unsynced: Vec<Persist>,
     /// A snapshot is being put in place: what would reset the log must wait for it.
     pub installing: bool,
@@ -113,10 +113,10 @@ impl Driver {
                     self.reads.insert(ticket, reply);
                     self.handle(Event::ReadIndex { ticket }, now_ms)?;
                 }
-                Input::Confirm => {
+                Input::Confirm(number) => {
                     self.next_read += 1;
                     let ticket = self.next_read;
-                    self.confirming = Some(ticket);
+                    self.confirming = Some((ticket, number));
                     self.handle(Event::ReadIndex { ticket }, now_ms)?;
                 }
                 Input::Durable(reply) => {
@@ -202,12 +202,8 @@ impl Driver {
     }
 
     fn answer_read(&mut self, ticket: u64, ready: bool) {
-        if self
-            .confirming
-            .take_if(|confirming| *confirming == ticket)
-            .is_some()
-        {
-            self.desk.command(Command::Confirmed(ready));
+        if let Some((_, number)) = self.confirming.take_if(|(confirming, _)| *confirming == ticket) {
+            self.desk.command(Command::Confirmed { number, leads: ready });
         }
         if let Some(reply) = self.reads.remove(&ticket) {
             // A client that left does not mind.

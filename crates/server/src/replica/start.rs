@@ -224,6 +224,7 @@ pub(crate) fn start(
         clock: HybridClock::default(),
         ended: Vec::new(),
         next: None,
+        confirms: 0,
     };
     let fetcher = Fetcher {
         name,

@@ -45,6 +45,8 @@ pub(crate) struct WriterThread {
     pub ended: Vec<SessionId>,
     /// Where the next group's first payload will stand, while leading.
     pub next: Option<Position>,
+    /// How often it was asked whether this node leads.
+    pub confirms: u64,
 }
 
 /// The thread ends.
@@ -111,7 +113,7 @@ impl WriterThread {
             Command::InstallSnapshot { position } => self.install(position),
             Command::Stop => Err(Halt::Stopped),
             // Of a group that a `Follow` took back before.
-            Command::NextPayload | Command::Commit { .. } | Command::Confirmed(_) => Ok(()),
+            Command::NextPayload | Command::Commit { .. } | Command::Confirmed { .. } => Ok(()),
         }
     }
 
@@ -294,11 +296,17 @@ impl WriterThread {
     /// state: only a leader that is still one may tell it.
     fn confirm(&mut self) -> Result<Flight, Halt> {
         // A driver that is gone has left a `Stop`.
-        let _ = self.driver.send(Input::Confirm);
+        self.confirms += 1;
+        let asked = self.confirms;
+        let _ = self.driver.send(Input::Confirm(asked));
         loop {
             match self.desk.next_command() {
-                Command::Confirmed(true) => return Ok(Flight::Committed(self.writer().position())),
-                Command::Confirmed(false) => return Ok(Flight::Lost),
+                // Asked before a reign that has ended.
+                Command::Confirmed { number, .. } if number != asked => {}
+                Command::Confirmed { leads: true, .. } => {
+                    return Ok(Flight::Committed(self.writer().position()));
+                }
+                Command::Confirmed { leads: false, .. } => return Ok(Flight::Lost),
                 Command::Follow => {
                     self.next = None;
                     return Ok(Flight::Lost);
@@ -340,7 +348,7 @@ impl WriterThread {
                     return Err(Halt::Stopped);
                 }
                 // Of a group before, whose reign ended.
-                Command::Confirmed(_) => {}
+                Command::Confirmed { .. } => {}
                 other @ (Command::Apply { .. } | Command::Lead { .. } | Command::InstallSnapshot { .. }) => {
                     unreachable!("the machine says Follow before {other:?}")
                 }

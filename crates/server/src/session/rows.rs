@@ -22,13 +22,7 @@ pub(crate) struct Rows {
 
 enum Source {
     /// This node's replica.
-    Replica {
-        // Dropped before the reader that it reads with goes back to the pool.
-        cursor: Cursor,
-        _reader: PooledReader,
-        replica: Arc<ReplicaHandle>,
-        position: Option<Position>,
-    },
+    Replica(Box<OfReplica>),
     /// This node's replica, in a transaction that may write later.
     Snapshot {
         cursor: Cursor,
@@ -53,6 +47,15 @@ enum Source {
         session: Option<SessionState>,
         position: Option<Position>,
     },
+}
+
+/// A query of this node's replica.
+struct OfReplica {
+    // Dropped before the reader that it reads with goes back to the pool.
+    cursor: Cursor,
+    _reader: PooledReader,
+    replica: Arc<ReplicaHandle>,
+    position: Option<Position>,
 }
 
 /// Rows that come in pieces.
@@ -111,12 +114,12 @@ impl Rows {
     }
 
     pub fn of_replica(cursor: Cursor, reader: PooledReader, replica: Arc<ReplicaHandle>) -> Rows {
-        Rows::of(Source::Replica {
+        Rows::of(Source::Replica(Box::new(OfReplica {
             cursor,
             _reader: reader,
             replica,
             position: None,
-        })
+        })))
     }
 
     pub fn of_snapshot(cursor: Cursor, statement: Statement) -> Rows {
@@ -167,19 +170,14 @@ impl Rows {
     /// To the next row; false at the end, when the statement has succeeded.
     pub async fn next(&mut self) -> Result<bool, SqlError> {
         let more = match &mut self.source {
-            Source::Replica {
-                cursor,
-                replica,
-                position,
-                ..
-            } => {
+            Source::Replica(query) => {
                 if self.count % u64::from(STEPS_BETWEEN_YIELDS) == u64::from(STEPS_BETWEEN_YIELDS) - 1 {
                     tokio::task::yield_now().await;
                 }
-                let more = with_patience(|| cursor.step())?;
-                if position.is_none() {
+                let more = with_patience(|| query.cursor.step())?;
+                if query.position.is_none() {
                     // The snapshot is taken by the first step; whatever it shows was visible by now.
-                    *position = Some(replica.published.visible());
+                    query.position = Some(query.replica.published.visible());
                 }
                 more
             }
@@ -228,7 +226,8 @@ impl Rows {
     /// Known for certain only after the first `next`.
     pub fn columns(&self) -> &[Column] {
         match &self.source {
-            Source::Replica { cursor, .. } | Source::Snapshot { cursor, .. } => cursor.columns(),
+            Source::Replica(query) => query.cursor.columns(),
+            Source::Snapshot { cursor, .. } => cursor.columns(),
             Source::Streamed { pieces, .. }
             | Source::Leader { pieces, .. }
             | Source::Buffered { pieces, .. } => &pieces.columns,
@@ -238,7 +237,8 @@ impl Rows {
     /// Of the current row.
     pub fn value(&self, column: usize) -> ValueRef<'_> {
         match &self.source {
-            Source::Replica { cursor, .. } | Source::Snapshot { cursor, .. } => cursor.value(column),
+            Source::Replica(query) => query.cursor.value(column),
+            Source::Snapshot { cursor, .. } => cursor.value(column),
             Source::Streamed { pieces, .. }
             | Source::Leader { pieces, .. }
             | Source::Buffered { pieces, .. } => {
@@ -261,7 +261,7 @@ impl Rows {
         };
         let unknown = || CommandTag::counted("SELECT", self.count);
         match self.source {
-            Source::Replica { cursor, position, .. } => (counted(cursor.verb()), None, position, None),
+            Source::Replica(query) => (counted(query.cursor.verb()), None, query.position, None),
             Source::Snapshot {
                 cursor,
                 statement,
