@@ -2,23 +2,29 @@
 
 use std::fs::File;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
 use bellwether_http::{DatabaseStatus, NodeStatus, Role};
 use bellwether_types::NodeId;
 use tempfile::TempDir;
 use tokio_postgres::{Client, Config, NoTls};
 
+use super::wire::Wire;
 use super::{bellwether, free_range, print_log, send_signal, status, wait_for};
 
 /// The database that a fresh cluster has.
 pub const DATABASE: &str = "postgres";
 
+/// The cluster's id, as `serve` takes it.
+pub const CLUSTER: &str = "b0b";
+
 /// Nodes 1 … N. Those that run are killed when it is dropped.
 pub struct Cluster {
     dir: TempDir,
     nodes: Vec<Node>,
+    /// What every node is started with besides.
+    options: Vec<String>,
 }
 
 struct Node {
@@ -32,7 +38,14 @@ impl Cluster {
     /// Starts a fresh cluster and waits until every node is up and one leads.
     #[track_caller]
     pub fn start(nodes: u16) -> Cluster {
+        Cluster::start_with(nodes, &[])
+    }
+
+    /// As [`Cluster::start`], with more options of `serve`.
+    #[track_caller]
+    pub fn start_with(nodes: u16, options: &[&str]) -> Cluster {
         let mut cluster = Cluster::prepare(nodes);
+        cluster.options = options.iter().map(|&option| option.to_owned()).collect();
         for node in cluster.ids() {
             cluster.start_node(node);
         }
@@ -54,6 +67,7 @@ impl Cluster {
         Cluster {
             dir,
             nodes: (first..first + nodes * 3).step_by(3).map(node).collect(),
+            options: Vec::new(),
         }
     }
 
@@ -89,30 +103,32 @@ impl Cluster {
             .append(true)
             .open(self.log_path(node))
             .expect("a log");
-        let Node {
-            peer,
-            pg,
-            http,
-            child,
-        } = self.node(node);
-        assert!(child.is_none(), "node {node} runs already");
-        let mut command = bellwether();
-        command
-            .args(["serve", "--cluster", "b0b", "--node", &node.to_string()])
-            .arg("--data-dir")
-            .arg(self.data_dir(node))
-            .args(["--listen-peer", &peer.to_string()])
-            .args(["--listen-pg", &pg.to_string()])
-            .args(["--listen-http", &http.to_string()]);
-        for (id, Node { peer, pg, http, .. }) in self.ids().into_iter().zip(&self.nodes) {
-            command.args(["--member", &format!("{id}={peer},{pg},{http}")]);
-        }
+        assert!(self.node(node).child.is_none(), "node {node} runs already");
+        let mut command = self.command(node, &self.data_dir(node), CLUSTER);
         let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn();
         self.node_mut(node).child = Some(child.expect("the built program starts"));
+    }
+
+    /// The command that runs a node, on a directory and in the name of a cluster that need not be its own.
+    pub fn command(&self, node: NodeId, data_dir: &Path, cluster: &str) -> Command {
+        let Node { peer, pg, http, .. } = self.node(node);
+        let mut command = bellwether();
+        command
+            .args(["serve", "--cluster", cluster, "--node", &node.to_string()])
+            .arg("--data-dir")
+            .arg(data_dir)
+            .args(["--listen-peer", &peer.to_string()])
+            .args(["--listen-pg", &pg.to_string()])
+            .args(["--listen-http", &http.to_string()])
+            .args(&self.options);
+        for (id, Node { peer, pg, http, .. }) in self.ids().into_iter().zip(&self.nodes) {
+            command.args(["--member", &format!("{id}={peer},{pg},{http}")]);
+        }
+        command
     }
 
     /// `kill -9`: what was not synced may still be in the system's cache, but the process is gone.
@@ -185,7 +201,7 @@ impl Cluster {
         wait_for("another leader", || self.leader().filter(|leader| *leader != old))
     }
 
-    /// Waits until every node that runs serves and one leads.
+    /// Waits until every node that runs serves, one leads, and clients are let in everywhere.
     #[track_caller]
     pub fn wait_until_ready(&self) {
         let running: Vec<NodeId> = self
@@ -197,6 +213,11 @@ impl Cluster {
             let serves = |node: &NodeId| self.replica(*node).is_some_and(|replica| replica.serving);
             (running.iter().all(serves) && self.leader().is_some()).then_some(())
         });
+        for node in running {
+            wait_for("a node to let clients in", || {
+                Wire::is_let_in(self.pg(node)).then_some(())
+            });
+        }
     }
 
     /// Waits until every node holds the same position, then asserts that it holds the same content.
@@ -230,6 +251,37 @@ impl Cluster {
         Ok(client)
     }
 
+    /// Prints the end of every node's log.
+    pub fn print_logs(&self) {
+        for node in self.ids() {
+            print_log(&format!("node {node}"), &self.log_path(node));
+        }
+    }
+
+    /// A session at the leader.
+    pub async fn connect_to_leader(&self) -> Client {
+        let leader = self.wait_for_leader();
+        self.connect(leader).await.expect("the leader lets clients in")
+    }
+
+    /// A session at a follower.
+    pub async fn connect_to_follower(&self) -> Client {
+        let follower = self.followers()[0];
+        self.connect(follower).await.expect("a follower lets clients in")
+    }
+
+    /// The nodes that do not lead.
+    #[track_caller]
+    pub fn followers(&self) -> Vec<NodeId> {
+        let leader = self.wait_for_leader();
+        self.ids().into_iter().filter(|node| *node != leader).collect()
+    }
+
+    /// Where other nodes connect.
+    pub fn peer(&self, node: NodeId) -> SocketAddr {
+        self.node(node).peer
+    }
+
     fn process(&self, node: NodeId) -> u32 {
         self.node(node)
             .child
@@ -255,9 +307,7 @@ impl Drop for Cluster {
             let _ = child.wait();
         }
         if std::thread::panicking() {
-            for node in self.ids() {
-                print_log(&format!("node {node}"), &self.log_path(node));
-            }
+            self.print_logs();
         }
     }
 }

@@ -9,10 +9,13 @@
 #[path = "../../src/ask.rs"]
 mod ask;
 pub mod cluster;
+pub mod programs;
+pub mod shared;
 pub mod supervised;
+pub mod wire;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -47,6 +50,62 @@ pub fn wait_for<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// How long a whole test may take.
+const TEST_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Runs an asynchronous test; one that hangs fails.
+#[track_caller]
+pub fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let done = runtime.block_on(async { tokio::time::timeout(TEST_PATIENCE, test).await });
+    // Whatever it has left running may not hold up the next test.
+    runtime.shutdown_background();
+    assert!(
+        done.is_ok(),
+        "the test did not end within {} s",
+        TEST_PATIENCE.as_secs()
+    );
+}
+
+/// As [`wait_for`], where the answer is a client's.
+pub async fn until<T>(what: &str, mut answer: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    let mut questions = tokio::time::interval(BETWEEN_QUESTIONS);
+    loop {
+        questions.tick().await;
+        if let Some(answer) = answer().await {
+            return answer;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "waited {} s in vain: {what}",
+            PATIENCE.as_secs()
+        );
+    }
+}
+
+/// The SQLSTATE of what must fail.
+#[track_caller]
+pub fn sqlstate<T>(result: Result<T, tokio_postgres::Error>) -> String {
+    refusal(result).0
+}
+
+/// SQLSTATE and message of what must fail.
+#[track_caller]
+pub fn refusal<T>(result: Result<T, tokio_postgres::Error>) -> (String, String) {
+    match result {
+        Ok(_) => panic!("it was accepted"),
+        Err(error) => match error.as_db_error() {
+            Some(error) => (error.code().code().to_owned(), error.message().to_owned()),
+            None => panic!("the server gave no error of its own: {error:?}"),
+        },
+    }
+}
+
 /// Ports below those that systems hand out by themselves (Linux: from 32768), so that no connection takes one
 /// between its being found free and its being used.
 const PORTS: std::ops::Range<u32> = 10_000..32_000;
@@ -71,20 +130,6 @@ pub fn free_range(count: u16) -> u16 {
 /// The program under test.
 pub fn bellwether() -> Command {
     Command::new(env!("CARGO_BIN_EXE_bellwether"))
-}
-
-/// A program of PostgreSQL (`psql`, `pgbench`); `None`, with the reason printed, when it is not installed.
-pub fn postgresql_program(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path)
-        .map(|dir| dir.join(name))
-        .find(|path| path.is_file());
-    if found.is_none() {
-        println!(
-            "skipped: {name} is not installed (Debian has it in postgresql-client and postgresql-contrib)"
-        );
-    }
-    found
 }
 
 /// Sends a signal to a child that has not been waited for.
