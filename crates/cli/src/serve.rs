@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use bellwether_server as server;
 use bellwether_types::{ClusterId, NodeId};
@@ -16,6 +17,9 @@ use crate::member::Member;
 
 /// Open files besides client connections: segments, SQLite's files, peers.
 const OTHER_FILES: u64 = 1_024;
+
+/// After the node has stopped, threads that are still in SQLite have so long.
+const STOP_PATIENCE: Duration = Duration::from_millis(500);
 
 #[derive(Args)]
 pub struct Options {
@@ -60,11 +64,14 @@ pub fn run(options: Options) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Failure::new("the runtime could not be started").because(error))?;
     let node = config.node;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let stop = stop_signal()?;
         let served = server::serve(config, stop).await;
         served.map_err(|error| Failure::new(format!("node {node} has stopped")).because(error))
-    })?;
+    });
+    // A statement that does not end is no reason to stay: everything acknowledged is durable.
+    runtime.shutdown_timeout(STOP_PATIENCE);
+    served?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -26,7 +26,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::{Duration, Instant};
 
 use bellwether_http::Metrics;
@@ -105,9 +105,15 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> Result
     let stop = Arc::new(Stop::new());
     let metrics = Arc::new(Metrics::default());
     let (links, outgoing) = Links::open(&config, &metrics);
+    let shared = replica::Shared {
+        config: &config,
+        links: &links,
+        metrics: &metrics,
+        stop: &stop,
+    };
     let mut replicas = Vec::new();
     for (database, name) in DATABASES {
-        let started = replica::start(&config, database, name, &links, &metrics, &stop);
+        let started = replica::start(&shared, database, name);
         replicas.push(started.map_err(|error| ServeError::Replica {
             database: name,
             reason: error.to_string(),
@@ -125,6 +131,7 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> Result
         stop: Arc::clone(&stop),
         started: Instant::now(),
         numbers: AtomicU64::new(1),
+        is_founded: AtomicBool::new(false),
         clients: tokio::runtime::Handle::current(),
     });
     control.spawn(peer::accept_peers(Arc::clone(&node), peers));

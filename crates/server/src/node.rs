@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use bellwether_http::{DatabaseStatus, Metrics, NodeStatus, Role as HttpRole};
@@ -55,6 +55,8 @@ pub(crate) struct Node {
     pub stop: Arc<Stop>,
     pub started: Instant,
     pub numbers: AtomicU64,
+    /// The system database is there: clients can be let in.
+    pub is_founded: AtomicBool,
     /// The runtime where clients' statements run, also those that peers forward.
     pub clients: tokio::runtime::Handle,
 }
@@ -63,6 +65,14 @@ impl Node {
     /// A number that this process has not used before.
     pub fn number(&self) -> u64 {
         self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn why_not_serving(&self, replica: &ReplicaHandle) -> Option<String> {
+        if replica.reign.borrow().seeding {
+            return Some("damaged or behind the log: being seeded from the leader".to_owned());
+        }
+        let founded = self.is_founded.load(Ordering::Acquire);
+        (!founded).then(|| "starting: the system database is not there yet".to_owned())
     }
 
     /// What `GET /status` says.
@@ -75,13 +85,13 @@ impl Node {
             databases: self
                 .replicas
                 .iter()
-                .filter_map(|replica| database_status(replica))
+                .filter_map(|replica| database_status(replica, self.why_not_serving(replica)))
                 .collect(),
         }
     }
 }
 
-fn database_status(replica: &ReplicaHandle) -> Option<DatabaseStatus> {
+fn database_status(replica: &ReplicaHandle, problem: Option<String>) -> Option<DatabaseStatus> {
     let status = replica.published.status()?;
     let content = replica.published.content();
     let reign = *replica.reign.borrow();
@@ -107,9 +117,7 @@ fn database_status(replica: &ReplicaHandle) -> Option<DatabaseStatus> {
         fingerprint: content.fingerprint,
         log_first: status.base.index.next(),
         log_bytes: replica.published.log_bytes.load(Ordering::Relaxed),
-        serving: !status.seeding,
-        problem: status
-            .seeding
-            .then(|| "damaged or behind the log: being seeded from the leader".to_owned()),
+        serving: problem.is_none(),
+        problem,
     })
 }

@@ -1,6 +1,7 @@
 //! The system database: what is true of the whole cluster, replicated as any other database.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bellwether_storage::{ClientTransaction, SessionState};
@@ -32,6 +33,7 @@ pub(crate) async fn found(node: Arc<Node>) {
     let mut tries = 0;
     while !node.stop.is_asked() {
         if is_founded(system).await {
+            node.is_founded.store(true, Ordering::Release);
             return;
         }
         if system.reign.borrow().leading {

@@ -43,7 +43,7 @@ pub fn all_ready(answers: &[Answer]) -> bool {
 fn is_open(answer: &Answer) -> bool {
     answer
         .as_ref()
-        .is_ok_and(|status| status.database(DATABASE).is_some())
+        .is_ok_and(|status| status.database(DATABASE).is_some_and(|database| database.serving))
 }
 
 /// What is still missing, one line.

@@ -35,7 +35,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 
 /// Parts from the registry that belong to some rooms alone.
 const PARTS: &[(&str, &[&str])] = &[
-    ("rusqlite", &["storage"]),
+    ("rusqlite", &["storage", "bench"]), // bench: plain SQLite as a peer
     ("libsqlite3-sys", &["storage"]),
     ("raft", &["consensus"]),
     ("raft-proto", &["consensus"]),
@@ -49,7 +49,7 @@ const PARTS: &[(&str, &[&str])] = &[
     ("clap", &["cli", "sim", "bench"]),
     ("rustyline", &["cli"]),
     ("comfy-table", &["cli", "bench"]),
-    ("libc", &["server", "cli"]),
+    ("libc", &["server", "cli", "bench"]),
     ("serde", &["http", "server", "cli", "bench"]),
     ("serde_json", &["http", "server", "cli", "bench"]),
     ("hdrhistogram", &["bench"]),
@@ -130,7 +130,7 @@ fn every_crate_is_a_room_of_the_table_and_cargo_test_at_the_root_runs_them_all()
         let targets = package
             .targets
             .iter()
-            .filter(|target| !target.test && !target.is_custom_build());
+            .filter(|target| !target.test && !target.is_custom_build() && !target.is_example());
         targets.map(|target| {
             format!(
                 "{}: target {} has its tests switched off",

@@ -3,6 +3,7 @@
 mod describe;
 
 use std::collections::BTreeMap;
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -31,11 +32,52 @@ const STARTUP_TIMEOUT: Duration = Duration::from_secs(10);
 const STARTING_MAX: usize = 64;
 
 /// What cancel requests are looked up in.
-type Cancels = Mutex<BTreeMap<i32, (i32, Arc<Cancel>)>>;
+type Cancels = Mutex<BTreeMap<i32, Registered>>;
+
+/// A client that was let in.
+struct Registered {
+    secret: i32,
+    cancel: Arc<Cancel>,
+    /// Of its socket, open while it is registered.
+    socket: RawFd,
+}
+
+/// Between looks whether clients with a statement running are still there.
+const VANISHED_PERIOD: Duration = Duration::from_secs(1);
+
+/// Cancels the statements of clients that hung up; of all, when the node stops.
+async fn watch_vanished(node: Arc<Node>, cancels: Arc<Cancels>) {
+    loop {
+        let stopping = tokio::select! {
+            () = node.stop.asked() => true,
+            () = tokio::time::sleep(VANISHED_PERIOD) => false,
+        };
+        for client in cancels.lock().expect("no holder of this lock panics").values() {
+            if stopping || (client.cancel.is_running() && has_hung_up(client.socket)) {
+                client.cancel.cancel();
+            }
+        }
+        if stopping {
+            return;
+        }
+    }
+}
+
+fn has_hung_up(socket: RawFd) -> bool {
+    let mut poll = libc::pollfd {
+        fd: socket,
+        events: libc::POLLRDHUP,
+        revents: 0,
+    };
+    // SAFETY: one descriptor, which is open while its client is registered.
+    let ready = unsafe { libc::poll(&mut poll, 1, 0) };
+    ready == 1 && poll.revents & (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) != 0
+}
 
 /// Serves until stopped; then waits for the clients to be told.
 pub(crate) async fn accept_pg(node: Arc<Node>, listener: TcpListener) {
     let cancels: Arc<Cancels> = Arc::default();
+    let watching = tokio::spawn(watch_vanished(Arc::clone(&node), Arc::clone(&cancels)));
     let mut clients = tokio::task::JoinSet::new();
     loop {
         let stream = tokio::select! {
@@ -63,6 +105,8 @@ pub(crate) async fn accept_pg(node: Arc<Node>, listener: TcpListener) {
         );
         clients.spawn(client.run());
     }
+    // It ends by itself, once it has cancelled what runs.
+    let _ = watching.await;
     while clients.join_next().await.is_some() {}
 }
 
@@ -291,7 +335,14 @@ impl Client {
         self.cancels
             .lock()
             .expect("no holder of this lock panics")
-            .insert(key.pid, (secret, cancel));
+            .insert(
+                key.pid,
+                Registered {
+                    secret,
+                    cancel,
+                    socket: self.stream.as_raw_fd(),
+                },
+            );
         self.session = Some(session);
         self.key = Some(key);
         self.node.metrics.connections_accepted.increment();
@@ -301,10 +352,10 @@ impl Client {
 
     fn cancel(&self, key: CancelKey) {
         let cancels = self.cancels.lock().expect("no holder of this lock panics");
-        if let Some((secret, cancel)) = cancels.get(&key.pid)
-            && *secret == key.secret
+        if let Some(client) = cancels.get(&key.pid)
+            && client.secret == key.secret
         {
-            cancel.cancel();
+            client.cancel.cancel();
         }
     }
 
@@ -399,7 +450,7 @@ impl Client {
 fn session_cancel(key: &Option<CancelKey>, cancels: &Cancels) -> Option<Arc<Cancel>> {
     let cancels = cancels.lock().expect("no holder of this lock panics");
     key.and_then(|key| cancels.get(&key.pid))
-        .map(|(_, cancel)| Arc::clone(cancel))
+        .map(|client| Arc::clone(&client.cancel))
 }
 
 /// Cancels a statement that takes longer than `timeout_ms`; 0 is for ever.

@@ -85,86 +85,77 @@ pub(crate) async fn serve(node: Arc<Node>, reader: FrameReader, stream: TcpStrea
 
 async fn serve_requests(node: &Node, peer: &mut Peer) -> Result<(), Gone> {
     loop {
-        let response = match peer.next().await? {
-            Request::Autocommit {
-                database,
-                transaction,
-                attempt,
-            } => match find(node, database) {
-                Err(response) => response,
-                Ok(replica) => {
-                    let claim = Arc::new(Claim::default());
-                    let request = transaction.request;
-                    let work = replica.autocommit(transaction, attempt, Arc::clone(&claim));
-                    match peer.attend(work, || replica.cancel(request, &claim)).await {
-                        Ok(Ok(done)) => Response::Done {
-                            answer: done.answer,
-                            position: done.position,
-                        },
-                        Ok(Err(refusal)) => refused(refusal),
-                        Err(gone) => return Err(gone),
-                    }
-                }
-            },
-            Request::Open {
-                database,
-                opening,
-                attempt,
-            } => match find(node, database) {
-                Err(response) => response,
-                Ok(replica) => {
-                    let claim = Arc::new(Claim::default());
-                    let work = replica.open(opening, attempt, Arc::clone(&claim));
-                    match peer.attend(work, || claim.give_up()).await {
-                        Ok(Ok(transaction)) => {
-                            peer.send(&Response::Opened).await?;
-                            serve_transaction(peer, transaction).await?
-                        }
-                        Ok(Err(refusal)) => refused(refusal),
-                        Err(gone) => return Err(gone),
-                    }
-                }
-            },
-            Request::Outcome { database, request } => match find(node, database) {
-                Err(response) => response,
-                Ok(replica) => match replica.outcome(request).await {
-                    Ok(outcome) => Response::Outcome(outcome),
-                    Err(refusal) => refused(refusal),
-                },
-            },
-            Request::EndSession { database, session } => {
-                if let Ok(replica) = find(node, database) {
-                    replica.end_session(session).await;
-                }
-                continue;
-            }
-            Request::Read {
-                database,
-                statement,
-                session,
-            } => match find(node, database) {
-                Err(response) => response,
-                Ok(replica) => {
-                    let (pieces, mut received) = mpsc::channel(PIECES_MAX);
-                    let read = replica.read_at_leader(statement, session, pieces);
-                    match stream(peer, read, &mut received, || false).await? {
-                        Ok((tag, position)) => Response::Executed { tag, position },
-                        Err(refusal) => refused(refusal),
-                    }
-                }
-            },
-            Request::Execute { .. }
-            | Request::Describe { .. }
-            | Request::Savepoint { .. }
-            | Request::Commit
-            | Request::Rollback => Response::Failed(SqlError::new(
-                ErrorKind::TransactionState,
-                "no transaction is open",
-            )),
-            Request::Cancel => continue,
-        };
-        peer.send(&response).await?;
+        let request = peer.next().await?;
+        if let Some(response) = answer(node, peer, request).await? {
+            peer.send(&response).await?;
+        }
     }
+}
+
+/// The last word on a request; `None` for those that are not answered.
+async fn answer(node: &Node, peer: &mut Peer, request: Request) -> Result<Option<Response>, Gone> {
+    let database = match &request {
+        Request::Autocommit { database, .. }
+        | Request::Open { database, .. }
+        | Request::Outcome { database, .. }
+        | Request::EndSession { database, .. }
+        | Request::Read { database, .. } => *database,
+        Request::Cancel => return Ok(None),
+        _ => {
+            let error = SqlError::new(ErrorKind::TransactionState, "no transaction is open");
+            return Ok(Some(Response::Failed(error)));
+        }
+    };
+    let replica = match find(node, database) {
+        Ok(replica) => replica,
+        Err(response) => return Ok(Some(response)),
+    };
+    let response = match request {
+        Request::Autocommit {
+            transaction, attempt, ..
+        } => {
+            let (request, claim) = (transaction.request, Arc::new(Claim::default()));
+            let work = replica.autocommit(transaction, attempt, Arc::clone(&claim));
+            match peer.attend(work, || replica.cancel(request, &claim)).await? {
+                Ok(done) => Response::Done {
+                    answer: done.answer,
+                    position: done.position,
+                },
+                Err(refusal) => refused(refusal),
+            }
+        }
+        Request::Open { opening, attempt, .. } => {
+            let claim = Arc::new(Claim::default());
+            let work = replica.open(opening, attempt, Arc::clone(&claim));
+            match peer.attend(work, || claim.give_up()).await? {
+                Ok(transaction) => {
+                    peer.send(&Response::Opened).await?;
+                    serve_transaction(peer, transaction).await?
+                }
+                Err(refusal) => refused(refusal),
+            }
+        }
+        Request::Outcome { request, .. } => match replica.outcome(request).await {
+            Ok(outcome) => Response::Outcome(outcome),
+            Err(refusal) => refused(refusal),
+        },
+        Request::EndSession { session, .. } => {
+            replica.end_session(session).await;
+            return Ok(None);
+        }
+        Request::Read {
+            statement, session, ..
+        } => {
+            let (pieces, mut received) = mpsc::channel(PIECES_MAX);
+            let read = replica.read_at_leader(statement, session, pieces);
+            match stream(peer, read, &mut received, || false).await? {
+                Ok((tag, position)) => Response::Executed { tag, position },
+                Err(refusal) => refused(refusal),
+            }
+        }
+        other => unreachable!("answered above: {other:?}"),
+    };
+    Ok(Some(response))
 }
 
 fn find(node: &Node, database: DatabaseId) -> Result<&ReplicaHandle, Response> {

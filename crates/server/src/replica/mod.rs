@@ -6,6 +6,7 @@ pub(crate) mod digest;
 mod driver;
 mod interactive;
 mod readers;
+mod scrub;
 mod snapshots;
 mod start;
 mod transaction;
@@ -23,7 +24,7 @@ pub(crate) use desk::{Attempt, Desk, Done, Opening, Piece, PriorRead, Refusal, S
 pub(crate) use digest::RowDigest;
 pub(crate) use readers::{PooledReader, Readers};
 pub(crate) use snapshots::serve_snapshot;
-pub(crate) use start::start;
+pub(crate) use start::{Shared, start};
 pub(crate) use transaction::{Canceller, OpenTransaction, leader_lost, prior_read, unreadable};
 
 use crate::stop::Stop;

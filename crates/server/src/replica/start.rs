@@ -13,11 +13,13 @@ use bellwether_storage::recovery::{RecoveryError, repair_ahead};
 use bellwether_storage::{Files, OpenError, Spill, Vfs, Writer};
 use bellwether_types::disk::Disk;
 use bellwether_types::{DatabaseId, HybridClock, Position, Term};
+use crossbeam_channel::Receiver;
 use tokio::sync::watch;
 
 use super::checkpoints::{self, Checkpoints};
 use super::desk::Desk;
-use super::driver::{Driver, INPUT_MAX};
+use super::driver::{Driver, INPUT_MAX, Input};
+use super::scrub::Scrubber;
 use super::snapshots::{Fetcher, Staged};
 use super::writer::WriterThread;
 use super::{Content, Published, Readers, Reign, ReplicaHandle};
@@ -130,33 +132,34 @@ fn open(config: &Config, database: DatabaseId, dir: &Path) -> Result<OnDisk, Sta
     })
 }
 
+/// What the replicas of a node share.
+pub(crate) struct Shared<'a> {
+    pub config: &'a Config,
+    pub links: &'a Arc<Links>,
+    pub metrics: &'a Arc<Metrics>,
+    pub stop: &'a Arc<Stop>,
+}
+
 /// Opens the replica and starts its threads.
 pub(crate) fn start(
-    config: &Config,
+    shared: &Shared<'_>,
     database: DatabaseId,
     name: &'static str,
-    links: &Arc<Links>,
-    metrics: &Arc<Metrics>,
-    stop: &Arc<Stop>,
 ) -> Result<Arc<ReplicaHandle>, StartError> {
+    let config = shared.config;
     let dir = config.data_dir.join("databases").join(database.to_string());
-    let OnDisk {
-        log,
-        recovered,
-        writer,
-        files,
-    } = open(config, database, &dir)?;
-    let is_damaged = recovered.applied.index < recovered.log.base.index;
-    tracing::info!(database = name, last = %log.last(), applied = %writer.position(), "opened");
-    let published = Arc::new(Published::new(Content {
-        position: writer.position(),
-        timestamp: writer.timestamp(),
-        fingerprint: writer.fingerprint(),
-    }));
-    let checkpoints = Checkpoints::open(&files).map_err(StartError::Sqlite)?;
-    let desk = Desk::new();
-    let readers = Readers::new(files.clone());
+    let on_disk = open(config, database, &dir)?;
+    let checkpoints = Checkpoints::open(&on_disk.files).map_err(StartError::Sqlite)?;
+    tracing::info!(database = name, last = %on_disk.log.last(), applied = %on_disk.writer.position(), "opened");
     let (input, inputs) = crossbeam_channel::bounded(INPUT_MAX);
+    if on_disk.recovered.applied.index < on_disk.recovered.log.base.index {
+        tracing::error!(
+            database = name,
+            "the database file is missing or older than the log: a snapshot is needed"
+        );
+        // The queue is empty.
+        let _ = input.try_send(Input::Event(Event::Damaged));
+    }
     let reign = watch::Sender::new(Reign {
         role: Role::Follower { leader: None },
         term: Term(0),
@@ -167,84 +170,110 @@ pub(crate) fn start(
     let handle = Arc::new(ReplicaHandle {
         database,
         name,
-        desk: Arc::clone(&desk),
-        readers: readers.clone(),
+        desk: Desk::new(),
+        readers: Readers::new(on_disk.files.clone()),
         reign: reign.subscribe(),
-        published: Arc::clone(&published),
+        published: Arc::new(Published::new(Content {
+            position: on_disk.writer.position(),
+            timestamp: on_disk.writer.timestamp(),
+            fingerprint: on_disk.writer.fingerprint(),
+        })),
         input: input.clone(),
     });
+    spawn_threads(shared, &handle, on_disk, checkpoints, inputs, reign);
+    Ok(handle)
+}
+
+fn spawn_threads(
+    shared: &Shared<'_>,
+    handle: &Arc<ReplicaHandle>,
+    on_disk: OnDisk,
+    checkpoints: Arc<Checkpoints>,
+    inputs: Receiver<Input>,
+    reign: watch::Sender<Reign>,
+) {
+    let (name, database, config) = (handle.name, handle.database, shared.config);
+    let input = handle.input.clone();
     let staged: Staged = Arc::new(Mutex::new(None));
     let (snapshots, wanted) = tokio::sync::mpsc::channel(1);
+    let members = bellwether_node::Config {
+        node: config.node,
+        voters: config.voters(),
+    };
     let driver = Driver {
         name,
         database,
-        replica: Replica::new(
-            bellwether_node::Config {
-                node: config.node,
-                voters: config.voters(),
-            },
-            recovered,
-        ),
-        log,
+        replica: Replica::new(members, on_disk.recovered),
+        log: on_disk.log,
         input: inputs,
-        desk: Arc::clone(&desk),
-        links: Arc::clone(links),
+        desk: Arc::clone(&handle.desk),
+        links: Arc::clone(shared.links),
         snapshots,
-        published: Arc::clone(&published),
+        published: Arc::clone(&handle.published),
         reign,
-        metrics: Arc::clone(metrics),
-        stop: Arc::clone(stop),
+        metrics: Arc::clone(shared.metrics),
+        stop: Arc::clone(shared.stop),
         reads: BTreeMap::new(),
         next_read: 0,
         confirming: None,
         unsynced: Vec::new(),
         installing: false,
     };
-    if is_damaged {
-        tracing::error!(
-            database = name,
-            "the database file is missing or older than the log: a snapshot is needed"
-        );
-        // The queue is empty.
-        let _ = input.try_send(super::driver::Input::Event(Event::Damaged));
-    }
+    let files = on_disk.files;
     let writer = WriterThread {
         name,
         node: config.node,
-        writer: Some(writer),
+        writer: Some(on_disk.writer),
         files: files.clone(),
         staged: Arc::clone(&staged),
         checkpoints: Arc::clone(&checkpoints),
-        desk,
+        desk: Arc::clone(&handle.desk),
         driver: input.clone(),
-        published,
-        readers,
-        metrics: Arc::clone(metrics),
-        stop: Arc::clone(stop),
+        published: Arc::clone(&handle.published),
+        readers: handle.readers.clone(),
+        metrics: Arc::clone(shared.metrics),
+        stop: Arc::clone(shared.stop),
         clock: HybridClock::default(),
         ended: Vec::new(),
         next: None,
         confirms: 0,
     };
+    spawn(name, "log", move || driver.run());
+    spawn(name, "writer", move || writer.run());
     let fetcher = Fetcher {
         name,
         database,
         config: config.clone(),
-        files,
+        files: files.clone(),
         staged,
         driver: input.clone(),
     };
     tokio::spawn(fetcher.run(wanted));
-    let spawn = |what: &str, body: Box<dyn FnOnce() + Send>| {
-        let thread = thread::Builder::new().name(format!("{name} {what}"));
-        thread.spawn(body).expect("the system can start a thread")
+    spawn_upkeep(shared, name, files, checkpoints, input);
+}
+
+/// What keeps a replica sound and its files small.
+fn spawn_upkeep(
+    shared: &Shared<'_>,
+    name: &'static str,
+    files: Files,
+    checkpoints: Arc<Checkpoints>,
+    driver: crossbeam_channel::Sender<Input>,
+) {
+    let scrub = Scrubber {
+        name,
+        files,
+        driver: driver.clone(),
+        stop: Arc::clone(shared.stop),
     };
-    let stop = Arc::clone(stop);
-    spawn("log", Box::new(move || driver.run()));
-    spawn("writer", Box::new(move || writer.run()));
-    spawn(
-        "checkpoint",
-        Box::new(move || checkpoints::run(name, checkpoints, input, stop)),
-    );
-    Ok(handle)
+    spawn(name, "scrub", move || scrub.run());
+    let stop = Arc::clone(shared.stop);
+    spawn(name, "checkpoint", move || {
+        checkpoints::run(name, checkpoints, driver, stop)
+    });
+}
+
+fn spawn(name: &str, what: &str, body: impl FnOnce() + Send + 'static) {
+    let thread = thread::Builder::new().name(format!("{name} {what}"));
+    drop(thread.spawn(body).expect("the system can start a thread"));
 }

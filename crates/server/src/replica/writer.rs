@@ -104,7 +104,7 @@ impl WriterThread {
                 let last = self.writer().timestamp();
                 self.clock.observe(last);
                 self.next = Some(next);
-                Ok(())
+                self.turn_to_lead()
             }
             Command::Follow => {
                 self.next = None;
@@ -115,6 +115,17 @@ impl WriterThread {
             // Of a group that a `Follow` took back before.
             Command::NextPayload | Command::Commit { .. } | Command::Confirmed { .. } => Ok(()),
         }
+    }
+
+    /// The write connection is opened anew for leading: before the first transaction waits for it, and so that a
+    /// cancel reaches the new one.
+    fn turn_to_lead(&mut self) -> Result<(), Halt> {
+        let start = self.start_group();
+        self.writer().begin_group(start)?;
+        self.writer().rollback()?;
+        let handle = self.writer().interrupt_handle();
+        self.desk.set_interrupt(handle);
+        Ok(())
     }
 
     fn apply(&mut self, entries: &[Entry]) -> Result<(), Halt> {

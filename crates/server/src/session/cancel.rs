@@ -37,6 +37,14 @@ impl Cancel {
         *self.running.lock().expect("no holder of this lock panics") = None;
     }
 
+    /// Whether something is.
+    pub fn is_running(&self) -> bool {
+        self.running
+            .lock()
+            .expect("no holder of this lock panics")
+            .is_some()
+    }
+
     /// Stops what runs now; nothing, when nothing does.
     pub fn cancel(&self) {
         match &*self.running.lock().expect("no holder of this lock panics") {
