@@ -51,7 +51,7 @@ pub fn wait_for<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
 }
 
 /// How long a whole test may take.
-const TEST_PATIENCE: Duration = Duration::from_secs(30);
+const TEST_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs an asynchronous test; one that hangs fails.
 #[track_caller]

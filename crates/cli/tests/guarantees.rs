@@ -1,0 +1,165 @@
+//! What a read promises at each node, and what carries a session's view from one node to another.
+
+mod support;
+
+use support::shared::shared_cluster;
+use support::{refusal, run, sqlstate};
+use tokio_postgres::Client;
+
+async fn integer(client: &Client, sql: &str) -> i64 {
+    client.query_one(sql, &[]).await.expect(sql).get(0)
+}
+
+async fn execute(client: &Client, sql: &str) {
+    client.batch_execute(sql).await.expect(sql);
+}
+
+/// What the session has seen.
+async fn token(client: &Client) -> String {
+    let row = client.query_one("SHOW bellwether.session_token", &[]).await;
+    row.expect("shown").get(0)
+}
+
+/// Enough for a replica that is late now and then to be caught.
+const ROUNDS: i64 = 40;
+
+#[test]
+fn a_session_reads_its_own_writes_at_the_node_that_it_wrote_through() {
+    run(async {
+        let cluster = shared_cluster();
+        for node in cluster.ids() {
+            let client = cluster.connect(node).await.expect("let in");
+            execute(&client, &format!("CREATE TABLE own_{node} (id INTEGER PRIMARY KEY)")).await;
+            for round in 1..=ROUNDS {
+                execute(&client, &format!("INSERT INTO own_{node} VALUES ({round})")).await;
+                let seen = integer(&client, &format!("SELECT count(*) FROM own_{node}")).await;
+                assert_eq!(seen, round, "node {node}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_token_carries_read_your_writes_to_another_node() {
+    run(async {
+        let cluster = shared_cluster();
+        let writer = cluster.connect_to_leader().await;
+        execute(&writer, "CREATE TABLE carried (id INTEGER PRIMARY KEY)").await;
+        let mut readers = Vec::new();
+        for node in cluster.followers() {
+            readers.push(cluster.connect(node).await.expect("let in"));
+        }
+        for round in 1..=ROUNDS {
+            execute(&writer, &format!("INSERT INTO carried VALUES ({round})")).await;
+            let token = token(&writer).await;
+            for reader in &readers {
+                execute(reader, &format!("SET bellwether.session_token = '{token}'")).await;
+                assert_eq!(integer(reader, "SELECT count(*) FROM carried").await, round);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_token_moves_when_something_is_committed_and_not_otherwise() {
+    run(async {
+        let cluster = shared_cluster();
+        let client = cluster.connect_to_leader().await;
+        execute(&client, "CREATE TABLE moving (id INTEGER PRIMARY KEY)").await;
+        let before = token(&client).await;
+        execute(&client, "BEGIN; INSERT INTO moving VALUES (1); ROLLBACK").await;
+        assert_eq!(token(&client).await, before);
+        execute(&client, "BEGIN; INSERT INTO moving VALUES (1); COMMIT").await;
+        assert_ne!(token(&client).await, before);
+    });
+}
+
+#[test]
+fn nonsense_for_a_token_is_refused() {
+    run(async {
+        let cluster = shared_cluster();
+        let client = cluster.connect_to_leader().await;
+        for nonsense in ["x", "-1", "ffffffff", "'; DROP TABLE moving", "0/0", &"9".repeat(10_000)] {
+            let set = format!("SET bellwether.session_token = '{}'", nonsense.replace('\'', "''"));
+            assert_eq!(sqlstate(client.batch_execute(&set).await), "22023", "{nonsense}");
+        }
+        assert_eq!(integer(&client, "SELECT 1").await, 1);
+    });
+}
+
+#[test]
+fn a_strong_read_sees_every_commit_that_was_answered_before() {
+    run(async {
+        let cluster = shared_cluster();
+        let writer = cluster.connect_to_leader().await;
+        execute(&writer, "CREATE TABLE strongly (id INTEGER PRIMARY KEY)").await;
+        let mut readers = Vec::new();
+        for node in cluster.ids() {
+            let reader = cluster.connect(node).await.expect("let in");
+            execute(&reader, "SET bellwether.read_consistency = strong").await;
+            readers.push((node, reader));
+        }
+        for round in 1..=ROUNDS {
+            execute(&writer, &format!("INSERT INTO strongly VALUES ({round})")).await;
+            for (node, reader) in &readers {
+                let seen = integer(reader, "SELECT count(*) FROM strongly").await;
+                assert_eq!(seen, round, "node {node}");
+            }
+        }
+    });
+}
+
+#[test]
+fn an_eventual_read_never_goes_beyond_what_is_committed_and_arrives_in_the_end() {
+    run(async {
+        let cluster = shared_cluster();
+        let writer = cluster.connect_to_leader().await;
+        execute(&writer, "CREATE TABLE eventually (id INTEGER PRIMARY KEY)").await;
+        let reader = cluster.connect_to_follower().await;
+        execute(&reader, "SET bellwether.read_consistency = eventual").await;
+        for round in 1..=ROUNDS {
+            execute(&writer, &format!("INSERT INTO eventually VALUES ({round})")).await;
+        }
+        support::until("the replica to have all of it", async || {
+            let rows = reader.query("SELECT count(*) FROM eventually", &[]).await;
+            // The table itself may not have arrived.
+            let seen: i64 = rows.ok()?.first()?.get(0);
+            assert!(seen <= ROUNDS);
+            (seen == ROUNDS).then_some(())
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_guarantee_that_does_not_exist_is_refused_with_those_that_do() {
+    run(async {
+        let cluster = shared_cluster();
+        let client = cluster.connect_to_leader().await;
+        let (code, message) = refusal(client.batch_execute("SET bellwether.read_consistency = psychic").await);
+        assert_eq!(code, "22023", "{message}");
+        let set = client.batch_execute("SET bellwether.no_such_setting = 1").await;
+        assert_eq!(sqlstate(set), "42704");
+    });
+}
+
+#[test]
+fn a_transaction_reads_one_snapshot_that_has_the_sessions_own_writes() {
+    run(async {
+        let cluster = shared_cluster();
+        let writer = cluster.connect_to_leader().await;
+        let reader = cluster.connect_to_follower().await;
+        execute(&reader, "CREATE TABLE pinned (id INTEGER PRIMARY KEY)").await;
+        for round in 0..ROUNDS {
+            execute(&reader, "INSERT INTO pinned DEFAULT VALUES").await;
+            execute(&reader, "BEGIN").await;
+            let seen = integer(&reader, "SELECT count(*) FROM pinned").await;
+            assert_eq!(seen, round * 2 + 1);
+            execute(&writer, "INSERT INTO pinned DEFAULT VALUES").await;
+            assert_eq!(integer(&reader, "SELECT count(*) FROM pinned").await, seen);
+            execute(&reader, "COMMIT").await;
+            let token = token(&writer).await;
+            execute(&reader, &format!("SET bellwether.session_token = '{token}'")).await;
+        }
+    });
+}
