@@ -144,6 +144,8 @@ enum Mood {
     KeepAll,
     /// Each file keeps all, or loses all.
     ByFile,
+    /// Each file keeps what was written up to some moment, the last of it torn.
+    InOrder,
     Mixed,
 }
 
@@ -153,6 +155,7 @@ impl Mood {
             (3, Mood::LoseAll),
             (1, Mood::KeepAll),
             (3, Mood::ByFile),
+            (3, Mood::InOrder),
             (3, Mood::Mixed),
         ])
     }
@@ -161,16 +164,20 @@ impl Mood {
         match self {
             Mood::LoseAll => false,
             Mood::KeepAll => true,
-            Mood::ByFile | Mood::Mixed => random.per_mille(500),
+            Mood::ByFile | Mood::InOrder | Mood::Mixed => random.per_mille(500),
         }
     }
 }
 
 impl Bytes {
     fn lose_power(&mut self, mood: Mood, random: &mut Random) {
-        for change in std::mem::take(&mut self.unsynced) {
+        let count = self.unsynced.len() as u64;
+        let whole = random.range(0, count + 1);
+        for (number, change) in (0..).zip(std::mem::take(&mut self.unsynced)) {
             let kept = match mood {
-                Mood::Mixed => change.torn(random),
+                Mood::InOrder if number < whole => Some(change),
+                Mood::InOrder if number > whole => None,
+                Mood::InOrder | Mood::Mixed => change.torn(random),
                 _ => Some(change).filter(|_| mood.keeps(random)),
             };
             if let Some(change) = kept {

@@ -13,7 +13,7 @@ use crate::client::{Client, outcome_of_silence};
 use crate::clock::{Time, WallClock};
 use crate::disk::SimDisk;
 use crate::driver::{self, Action, Context, Driver, NodeEvent, Request, Settings};
-use crate::fault::{self, Planned};
+use crate::fault::{self, CrashPoint, Planned};
 use crate::network::{Link, Network, Quality};
 use crate::observation::{ClientId, Observation, OperationId, Outcome};
 use crate::peer::PeerMessage;
@@ -57,11 +57,6 @@ pub(crate) enum WorldEvent {
     DiskIsFast(NodeId),
     Mend(Vec<Link>),
     Fault(Planned),
-    /// A node that was cut off comes back with a stalled disk.
-    Return {
-        node: NodeId,
-        links: Vec<Link>,
-    },
     /// A client does its next operation.
     Wake(ClientId),
     /// A client hears how its operation ended.
@@ -131,6 +126,7 @@ pub(crate) struct World {
     segment_bytes: u32,
     checkpoint_every_us: u64,
     bug: Option<Bug>,
+    armed: Option<CrashPoint>,
     phase: Phase,
     checkers: Checkers,
     trace: Trace,
@@ -162,6 +158,7 @@ impl World {
             segment_bytes: *random.pick(&[16 << 10, 64 << 10, 256 << 10]),
             checkpoint_every_us: *random.pick(&[100_000, 500_000, 2_000_000]),
             bug,
+            armed: None,
             phase: Phase::Setup { step: 0 },
             checkers: Checkers::new(count, promises),
             trace,
@@ -271,10 +268,6 @@ impl World {
                 );
                 self.begin_fault(planned);
             }
-            WorldEvent::Return { node, links } => {
-                self.network.mend(&links);
-                self.slow_disk(node, fault::STALLED);
-            }
             WorldEvent::Wake(client) => self.wake(client),
             WorldEvent::Answer {
                 client,
@@ -357,6 +350,10 @@ impl World {
         self.node(node).clock.jump_ms(by_ms);
     }
 
+    pub(crate) fn arm(&mut self, point: CrashPoint) {
+        self.armed = Some(point);
+    }
+
     pub(crate) fn pause(&mut self, node: NodeId) {
         self.trace.note(self.now, format_args!("{node} paused"));
         self.node(node).deferred.get_or_insert_default();
@@ -386,7 +383,7 @@ impl World {
             checkpoint_every_us: self.checkpoint_every_us,
             vfs: format!("bellwether-sim-{}", VFS_NAMES.fetch_add(1, Ordering::Relaxed)),
         };
-        let (now, bug) = (self.now, self.bug);
+        let (now, bug, armed) = (self.now, self.bug, self.armed);
         let node = self.node(id);
         node.incarnation += 1;
         node.starts += 1;
@@ -400,7 +397,7 @@ impl World {
             node.clock.shown(),
         );
         node.vfs = Some(name);
-        let mut context = node.context(now, bug);
+        let mut context = node.context(now, bug, armed);
         let started = driver::start(settings, &mount, &mut context);
         let actions = context.actions;
         match (registered, started) {
@@ -474,7 +471,7 @@ impl World {
     }
 
     fn give(&mut self, id: NodeId, event: NodeEvent) {
-        let (now, bug) = (self.now, self.bug);
+        let (now, bug, armed) = (self.now, self.bug, self.armed);
         let node = self.nodes.get_mut(&id).expect("nodes are never removed");
         if let Some(deferred) = &mut node.deferred {
             deferred.push(event);
@@ -483,7 +480,7 @@ impl World {
         let Some(mut driver) = node.driver.take() else {
             return;
         };
-        let mut context = node.context(now, bug);
+        let mut context = node.context(now, bug, armed);
         driver.handle(event, &mut context);
         let actions = context.actions;
         node.driver = Some(driver);
@@ -531,6 +528,13 @@ impl World {
                 }
                 Action::Observe(observation) => self.observe(&observation),
                 Action::Broken(what) => self.fail("duties", format!("node {id}: {what}")),
+                Action::LosePower => {
+                    self.armed = None;
+                    self.lose_power(id);
+                    let again = self.now.plus_us(self.random.range(100_000, 2_000_000));
+                    self.at(again, WorldEvent::Start(id));
+                    return;
+                }
                 Action::Stop(why) => {
                     self.stop_node(id, &why);
                     self.maybe_reboot(id);
@@ -556,13 +560,14 @@ impl World {
 }
 
 impl Node {
-    fn context(&mut self, now: Time, bug: Option<Bug>) -> Context<'_> {
+    fn context(&mut self, now: Time, bug: Option<Bug>, armed: Option<CrashPoint>) -> Context<'_> {
         Context {
             now,
             wall_ms: self.clock.read_ms(now),
             random: &mut self.random,
             disk_factor: self.disk_factor,
             bug,
+            armed,
             actions: Vec::new(),
         }
     }
@@ -710,6 +715,7 @@ impl World {
 impl World {
     fn heal(&mut self) {
         self.trace.note(self.now, format_args!("all is made whole"));
+        self.armed = None;
         self.network.mend_all();
         for node in self.node_ids() {
             self.disk(node).set_full(false);

@@ -5,6 +5,7 @@ use bellwether_types::{LogIndex, NodeId, Position};
 
 use crate::bug::Bug;
 use crate::clock::Time;
+use crate::fault::CrashPoint;
 use crate::observation::{ClientId, Observation, OperationId, Outcome};
 use crate::peer::PeerMessage;
 use crate::random::Random;
@@ -93,6 +94,8 @@ pub enum Action {
     Answer(ClientId, OperationId, Outcome),
     /// Show the checkers.
     Observe(Observation),
+    /// The power fails here and now: the crash point that was armed is reached.
+    LosePower,
     /// The process stops itself, as duty demands.
     Stop(String),
     /// A duty, or the machine, was broken: the run is over.
@@ -111,6 +114,8 @@ pub struct Context<'a> {
     pub disk_factor: u64,
     /// What is planted.
     pub bug: Option<Bug>,
+    /// Where the power fails, if it is reached.
+    pub armed: Option<CrashPoint>,
     /// To be done.
     pub actions: Vec<Action>,
 }
@@ -119,6 +124,16 @@ impl Context<'_> {
     /// Whether this is planted.
     pub fn has(&self, bug: Bug) -> bool {
         self.bug == Some(bug)
+    }
+
+    /// Here the power may fail. Whether it did: nothing that is done after that matters, as long as it is not written.
+    pub fn crash_point(&mut self, point: CrashPoint) -> bool {
+        let is_hit = self.armed == Some(point);
+        if is_hit {
+            self.armed = None;
+            self.actions.push(Action::LosePower);
+        }
+        is_hit
     }
 
     /// See [`Action::After`].

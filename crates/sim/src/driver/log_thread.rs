@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 
 use bellwether_log::{Log, LogReader, WriteError};
 use bellwether_node::Persist;
-use bellwether_types::{Entry, LogIndex, NodeId, Position};
+use bellwether_types::{Entry, HardState, LogIndex, NodeId, Position};
 
 use super::context::{Context, NodeEvent};
 use crate::bug::Bug;
+use crate::fault::CrashPoint;
 use crate::observation::{Logged, Observation, hash};
 
 enum Job {
@@ -59,9 +60,11 @@ impl LogThread {
         if !self.syncing.is_empty() || self.is_blocked {
             return;
         }
+        let mut points = Vec::new();
         while let Some(job) = self.queue.pop_front() {
             let done = match job {
                 Job::Persist(persist) => {
+                    points.extend(self.crash_points(&persist));
                     let written = self.write(&persist, context.bug);
                     self.syncing.push(persist);
                     written
@@ -71,6 +74,7 @@ impl LogThread {
                         node: self.node,
                         through,
                     });
+                    points.push(CrashPoint::LogCut);
                     self.log.cut_prefix(through)
                 }
             };
@@ -82,6 +86,29 @@ impl LogThread {
             let delay_us = context.sync_us();
             context.after(delay_us, NodeEvent::LogSynced);
         }
+        for point in points {
+            context.crash_point(point);
+        }
+    }
+
+    /// What a power loss would hit once this is written.
+    fn crash_points(&self, persist: &Persist) -> Vec<CrashPoint> {
+        let mut points = Vec::new();
+        if persist
+            .entries
+            .first()
+            .is_some_and(|first| first.position.index <= self.log.last().index)
+        {
+            points.push(CrashPoint::LogReplaced);
+        }
+        let vote = |state: HardState| (state.term, state.vote);
+        if persist
+            .hard_state
+            .is_some_and(|state| vote(state) != vote(self.log.hard_state()))
+        {
+            points.push(CrashPoint::VoteWritten);
+        }
+        points
     }
 
     fn write(&mut self, persist: &Persist, bug: Option<Bug>) -> Result<(), WriteError> {

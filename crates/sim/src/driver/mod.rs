@@ -29,6 +29,7 @@ use self::seeding::Seeding;
 pub use self::start::{Settings, start};
 use self::writer_thread::{Command, Output, Submission, WriterThread};
 use crate::bug::Bug;
+use crate::fault::CrashPoint;
 use crate::observation::{Observation, Promise};
 use crate::peer::{Attempt, PeerMessage, Reply, decode_consensus};
 use crate::workload::{AUDITS, Guarantee, Kind, Rows};
@@ -247,6 +248,10 @@ impl Driver {
                     );
                 }
                 Output::Applied { through } => {
+                    context.crash_point(CrashPoint::Committed);
+                    if self.replica.status().persisted < through {
+                        context.crash_point(CrashPoint::SqliteAhead);
+                    }
                     self.duties.applied(through);
                     self.feed(Event::Applied { through }, context);
                 }
@@ -276,6 +281,9 @@ impl Driver {
         self.reads.close(context);
         self.checkpointer = None;
         self.seeding.install(context);
+        if context.crash_point(CrashPoint::SnapshotPlaced) {
+            return;
+        }
         self.writer.reopen(&self.files, context);
         self.reads.open(&self.files, context);
         self.checkpointer = Checkpointer::open(&self.files).ok();
@@ -463,6 +471,9 @@ impl Driver {
     }
 
     fn handle_checkpointed(&mut self, through: LogIndex, context: &mut Context<'_>) {
+        if context.crash_point(CrashPoint::Checkpointed) {
+            return;
+        }
         self.duties.checkpointed(through);
         self.feed(Event::Checkpointed { through }, context);
         let from = LogIndex(through.0.saturating_sub(self.retained) + 1);

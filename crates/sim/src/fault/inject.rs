@@ -2,7 +2,7 @@
 
 use bellwether_types::NodeId;
 
-use super::{Fault, Planned, STALLED, Who};
+use super::{Fault, Planned, Who};
 use crate::network::{Link, Quality};
 use crate::world::{World, WorldEvent};
 
@@ -14,7 +14,7 @@ const NOISE: Quality = Quality {
 };
 
 /// How many times slower a slow disk is: from sluggish to stalled.
-const SLOW: [u64; 3] = [20, 100, STALLED];
+const SLOW: [u64; 3] = [20, 100, 500];
 
 impl World {
     /// It begins; its end is planned.
@@ -92,16 +92,7 @@ impl World {
                 self.at(cut_at, WorldEvent::PowerLoss(node));
                 self.at(until.max(cut_at.plus_us(1)), WorldEvent::Start(node));
             }
-            Fault::IsolateThenPowerLoss(who) => {
-                let node = self.choose(who);
-                let links = self.links(|from, to| from == node || to == node);
-                self.network.cut(&links);
-                let back_at = self.now().plus_us(self.random.range(900_000, 2_000_000));
-                let cut_at = back_at.plus_us(self.random.range(5_000, 300_000));
-                self.at(back_at, WorldEvent::Return { node, links });
-                self.at(cut_at, WorldEvent::PowerLoss(node));
-                self.at(until.max(cut_at.plus_us(1)), WorldEvent::Start(node));
-            }
+            Fault::PowerLossAt(point) => self.arm(point),
             Fault::ClockJump(who) => {
                 let node = self.choose(who);
                 let by_ms = self.random.range(0, 1_200_000) as i64 - 600_000;

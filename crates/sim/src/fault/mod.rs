@@ -15,8 +15,9 @@
 //! **Wall clocks** jump, forward and back, and differ between nodes by minutes from the start. Monotonic clocks do
 //! not.
 //!
-//! A slow disk followed by a power loss is one fault of its own: only then is SQLite ahead of the log. So is coming
-//! back from behind a partition and losing power: only then is a suffix of the log half replaced.
+//! A slow disk followed by a power loss is one fault of its own: only then is SQLite ahead of the log. And the power
+//! fails at **crash points**: moments that are too short to be hit by chance, where two things must be durable in
+//! order.
 //!
 //! Not simulated here: bit rot. Messages are not garbled (their transport would be checksummed).
 //!
@@ -69,15 +70,41 @@ pub enum Fault {
     SlowDisk(Who),
     /// The same, and then the power fails.
     SlowDiskThenPowerLoss(Who),
-    /// Cut off, and when it comes back its disk stalls and then the power fails: what others replaced in its log is
-    /// half written.
-    IsolateThenPowerLoss(Who),
+    /// The power fails at whichever node reaches this point first.
+    PowerLossAt(CrashPoint),
     /// The wall clock is set.
     ClockJump(Who),
 }
 
-/// How many times slower a stalled disk is.
-pub const STALLED: u64 = 500;
+/// A moment at which a power loss matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CrashPoint {
+    /// Another leader's entries replaced some in the log, and are not synced.
+    LogReplaced,
+    /// A vote is written, and not synced.
+    VoteWritten,
+    /// SQLite committed a record that the log here does not hold durably.
+    SqliteAhead,
+    /// SQLite committed.
+    Committed,
+    /// A checkpoint is made, and its consequences are not drawn.
+    Checkpointed,
+    /// The front of the log was cut.
+    LogCut,
+    /// A snapshot is in SQLite's place, and the log is still the old one.
+    SnapshotPlaced,
+}
+
+/// All of them.
+const CRASH_POINTS: [CrashPoint; 7] = [
+    CrashPoint::LogReplaced,
+    CrashPoint::VoteWritten,
+    CrashPoint::SqliteAhead,
+    CrashPoint::Committed,
+    CrashPoint::Checkpointed,
+    CrashPoint::LogCut,
+    CrashPoint::SnapshotPlaced,
+];
 
 /// A fault and its time.
 #[derive(Debug, Clone, Copy)]
@@ -133,12 +160,12 @@ fn deposing(random: &mut Random) -> Fault {
         Fault::PowerLoss(who),
         Fault::Isolate(who),
         Fault::SlowDiskThenPowerLoss(who),
-        Fault::IsolateThenPowerLoss(who),
     ])
 }
 
 fn any(random: &mut Random) -> Fault {
     let who = *random.pick(&[Who::Leader, Who::Leader, Who::Follower, Who::Any]);
+    let point = *random.pick(&CRASH_POINTS);
     random.weighted(&[
         (4, Fault::Kill(who)),
         (4, Fault::PowerLoss(who)),
@@ -154,7 +181,7 @@ fn any(random: &mut Random) -> Fault {
         (3, Fault::FailSync(who)),
         (2, Fault::SlowDisk(who)),
         (3, Fault::SlowDiskThenPowerLoss(who)),
-        (3, Fault::IsolateThenPowerLoss(who)),
+        (8, Fault::PowerLossAt(point)),
         (2, Fault::ClockJump(who)),
     ])
 }
