@@ -15,10 +15,11 @@ use bellwether_pg::{Connection, Request, RowEncoder, sqlstate};
 use bellwether_types::{DatabaseId, ErrorKind, SessionId, SqlError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 use crate::node::Node;
 use crate::random::random_bytes;
-use crate::replica::SavepointAction;
+use crate::replica::{Reign, SavepointAction};
 use crate::session::{Cancel, Rows, Session};
 use crate::system;
 
@@ -120,6 +121,8 @@ struct Client {
     cursors: BTreeMap<CursorId, Open>,
     known: describe::KnownFields,
     key: Option<CancelKey>,
+    /// Of its replica: tells when the role changes.
+    reign: Option<watch::Receiver<Reign>>,
     /// There is no room for another client, though for a cancel request.
     is_one_too_many: bool,
 }
@@ -143,6 +146,7 @@ impl Client {
             cursors: BTreeMap::new(),
             known: describe::KnownFields::default(),
             key: None,
+            reign: None,
             is_one_too_many,
         }
     }
@@ -188,11 +192,10 @@ impl Client {
 
     /// Bytes read; `None`: nothing, but something else is to be told.
     async fn wait_for_input(&mut self, buffer: &mut [u8]) -> std::io::Result<Option<usize>> {
-        let Some(session) = &self.session else {
+        let Some(reign) = &mut self.reign else {
             let read = tokio::time::timeout(STARTUP_TIMEOUT, self.stream.read(buffer)).await;
             return read.map_or(Ok(Some(0)), |read| read.map(Some));
         };
-        let mut reign = session.replica.reign.clone();
         tokio::select! {
             read = self.stream.read(buffer) => return read.map(Some),
             () = self.node.stop.asked() => {
@@ -203,7 +206,7 @@ impl Client {
                 self.connection.abort(&error);
             }
             _ = reign.changed() => {
-                let follows = reign.borrow().role != Role::Leader;
+                let follows = reign.borrow_and_update().role != Role::Leader;
                 self.connection.settings_mut().set_in_hot_standby(follows);
             }
         }
@@ -329,7 +332,9 @@ impl Client {
         let secret = i32::from_le_bytes([random[3], random[7], random[11], random[15]]);
         let number = (self.node.number() & 0x3FFF_FFFF) as i32;
         let key = CancelKey { pid: number, secret };
-        let in_hot_standby = replica.reign.borrow().role != Role::Leader;
+        let mut reign = replica.reign.clone();
+        let in_hot_standby = reign.borrow_and_update().role != Role::Leader;
+        self.reign = Some(reign);
         let session = Session::new(Arc::clone(&self.node), replica, id);
         let cancel = Arc::clone(&session.cancel);
         self.cancels

@@ -25,7 +25,7 @@ pub(crate) use digest::RowDigest;
 pub(crate) use readers::{PooledReader, Readers};
 pub(crate) use snapshots::serve_snapshot;
 pub(crate) use start::{Shared, start};
-pub(crate) use transaction::{Canceller, OpenTransaction, leader_lost, prior_read, unreadable};
+pub(crate) use transaction::{Canceller, Fate, OpenTransaction, leader_lost, prior_read, unreadable};
 
 use crate::stop::Stop;
 

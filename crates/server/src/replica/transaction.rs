@@ -215,11 +215,15 @@ impl OpenTransaction {
 
     /// Why a step was not answered.
     fn lost(&self) -> Refusal {
-        let why = match &self.route {
-            Route::Here { desk, number, .. } => desk.why_ended(*number),
-            Route::There { .. } => None,
-        };
-        Refusal::Failed(why.unwrap_or_else(leader_lost))
+        self.fate().lost()
+    }
+
+    /// Where it is told why a step was not answered.
+    pub fn fate(&self) -> Fate {
+        match &self.route {
+            Route::Here { desk, number, .. } => Fate::Here(Arc::clone(desk), *number),
+            Route::There { .. } => Fate::There,
+        }
     }
 
     pub async fn execute(
@@ -288,6 +292,23 @@ impl Drop for OpenTransaction {
             desk.step(*number, Step::Rollback { reply: None });
             desk.forget_ended(*number);
         }
+    }
+}
+
+/// What became of an open transaction whose step was not answered.
+pub(crate) enum Fate {
+    Here(Arc<Desk>, u64),
+    There,
+}
+
+impl Fate {
+    /// As the writer gave it; else the leader was lost.
+    pub fn lost(&self) -> Refusal {
+        let why = match self {
+            Fate::Here(desk, number) => desk.why_ended(*number),
+            Fate::There => None,
+        };
+        Refusal::Failed(why.unwrap_or_else(leader_lost))
     }
 }
 

@@ -172,11 +172,13 @@ impl Session {
         read_only: bool,
         settings: &mut Settings,
     ) -> Result<Rows, SqlError> {
-        if let Some(pragma) = self.state.run_pragma(&statement.sql) {
+        // Deferring foreign keys is the open transaction's own, on the writer; every other switch is the session's.
+        let defers = self.open.is_some() && is_deferring(&statement.sql);
+        if !defers && let Some(pragma) = self.state.run_pragma(&statement.sql) {
             pragma?;
             return Ok(Rows::empty(CommandTag::plain("PRAGMA")));
         }
-        let reads = is_read(&statement.sql);
+        let reads = !defers && is_read(&statement.sql);
         if !reads && (read_only || self.open.as_ref().is_some_and(|open| open.read_only)) {
             let verb = lexer::verb(&statement.sql).unwrap_or_default();
             let message = format!("cannot execute {verb} in a read-only transaction");
@@ -215,7 +217,7 @@ impl Session {
         let (reply, ended) = oneshot::channel();
         self.cancel.set_step(transaction.canceller());
         transaction.start(statement, sender, reply).await;
-        Ok(Rows::streamed(pieces, ended))
+        Ok(Rows::streamed(pieces, ended, transaction.fate()))
     }
 
     /// In a transaction before its first write: from the one snapshot that its first read took.
@@ -402,6 +404,12 @@ fn is_read(sql: &str) -> bool {
         Some("PRAGMA") => !sql.contains('='),
         _ => false,
     }
+}
+
+/// `PRAGMA defer_foreign_keys`, in whichever form.
+fn is_deferring(sql: &str) -> bool {
+    lexer::verb(sql).as_deref() == Some("PRAGMA")
+        && lexer::significant(sql).any(|token| token.is_word("defer_foreign_keys"))
 }
 
 /// A refusal inside an open transaction, for the client: the transaction is over, and nothing of it remains.

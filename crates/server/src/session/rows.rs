@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::told;
 use crate::patience::with_patience;
-use crate::replica::{Piece, PooledReader, PriorRead, Refusal, ReplicaHandle, RowDigest, prior_read};
+use crate::replica::{Fate, Piece, PooledReader, PriorRead, Refusal, ReplicaHandle, RowDigest, prior_read};
 
 /// Steps of a cursor are cheap; a long query must not keep the other sessions of this thread waiting.
 const STEPS_BETWEEN_YIELDS: u32 = 256;
@@ -34,6 +34,7 @@ enum Source {
     Streamed {
         pieces: Pieces,
         ended: Option<oneshot::Receiver<Result<CommandTag, Refusal>>>,
+        fate: Fate,
     },
     /// A reader at the leader.
     Leader {
@@ -134,10 +135,12 @@ impl Rows {
     pub fn streamed(
         pieces: mpsc::Receiver<Piece>,
         ended: oneshot::Receiver<Result<CommandTag, Refusal>>,
+        fate: Fate,
     ) -> Rows {
         Rows::of(Source::Streamed {
             pieces: Pieces::of(pieces),
             ended: Some(ended),
+            fate,
         })
     }
 
@@ -194,10 +197,11 @@ impl Rows {
                 *whole = !more;
                 more
             }
-            Source::Streamed { pieces, ended } => {
+            Source::Streamed { pieces, ended, fate } => {
                 let more = pieces.next().await;
                 if !more && let Some(ended) = ended.take() {
-                    self.tag = Some(ended.await.unwrap_or(Err(Refusal::Unknown)).map_err(told)?);
+                    let result = ended.await.unwrap_or_else(|_| Err(fate.lost()));
+                    self.tag = Some(result.map_err(told)?);
                 }
                 more
             }
