@@ -5,7 +5,7 @@ mod support;
 use support::cluster::Cluster;
 use support::shared::shared_cluster;
 use support::wire::{Wire, message, text};
-use support::{refusal, run, sqlstate, until};
+use support::{run, sqlstate, until};
 use tokio_postgres::{CancelToken, Client, NoTls, SimpleQueryMessage};
 
 /// The table's name, filled with nothing.

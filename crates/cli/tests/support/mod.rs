@@ -9,6 +9,7 @@
 #[path = "../../src/ask.rs"]
 mod ask;
 pub mod cluster;
+pub mod load;
 pub mod programs;
 pub mod shared;
 pub mod supervised;

@@ -1,0 +1,254 @@
+//! Nodes that die, freeze and come back while clients write: nothing that was acknowledged is lost or done twice.
+
+mod support;
+
+use std::time::Instant;
+
+use bellwether_types::NodeId;
+use support::cluster::Cluster;
+use support::load::{CREATE, Load, Told, rows};
+use support::{run, sqlstate, until};
+use tokio_postgres::Client;
+
+/// Commits before and after each blow.
+const COMMITS: usize = 100;
+
+async fn cluster_with_table() -> Cluster {
+    let cluster = Cluster::start(3);
+    let client = cluster.connect_to_leader().await;
+    client.batch_execute(CREATE).await.expect("a new table");
+    // The writers at the followers must find it.
+    cluster.assert_equal_fingerprints();
+    cluster
+}
+
+/// That every node has what the writers were told, and the same.
+async fn assert_kept_everywhere(cluster: &Cluster, told: &Told) {
+    told.print();
+    cluster.assert_equal_fingerprints();
+    for node in cluster.ids() {
+        told.assert_kept(&rows(cluster, node).await, node);
+    }
+}
+
+#[test]
+fn a_leader_killed_under_load_costs_no_connection_of_others_and_no_acknowledged_write() {
+    run(async {
+        let mut cluster = cluster_with_table().await;
+        let leader = cluster.wait_for_leader();
+        let survivors = cluster.followers();
+        let load = Load::start(&cluster, &survivors).await;
+        load.wait_for_commits(COMMITS).await;
+
+        let killed = Instant::now();
+        cluster.kill(leader);
+        load.wait_for_commits(1).await;
+        println!(
+            "the next commit was answered {} ms after the kill",
+            killed.elapsed().as_millis()
+        );
+        let successor = cluster.wait_for_leader_other_than(leader);
+        assert!(survivors.contains(&successor));
+        load.wait_for_commits(COMMITS).await;
+
+        cluster.start_node(leader);
+        cluster.wait_until_ready();
+        load.wait_for_commits(COMMITS).await;
+        let told = load.stop().await;
+        assert_eq!(
+            told.broken,
+            Vec::<NodeId>::new(),
+            "connections of nodes that stayed"
+        );
+        assert_kept_everywhere(&cluster, &told).await;
+    });
+}
+
+#[test]
+fn leaders_killed_one_after_another_leave_the_same_content_everywhere() {
+    run(async {
+        let mut cluster = cluster_with_table().await;
+        let mut all = Vec::new();
+        for _ in 0..3 {
+            let leader = cluster.wait_for_leader();
+            // At the leader too: what its clients do not know must be the only doubt.
+            let load = Load::start(&cluster, &cluster.ids()).await;
+            load.wait_for_commits(COMMITS).await;
+            cluster.kill(leader);
+            cluster.wait_for_leader_other_than(leader);
+            load.wait_for_commits(COMMITS / 2).await;
+            cluster.start_node(leader);
+            cluster.wait_until_ready();
+            let told = load.stop().await;
+            assert!(
+                told.broken.iter().all(|node| *node == leader),
+                "{:?}",
+                told.broken
+            );
+            all.push(told);
+            let client = cluster.connect_to_leader().await;
+            let told = all.last().expect("just pushed");
+            assert_kept_everywhere(&cluster, told).await;
+            client
+                .batch_execute("DELETE FROM written")
+                .await
+                .expect("for the next round");
+            cluster.assert_equal_fingerprints();
+        }
+    });
+}
+
+#[test]
+fn all_nodes_killed_at_once_come_back_with_every_acknowledged_write() {
+    run(async {
+        let mut cluster = cluster_with_table().await;
+        let load = Load::start(&cluster, &cluster.ids()).await;
+        load.wait_for_commits(COMMITS * 2).await;
+        for node in cluster.ids() {
+            cluster.kill(node);
+        }
+        let told = load.stop().await;
+        for node in cluster.ids() {
+            cluster.start_node(node);
+        }
+        cluster.wait_until_ready();
+        assert_kept_everywhere(&cluster, &told).await;
+        let client = cluster.connect_to_leader().await;
+        client
+            .batch_execute("INSERT INTO written VALUES (-1, 'after')")
+            .await
+            .expect("it goes on");
+    });
+}
+
+#[test]
+fn without_a_majority_only_reads_that_promise_nothing_are_answered() {
+    run(async {
+        let mut cluster = cluster_with_table().await;
+        let leader = cluster.wait_for_leader();
+        let left = cluster.followers()[0];
+        let client = cluster.connect(left).await.expect("let in");
+        client
+            .batch_execute("INSERT INTO written VALUES (1, 'before')")
+            .await
+            .expect("inserted");
+        let strong = cluster.connect(left).await.expect("let in");
+        let set = "SET bellwether.read_consistency = strong; SET bellwether.wait_timeout = '500ms'";
+        strong.batch_execute(set).await.expect("set");
+        let lost: Vec<NodeId> = cluster.ids().into_iter().filter(|node| *node != left).collect();
+        for node in &lost {
+            cluster.kill(*node);
+        }
+        let count = "SELECT count(*) FROM written";
+        client
+            .batch_execute("SET bellwether.read_consistency = eventual")
+            .await
+            .expect("set");
+        let seen: i64 = client.query_one(count, &[]).await.expect("read").get(0);
+        assert_eq!(seen, 1);
+        let (write, read) = tokio::join!(
+            client.batch_execute("INSERT INTO written VALUES (2, 'alone')"),
+            strong.batch_execute(count),
+        );
+        // Sent and lost, or never sent.
+        let write = sqlstate(write);
+        assert!(["57P03", "40003"].contains(&write.as_str()), "{write}");
+        assert_eq!(sqlstate(read), "57P03");
+
+        cluster.start_node(leader);
+        until("a majority's leader", async || {
+            client
+                .batch_execute("INSERT INTO written VALUES (3, 'together')")
+                .await
+                .ok()
+        })
+        .await;
+        for node in lost.into_iter().filter(|node| *node != leader) {
+            cluster.start_node(node);
+        }
+        cluster.wait_until_ready();
+        cluster.assert_equal_fingerprints();
+        let rows = rows(&cluster, left).await;
+        assert_eq!((rows.get(&1), rows.get(&3)), (Some(&1), Some(&1)));
+        assert!(
+            write == "40003" || !rows.contains_key(&2),
+            "what was said to have failed was done"
+        );
+    });
+}
+
+#[test]
+fn a_follower_that_was_frozen_or_dead_catches_up() {
+    run(async {
+        let mut cluster = cluster_with_table().await;
+        let leader = cluster.wait_for_leader();
+        let [frozen, dead] = cluster.followers()[..] else {
+            panic!("two followers of three nodes")
+        };
+        let load = Load::start(&cluster, &[leader]).await;
+        load.wait_for_commits(COMMITS).await;
+        cluster.pause(frozen);
+        load.wait_for_commits(COMMITS * 5).await;
+        cluster.resume(frozen);
+        cluster.kill(dead);
+        load.wait_for_commits(COMMITS * 5).await;
+        cluster.start_node(dead);
+        load.wait_for_commits(COMMITS).await;
+        let told = load.stop().await;
+        assert_eq!(
+            told.failed.len() + told.unknown.len() + told.broken.len(),
+            0,
+            "{told:?}"
+        );
+        assert_eq!(cluster.wait_for_leader(), leader, "the leader stayed");
+        assert_kept_everywhere(&cluster, &told).await;
+    });
+}
+
+#[test]
+fn nodes_stopped_and_started_in_turn_lose_nothing() {
+    run(async {
+        let mut cluster = cluster_with_table().await;
+        let load = Load::start(&cluster, &cluster.ids()).await;
+        for node in cluster.ids() {
+            load.wait_for_commits(COMMITS).await;
+            cluster.stop(node);
+            cluster.start_node(node);
+            cluster.wait_until_ready();
+            if cluster.ids().last() != Some(&node) {
+                load.wait_for_commits(COMMITS / 2).await;
+            }
+        }
+        let told = load.stop().await;
+        assert_kept_everywhere(&cluster, &told).await;
+    });
+}
+
+#[test]
+fn a_read_waits_out_an_election() {
+    run(async {
+        let mut cluster = cluster_with_table().await;
+        let leader = cluster.wait_for_leader();
+        let mut readers = Vec::new();
+        for node in cluster.followers() {
+            for consistency in ["strong", "session"] {
+                let reader = cluster.connect(node).await.expect("let in");
+                let set = format!("SET bellwether.read_consistency = {consistency}");
+                reader.batch_execute(&set).await.expect("set");
+                readers.push(reader);
+            }
+        }
+        cluster.kill(leader);
+        // Again and again until there is a leader, and once more.
+        let mut is_over = false;
+        while !is_over {
+            is_over = cluster.leader().is_some_and(|successor| successor != leader);
+            for reader in &readers {
+                reader
+                    .query_one("SELECT count(*) FROM written", &[])
+                    .await
+                    .expect("in a while");
+            }
+        }
+    });
+}
