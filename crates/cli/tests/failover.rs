@@ -8,7 +8,6 @@ use bellwether_types::NodeId;
 use support::cluster::Cluster;
 use support::load::{CREATE, Load, Told, rows};
 use support::{run, sqlstate, until};
-use tokio_postgres::Client;
 
 /// Commits before and after each blow.
 const COMMITS: usize = 100;
