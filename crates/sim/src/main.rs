@@ -1,7 +1,7 @@
 //! `bellwether-sim`: runs seeds, replays one, plants bugs.
 
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -66,14 +66,11 @@ fn main() -> ExitCode {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let jobs = arguments.jobs.unwrap_or(cores).clamp(1, 256);
     let (next, runs, failures) = (AtomicU64::new(first), AtomicU64::new(0), AtomicU64::new(0));
-    let is_over = AtomicBool::new(false);
     let began = Instant::now();
     thread::scope(|scope| {
         for _ in 0..jobs {
             scope.spawn(|| {
-                while !is_over.load(Ordering::Relaxed)
-                    && deadline.is_none_or(|deadline| Instant::now() < deadline)
-                {
+                while deadline.is_none_or(|deadline| Instant::now() < deadline) {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed > last {
                         break;
@@ -81,7 +78,6 @@ fn main() -> ExitCode {
                     runs.fetch_add(1, Ordering::Relaxed);
                     if !run_one(&arguments, seed) {
                         failures.fetch_add(1, Ordering::Relaxed);
-                        is_over.fetch_or(seed == u64::MAX, Ordering::Relaxed);
                     }
                 }
             });

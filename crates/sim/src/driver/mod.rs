@@ -4,6 +4,8 @@
 //! Like the machine it is given events and hands back actions; it owns no clock and no network. Planted bugs
 //! ([`crate::bug::Bug`]) live here.
 
+mod audit;
+mod checkpoints;
 mod context;
 mod duties;
 mod gateway;
@@ -18,7 +20,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bellwether_node::{Effect, Event, FetchPurpose, Message, MessageKind, Replica, Role};
 use bellwether_storage::checkpoint::Checkpointer;
 use bellwether_storage::files::Files;
-use bellwether_types::{Fingerprint, LogIndex, NodeId, Position, Term};
+use bellwether_types::{NodeId, Position, Term};
 
 pub use self::context::{Action, Context, NodeEvent, Request};
 use self::duties::Duties;
@@ -32,7 +34,7 @@ use crate::bug::Bug;
 use crate::fault::CrashPoint;
 use crate::observation::{Observation, Promise};
 use crate::peer::{Attempt, PeerMessage, Reply, decode_consensus};
-use crate::workload::{AUDITS, Guarantee, Kind, Rows};
+use crate::workload::{Guarantee, Kind};
 
 /// Transactions that wait for one writer; more are sent away, and come again.
 const WAITING_MAX: usize = 64;
@@ -434,52 +436,6 @@ impl Driver {
             .push(Action::Send(message.to, PeerMessage::of_consensus(message)));
     }
 
-    fn schedule_checkpoint(&self, context: &mut Context<'_>) {
-        let delay_us = context
-            .random
-            .range(self.checkpoint_every_us / 2, self.checkpoint_every_us * 2);
-        context.after(delay_us, NodeEvent::CheckpointDue);
-    }
-
-    fn begin_checkpoint(&mut self, context: &mut Context<'_>) {
-        let status = self.replica.status();
-        // With the term of the entry itself: positions are ordered by term first.
-        let upto = self.log.position_at(status.commit.min(status.persisted));
-        let delay_us = context.sync_us();
-        context.after(delay_us, NodeEvent::CheckpointDone { upto });
-    }
-
-    /// Ends a checkpoint: now SQLite's files hold what they hold.
-    fn end_checkpoint(&mut self, upto: Position, context: &mut Context<'_>) {
-        self.schedule_checkpoint(context);
-        if context.has(Bug::CutLogPastCheckpoint) {
-            return self.handle_checkpointed(self.replica.status().applied, context);
-        }
-        let Some(checkpointer) = &mut self.checkpointer else {
-            return;
-        };
-        let upto = match context.has(Bug::CheckpointPastLog) {
-            true => Position::new(u64::MAX, u64::MAX),
-            false => upto,
-        };
-        match checkpointer.checkpoint(upto) {
-            Ok(checkpointed) => self.handle_checkpointed(checkpointed.through.index, context),
-            Err(error) if error.is_fatal() => context.stop(format!("SQLite: {error}")),
-            // Next time.
-            Err(_) => {}
-        }
-    }
-
-    fn handle_checkpointed(&mut self, through: LogIndex, context: &mut Context<'_>) {
-        if context.crash_point(CrashPoint::Checkpointed) {
-            return;
-        }
-        self.duties.checkpointed(through);
-        self.feed(Event::Checkpointed { through }, context);
-        let from = LogIndex(through.0.saturating_sub(self.retained) + 1);
-        self.feed(Event::Retain { from }, context);
-    }
-
     /// For the bounds' checker.
     pub fn load(&self, disk_bytes: u64) -> Observation {
         Observation::Load {
@@ -487,39 +443,5 @@ impl Driver {
             waiting: self.writer.waiting(),
             disk_bytes,
         }
-    }
-
-    /// Reads everything, for the audit at the end.
-    pub fn audit(&mut self) -> Result<Observation, String> {
-        let position = self.writer.position();
-        let writer = self.writer.writer().ok_or("the connection is closed")?;
-        let fingerprint = writer.fingerprint();
-        let sums = writer
-            .recompute_fingerprints()
-            .map_err(|error| error.to_string())?;
-        let recomputed = sums
-            .iter()
-            .fold(Fingerprint::default(), |sum, (_, _, table)| sum.plus(*table));
-        let tables = self.reads.audit(&self.files)?;
-        Ok(Observation::Final {
-            node: self.node,
-            position,
-            fingerprint,
-            recomputed,
-            tables,
-        })
-    }
-}
-
-/// All audits' rows, in one snapshot.
-impl Reads {
-    fn audit(&self, files: &Files) -> Result<BTreeMap<&'static str, Rows>, String> {
-        let mut reader = bellwether_storage::Reader::open(files).map_err(|error| error.to_string())?;
-        let mut tables = BTreeMap::new();
-        for (name, text) in AUDITS {
-            let rows = reads::query(&mut reader, &bellwether_types::Statement::new(text));
-            tables.insert(name, rows.map_err(|error| format!("{name}: {error}"))?);
-        }
-        Ok(tables)
     }
 }

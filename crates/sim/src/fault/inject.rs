@@ -2,7 +2,7 @@
 
 use bellwether_types::NodeId;
 
-use super::{Fault, Planned, Who};
+use super::{CrashPoint, Fault, Planned, Who};
 use crate::network::{Link, Quality};
 use crate::world::{World, WorldEvent};
 
@@ -44,10 +44,13 @@ impl World {
                 self.pause(node);
                 self.at(until, WorldEvent::Resume(node));
             }
-            Fault::Isolate(who) => {
+            Fault::Isolate(who) | Fault::IsolateThenPowerLoss(who) => {
                 let node = self.choose(who);
                 let links = self.links(|from, to| from == node || to == node);
                 self.cut(links, until);
+                if let Fault::IsolateThenPowerLoss(_) = fault {
+                    self.arm(CrashPoint::LogReplaced);
+                }
             }
             Fault::Mute(who) => {
                 let node = self.choose(who);
@@ -88,6 +91,10 @@ impl World {
             Fault::SlowDiskThenPowerLoss(who) => {
                 let (node, factor) = (self.choose(who), *self.random.pick(&SLOW));
                 self.slow_disk(node, factor);
+                self.at(until, WorldEvent::DiskIsFast(node));
+                if self.random.per_mille(500) {
+                    return self.arm(CrashPoint::CheckpointedAhead);
+                }
                 let cut_at = self.now().plus_us(self.random.range(100_000, 900_000));
                 self.at(cut_at, WorldEvent::PowerLoss(node));
                 self.at(until.max(cut_at.plus_us(1)), WorldEvent::Start(node));

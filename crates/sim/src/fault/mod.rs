@@ -70,6 +70,8 @@ pub enum Fault {
     SlowDisk(Who),
     /// The same, and then the power fails.
     SlowDiskThenPowerLoss(Who),
+    /// Cut off, and when it is back, the power fails as soon as others have replaced what it alone had in its log.
+    IsolateThenPowerLoss(Who),
     /// The power fails at whichever node reaches this point first.
     PowerLossAt(CrashPoint),
     /// The wall clock is set.
@@ -89,6 +91,8 @@ pub enum CrashPoint {
     Committed,
     /// A checkpoint is made, and its consequences are not drawn.
     Checkpointed,
+    /// A checkpoint is made while SQLite has records that the log here does not hold durably.
+    CheckpointedAhead,
     /// The front of the log was cut.
     LogCut,
     /// A snapshot is in SQLite's place, and the log is still the old one.
@@ -96,12 +100,13 @@ pub enum CrashPoint {
 }
 
 /// All of them.
-const CRASH_POINTS: [CrashPoint; 7] = [
+const CRASH_POINTS: [CrashPoint; 8] = [
     CrashPoint::LogReplaced,
     CrashPoint::VoteWritten,
     CrashPoint::SqliteAhead,
     CrashPoint::Committed,
     CrashPoint::Checkpointed,
+    CrashPoint::CheckpointedAhead,
     CrashPoint::LogCut,
     CrashPoint::SnapshotPlaced,
 ];
@@ -160,6 +165,7 @@ fn deposing(random: &mut Random) -> Fault {
         Fault::PowerLoss(who),
         Fault::Isolate(who),
         Fault::SlowDiskThenPowerLoss(who),
+        Fault::IsolateThenPowerLoss(who),
     ])
 }
 
@@ -181,6 +187,7 @@ fn any(random: &mut Random) -> Fault {
         (3, Fault::FailSync(who)),
         (2, Fault::SlowDisk(who)),
         (3, Fault::SlowDiskThenPowerLoss(who)),
+        (3, Fault::IsolateThenPowerLoss(who)),
         (8, Fault::PowerLossAt(point)),
         (2, Fault::ClockJump(who)),
     ])

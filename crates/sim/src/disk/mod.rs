@@ -7,6 +7,8 @@
 //! Handles and directories opened before a stop are dead after it: what is dropped later cannot write.
 //! How slow the disk is, is the world's business.
 
+mod content;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bellwether_types::disk::{Disk, DiskFile};
 
+use self::content::{Bytes, Change, Mood};
 use crate::random::Random;
 
 /// One node's disk. Clones are the same disk.
@@ -43,18 +46,6 @@ struct Shared {
 }
 
 type Content = Arc<Mutex<Bytes>>;
-
-#[derive(Default)]
-struct Bytes {
-    live: Vec<u8>,
-    durable: Vec<u8>,
-    unsynced: Vec<Change>,
-}
-
-enum Change {
-    Write { offset: usize, bytes: Vec<u8> },
-    Truncate { len: usize },
-}
 
 #[derive(Clone)]
 enum NameChange {
@@ -134,113 +125,6 @@ impl SimDisk {
             .values()
             .map(|content| lock(content).live.len() as u64)
             .sum()
-    }
-}
-
-/// How merciful a power loss is.
-#[derive(Clone, Copy)]
-enum Mood {
-    LoseAll,
-    KeepAll,
-    /// Each file keeps all, or loses all.
-    ByFile,
-    /// Each file keeps what was written up to some moment, the last of it torn.
-    InOrder,
-    Mixed,
-}
-
-impl Mood {
-    fn draw(random: &mut Random) -> Mood {
-        random.weighted(&[
-            (3, Mood::LoseAll),
-            (1, Mood::KeepAll),
-            (3, Mood::ByFile),
-            (3, Mood::InOrder),
-            (3, Mood::Mixed),
-        ])
-    }
-
-    fn keeps(self, random: &mut Random) -> bool {
-        match self {
-            Mood::LoseAll => false,
-            Mood::KeepAll => true,
-            Mood::ByFile | Mood::InOrder | Mood::Mixed => random.per_mille(500),
-        }
-    }
-}
-
-impl Bytes {
-    fn lose_power(&mut self, mood: Mood, random: &mut Random) {
-        let count = self.unsynced.len() as u64;
-        let whole = random.range(0, count + 1);
-        for (number, change) in (0..).zip(std::mem::take(&mut self.unsynced)) {
-            let kept = match mood {
-                Mood::InOrder if number < whole => Some(change),
-                Mood::InOrder if number > whole => None,
-                Mood::InOrder | Mood::Mixed => change.torn(random),
-                _ => Some(change).filter(|_| mood.keeps(random)),
-            };
-            if let Some(change) = kept {
-                change.apply(&mut self.durable);
-            }
-        }
-        self.live.clone_from(&self.durable);
-    }
-
-    fn sync(&mut self) {
-        for change in std::mem::take(&mut self.unsynced) {
-            change.apply(&mut self.durable);
-        }
-    }
-
-    fn fail_to_sync(&mut self, random: &mut Random) {
-        for change in std::mem::take(&mut self.unsynced) {
-            if let Some(change) = change.torn(random) {
-                change.apply(&mut self.durable);
-            }
-        }
-    }
-
-    fn change(&mut self, change: Change) {
-        change.apply(&mut self.live);
-        self.unsynced.push(change);
-    }
-}
-
-impl Change {
-    fn apply(&self, to: &mut Vec<u8>) {
-        match self {
-            Change::Write { offset, bytes } => {
-                let end = offset + bytes.len();
-                if to.len() < end {
-                    to.resize(end, 0);
-                }
-                to[*offset..end].copy_from_slice(bytes);
-            }
-            Change::Truncate { len } => to.resize(*len, 0),
-        }
-    }
-
-    /// What is left of it when the power fails meanwhile: all, nothing, or a stretch of bytes.
-    fn torn(self, random: &mut Random) -> Option<Change> {
-        match (random.range(0, 5), self) {
-            (0 | 1, change) => Some(change),
-            (2, Change::Write { offset, bytes }) if bytes.len() > 1 => {
-                let start = random.range(0, bytes.len() as u64) as usize;
-                let end = random.range(start as u64, bytes.len() as u64 + 1) as usize;
-                let (start, end) = if random.per_mille(500) {
-                    (0, end)
-                } else {
-                    (start, end)
-                };
-                let bytes = bytes[start..end].to_vec();
-                (!bytes.is_empty()).then_some(Change::Write {
-                    offset: offset + start,
-                    bytes,
-                })
-            }
-            _ => None,
-        }
     }
 }
 

@@ -1,0 +1,146 @@
+//! Clients: they wake, begin an operation, hear how it ended or give up.
+
+use bellwether_types::{ErrorKind, NodeId};
+
+use super::{CLIENTS, LAST_CALL, Phase, World, WorldEvent};
+use crate::client::{Client, outcome_of_silence};
+use crate::driver::{NodeEvent, Request};
+use crate::observation::{ClientId, Observation, OperationId, Outcome};
+use crate::workload::{Operation, SETUP};
+
+impl World {
+    pub(super) fn client(&mut self, id: ClientId) -> &mut Client {
+        self.clients.get_mut(&id).expect("clients are never removed")
+    }
+
+    pub(super) fn wake(&mut self, id: ClientId) {
+        if self.now >= LAST_CALL {
+            return;
+        }
+        let up: Vec<(NodeId, u64)> = self
+            .nodes
+            .iter()
+            .filter(|(_, node)| node.driver.is_some())
+            .map(|(id, node)| (*id, node.incarnation))
+            .collect();
+        let client = self.client(id);
+        if client.maybe_moves() || client.connection.is_none() {
+            if up.is_empty() {
+                let delay_us = client.waits_us();
+                return self.at(self.now.plus_us(delay_us), WorldEvent::Wake(id));
+            }
+            client.connect(&up);
+        }
+        let is_prober = client.is_prober;
+        let what = match self.phase {
+            Phase::Setup { step } => self.mix.setup(step),
+            _ if is_prober => self.mix.probe(),
+            _ => self.mix.next(),
+        };
+        self.begin(id, what);
+    }
+
+    pub(super) fn begin(&mut self, id: ClientId, what: Operation) {
+        self.operations += 1;
+        let operation = OperationId(self.operations);
+        self.trace.note(
+            self.now,
+            format_args!("client {} begins {}: {:?}", id.0, operation.0, what.action),
+        );
+        self.observe(&Observation::Invoked {
+            operation,
+            client: id,
+            what: what.clone(),
+        });
+        let now = self.now;
+        let client = self.client(id);
+        let request: Request = client.begin(operation, what, now);
+        let (node, incarnation) = client.connection.expect("it just connected");
+        let delay_us = self.random.latency_us(100);
+        let event = Box::new(NodeEvent::Request(request));
+        self.at(
+            now.plus_us(delay_us),
+            WorldEvent::Node {
+                node,
+                incarnation,
+                event,
+            },
+        );
+        self.at(
+            Client::gives_up_at(now),
+            WorldEvent::GiveUp {
+                client: id,
+                operation,
+            },
+        );
+    }
+
+    pub(super) fn give_up(&mut self, id: ClientId, operation: OperationId) {
+        let client = self.client(id);
+        let Some(underway) = client
+            .underway
+            .clone()
+            .filter(|underway| underway.operation == operation)
+        else {
+            return;
+        };
+        client.connection = None;
+        self.answer(id, operation, outcome_of_silence(underway.kind));
+    }
+
+    pub(super) fn answer(&mut self, id: ClientId, operation: OperationId, outcome: Outcome) {
+        let client = self.client(id);
+        if client
+            .underway
+            .as_ref()
+            .is_none_or(|underway| underway.operation != operation)
+        {
+            return;
+        }
+        let is_write = client
+            .underway
+            .as_ref()
+            .is_some_and(|underway| outcome_of_silence(underway.kind) == Outcome::Unknown);
+        client.end(&outcome);
+        let delay_us = client.thinks_us();
+        let counter = match (&outcome, is_write) {
+            (Outcome::Done { .. }, true) => &mut self.counts.writes,
+            (Outcome::Done { .. }, false) => &mut self.counts.reads,
+            (Outcome::Failed(_), _) => &mut self.counts.failed,
+            (Outcome::Refused, _) => &mut self.counts.refused,
+            (Outcome::Unknown, _) => &mut self.counts.unknown,
+        };
+        *counter += 1;
+        self.trace.note(
+            self.now,
+            format_args!("client {} ends {}: {outcome:?}", id.0, operation.0),
+        );
+        if let Phase::Setup { step } = self.phase {
+            self.setup_step(step, &outcome);
+        }
+        self.observe(&Observation::Returned {
+            operation,
+            client: id,
+            outcome,
+        });
+        self.at(self.now.plus_us(delay_us), WorldEvent::Wake(id));
+    }
+
+    /// Tables that are there already were made by an attempt whose outcome was unknown.
+    pub(super) fn setup_step(&mut self, step: usize, outcome: &Outcome) {
+        if !matches!(
+            outcome,
+            Outcome::Done { .. } | Outcome::Failed(ErrorKind::DuplicateTable)
+        ) {
+            return;
+        }
+        self.phase = Phase::Setup { step: step + 1 };
+        if step + 1 == SETUP.len() {
+            self.phase = Phase::Running;
+            for id in 1..CLIENTS {
+                let at = self.now.plus_us(id * 5_000);
+                self.at(at, WorldEvent::Wake(ClientId(id)));
+            }
+        }
+    }
+}
