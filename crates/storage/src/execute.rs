@@ -30,8 +30,8 @@ pub(crate) fn run_statement(
             return Err(SqlError::new(ErrorKind::TransactionState, text));
         }
         StatementKind::Vacuum => {
-            return Err(SqlError::new(ErrorKind::NotSupported, "VACUUM is not supported")
-                .with_hint("Free pages are used again by later writes."));
+            let text = "VACUUM cannot run inside a transaction block";
+            return Err(SqlError::new(ErrorKind::TransactionState, text));
         }
         StatementKind::Schema => schema::check_names(&statement.sql, prepared.verb())?,
         _ => {}

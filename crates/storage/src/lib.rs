@@ -27,6 +27,7 @@ pub mod session;
 pub mod snapshot;
 mod statement;
 mod transaction;
+mod vacuum;
 pub mod vfs;
 pub mod wal;
 mod writer;

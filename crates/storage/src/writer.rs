@@ -32,7 +32,7 @@ pub struct Writer {
     pub(crate) timestamp: Timestamp,
     /// Sessions that ended; told to the others with the next record.
     pub(crate) ended_sessions: Vec<SessionId>,
-    files: Files,
+    pub(crate) files: Files,
 }
 
 /// What the writer is in the middle of.

@@ -30,6 +30,10 @@ pub enum Payload {
     Vacuum {
         /// Where it must stand.
         position: Position,
+        /// When, in hybrid time.
+        timestamp: Timestamp,
+        /// The node that proposed it.
+        origin: NodeId,
         /// Who asked, for deduplication.
         transaction: Transaction,
     },
@@ -174,10 +178,14 @@ impl Payload {
             }
             Payload::Vacuum {
                 position,
+                timestamp,
+                origin,
                 transaction,
             } => {
                 out.u8(kind::VACUUM);
                 position.encode(&mut out);
+                out.fixed_u64(timestamp.0);
+                out.u64(origin.0);
                 transaction.encode(&mut out);
             }
         }
@@ -212,10 +220,14 @@ impl Payload {
             kind::RECORD => Ok(Payload::Record(Box::new(Record::decode(&mut input)?))),
             kind::VACUUM => {
                 let position = Position::decode(&mut input)?;
+                let timestamp = Timestamp(input.fixed_u64()?);
+                let origin = NodeId(input.u64()?);
                 let transaction = Transaction::decode(&mut input)?;
                 input.finish()?;
                 Ok(Payload::Vacuum {
                     position,
+                    timestamp,
+                    origin,
                     transaction,
                 })
             }

@@ -9,6 +9,7 @@ use std::time::Instant;
 use bellwether_storage::{Answer, ClientTransaction, Description, InterruptHandle, SessionState};
 use bellwether_types::{
     Column, CommandTag, Entry, ErrorKind, Position, RequestId, SessionId, SqlError, Statement, Term, Value,
+    lexer,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
@@ -446,18 +447,38 @@ impl Desk {
     }
 }
 
-/// Up to `max` from the front; an interactive transaction only first and alone.
+impl Job {
+    /// Whether it shares its group with no other: an interactive transaction, VACUUM.
+    fn is_alone(&self) -> bool {
+        match &self.work {
+            Work::Open { .. } => true,
+            Work::Autocommit { transaction, .. } => is_vacuum(transaction),
+            Work::EndSession { .. } | Work::Outcome { .. } => false,
+        }
+    }
+}
+
+/// VACUUM is a record of its own.
+pub(crate) fn is_vacuum(transaction: &ClientTransaction) -> bool {
+    match transaction.statements.as_slice() {
+        [only] => is_word(&only.sql, "VACUUM"),
+        _ => false,
+    }
+}
+
+/// Whether a statement begins so; comments before it are no hindrance.
+fn is_word(sql: &str, word: &str) -> bool {
+    lexer::significant(sql)
+        .next()
+        .is_some_and(|token| token.is_word(word))
+}
+
+/// Up to `max` from the front; what shares its group with nobody only first and alone.
 fn take_jobs(state: &mut State, max: usize) -> Vec<Job> {
     let mut jobs = Vec::new();
     while jobs.len() < max {
-        let opens = matches!(
-            state.jobs.front(),
-            Some(Job {
-                work: Work::Open { .. },
-                ..
-            })
-        );
-        if opens && !jobs.is_empty() {
+        let alone = state.jobs.front().is_some_and(Job::is_alone);
+        if alone && !jobs.is_empty() {
             break;
         }
         let Some(job) = state.jobs.pop_front() else { break };
@@ -466,7 +487,7 @@ fn take_jobs(state: &mut State, max: usize) -> Vec<Job> {
         } else {
             job.cancelled();
         }
-        if opens && !jobs.is_empty() {
+        if alone && !jobs.is_empty() {
             break;
         }
     }

@@ -10,13 +10,17 @@ use std::time::Instant;
 use bellwether_http::Metrics;
 use bellwether_node::Event;
 use bellwether_storage::{
-    Answer, ApplyError, ClientTransaction, Files, GroupStart, Sealed, StorageError, Writer, run_group,
+    Answer, ApplyError, ClientTransaction, Files, GroupStart, Sealed, SessionState, StatementResult,
+    StorageError, Writer, run_group,
 };
-use bellwether_types::{Entry, HybridClock, LogIndex, NodeId, Position, SessionId, SqlError};
+use bellwether_types::record::Transaction;
+use bellwether_types::{
+    CommandTag, Entry, HybridClock, LogIndex, NodeId, Payload, Position, RequestId, SessionId, SqlError,
+};
 use tokio::sync::oneshot;
 
 use super::checkpoints::Checkpoints;
-use super::desk::{Command, Desk, Done, Job, Next, Refusal, Work};
+use super::desk::{Command, Desk, Done, Job, Next, Refusal, Work, is_vacuum};
 use super::driver::Input;
 use super::snapshots::Staged;
 use super::{Content, Published, Readers, fatal, unix_ms};
@@ -188,6 +192,11 @@ impl WriterThread {
             match job.work {
                 Work::Autocommit {
                     transaction, reply, ..
+                } if is_vacuum(&transaction) => {
+                    return self.run_vacuum(transaction.request, reply);
+                }
+                Work::Autocommit {
+                    transaction, reply, ..
                 } => {
                     transactions.push(transaction);
                     replies.push(reply);
@@ -211,6 +220,83 @@ impl WriterThread {
             Ok(())
         } else {
             self.run_autocommits(&transactions, replies)
+        }
+    }
+
+    /// A record of its own: committed first, then run here as by every replica.
+    fn run_vacuum(&mut self, request: RequestId, reply: Reply<Done>) -> Result<(), Halt> {
+        let tag = CommandTag::plain("VACUUM");
+        let session = SessionState::default();
+        let done = |position, deduplicated| {
+            let result = StatementResult {
+                columns: Vec::new(),
+                rows: Vec::new(),
+                tag: tag.clone(),
+            };
+            let answer = Answer {
+                results: vec![result],
+                session,
+                deduplicated,
+                rows_lost: false,
+            };
+            Done { answer, position }
+        };
+        match self.writer().outcome(request) {
+            Ok(None) => {}
+            Ok(Some((_, position))) => {
+                answer(reply, Ok(done(position, true)));
+                return Ok(());
+            }
+            Err(error) => {
+                answer(reply, Err(Refusal::Failed(error)));
+                return Ok(());
+            }
+        }
+        let Some(position) = self.next else {
+            answer(reply, Err(Refusal::NotLeader));
+            return Ok(());
+        };
+        let GroupStart { origin, timestamp } = self.start_group();
+        let transaction = Transaction {
+            request,
+            tag: tag.clone(),
+            returned_rows: false,
+        };
+        let payload = Payload::Vacuum {
+            position,
+            timestamp,
+            origin,
+            transaction: transaction.clone(),
+        };
+        self.tell(Event::Propose {
+            at: position,
+            payload: payload.to_bytes(),
+            remaining: 0,
+        });
+        loop {
+            match self.desk.next_command() {
+                Command::Commit { position, next } => {
+                    self.published.set_visible(position);
+                    self.writer().vacuum(position, timestamp, &transaction)?;
+                    self.publish();
+                    self.tell(Event::Applied {
+                        through: position.index,
+                    });
+                    self.next = Some(next);
+                    let handle = self.writer().interrupt_handle();
+                    self.desk.set_interrupt(handle);
+                    answer(reply, Ok(done(position, false)));
+                    return Ok(());
+                }
+                Command::Follow => {
+                    self.next = None;
+                    answer(reply, Err(Refusal::Unknown));
+                    return Ok(());
+                }
+                Command::Stop => return Err(Halt::Stopped),
+                Command::Confirmed { .. } => {}
+                other => unreachable!("the machine says Follow before {other:?}"),
+            }
         }
     }
 

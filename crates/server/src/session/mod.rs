@@ -179,10 +179,20 @@ impl Session {
             return Ok(Rows::empty(CommandTag::plain("PRAGMA")));
         }
         let reads = !defers && is_read(&statement.sql);
+        if is_vacuum_into(&statement.sql) {
+            return Err(SqlError::new(
+                ErrorKind::Forbidden,
+                "VACUUM INTO reaches outside the database",
+            ));
+        }
         if !reads && (read_only || self.open.as_ref().is_some_and(|open| open.read_only)) {
             let verb = lexer::verb(&statement.sql).unwrap_or_default();
             let message = format!("cannot execute {verb} in a read-only transaction");
             return Err(SqlError::new(ErrorKind::ReadOnly, message));
+        }
+        if self.open.is_some() && lexer::verb(&statement.sql).as_deref() == Some("VACUUM") {
+            let message = "VACUUM cannot run inside a transaction block";
+            return Err(SqlError::new(ErrorKind::TransactionState, message));
         }
         match &self.open {
             Some(_) => self.execute_in_transaction(statement, reads, settings).await,
@@ -404,6 +414,11 @@ fn is_read(sql: &str) -> bool {
         Some("PRAGMA") => !sql.contains('='),
         _ => false,
     }
+}
+
+fn is_vacuum_into(sql: &str) -> bool {
+    lexer::verb(sql).as_deref() == Some("VACUUM")
+        && lexer::significant(sql).any(|token| token.is_word("INTO"))
 }
 
 /// `PRAGMA defer_foreign_keys`, in whichever form.

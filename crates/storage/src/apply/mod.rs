@@ -89,9 +89,20 @@ impl Writer {
                 self.apply_body(&record.body)?;
                 self.end_record(&record)
             }
-            Payload::Vacuum { .. } => Err(ApplyError::Nonsense(
-                "VACUUM is not applied by this build".to_owned(),
-            )),
+            Payload::Vacuum {
+                position,
+                timestamp,
+                transaction,
+                ..
+            } => {
+                if position != entry.position {
+                    return Err(ApplyError::Misplaced {
+                        expected: position,
+                        found: entry.position,
+                    });
+                }
+                Ok(self.vacuum(position, timestamp, &transaction)?)
+            }
         }
     }
 

@@ -1,0 +1,83 @@
+//! VACUUM: committed as a record of its own first, then run by every replica by itself; nothing of it is in the log.
+//!
+//! SQLite gives new rowids to the rows of a table that has neither an INTEGER PRIMARY KEY nor an index
+//! (sqlite.org/lang_vacuum.html): in the order of the old ones, from 1, so equal replicas stay equal. Their
+//! fingerprints change; all are computed anew. A crash between VACUUM and the position runs it again, which changes
+//! nothing more.
+
+use bellwether_types::record::Transaction;
+use bellwether_types::{Position, Timestamp};
+
+use crate::error::{SqliteError, StorageError};
+use crate::files::{ConnectionRole, OpenError, Vfs};
+use crate::writer::{Phase, Writer};
+
+impl Writer {
+    /// Runs VACUUM and writes down that the record at `position` is applied. Takes as long as the database is large,
+    /// and as much disk again while it runs; readers keep their snapshots. Between groups and records.
+    pub fn vacuum(
+        &mut self,
+        position: Position,
+        timestamp: Timestamp,
+        transaction: &Transaction,
+    ) -> Result<(), StorageError> {
+        self.discard();
+        if !matches!(self.phase, Phase::Idle) {
+            return Err(StorageError::OutOfOrder("VACUUM while a group is open"));
+        }
+        self.run_vacuum()?;
+        let sums = self.recompute_fingerprints()?;
+        {
+            let database = self.connection.database.clone();
+            let _gate = database.enter();
+            let internal = &mut self.connection.internal;
+            internal.begin.run()?;
+            for (table, _, sum) in sums {
+                internal.write_fingerprint(table, Some(sum))?;
+            }
+            internal.write_request(transaction, position, timestamp)?;
+            internal.write_position(position, timestamp)?;
+            internal.commit.run()?;
+        }
+        // What is in memory (sums, compiled statements) is of the time before.
+        let ended_sessions = std::mem::take(&mut self.ended_sessions);
+        *self = Writer::open(&self.files.clone()).map_err(not_opened)?;
+        self.ended_sessions = ended_sessions;
+        Ok(())
+    }
+
+    /// On a connection of its own: VACUUM attaches a file, which clients' connections cannot.
+    fn run_vacuum(&self) -> Result<(), StorageError> {
+        let connection = self.files.connect(ConnectionRole::Writer).map_err(not_opened)?;
+        let place = match self.files.vfs {
+            Vfs::Os => "FILE",
+            Vfs::Simulated(_) => "MEMORY",
+        };
+        let run = || {
+            connection.pragma_update(None, "temp_store", place)?;
+            connection.execute_batch("VACUUM")
+        };
+        run().map_err(|error: rusqlite::Error| {
+            let code = error
+                .sqlite_error()
+                .map_or(rusqlite::ffi::SQLITE_ERROR, |error| error.extended_code);
+            StorageError::Sqlite(SqliteError {
+                code,
+                message: error.to_string(),
+                offset: None,
+            })
+        })
+    }
+}
+
+fn not_opened(error: OpenError) -> StorageError {
+    let (code, message) = match error {
+        OpenError::Sqlite { code, message, .. } => (code, message),
+        other => (rusqlite::ffi::SQLITE_CANTOPEN, other.to_string()),
+    };
+    StorageError::Sqlite(SqliteError {
+        code,
+        message,
+        offset: None,
+    })
+}
