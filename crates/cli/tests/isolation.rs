@@ -32,8 +32,8 @@ async fn execute(client: &Client, sql: &str) {
     client.batch_execute(sql).await.expect(sql);
 }
 
-/// Two sessions at the leader, then one at a follower and one at the leader.
-async fn pairs(cluster: &Cluster) -> [(Client, Client); 2] {
+/// Two sessions at the leader, then one at a follower and one at the leader, both ways.
+async fn pairs(cluster: &Cluster) -> [(Client, Client); 3] {
     [
         (
             cluster.connect_to_leader().await,
@@ -42,6 +42,10 @@ async fn pairs(cluster: &Cluster) -> [(Client, Client); 2] {
         (
             cluster.connect_to_follower().await,
             cluster.connect_to_leader().await,
+        ),
+        (
+            cluster.connect_to_leader().await,
+            cluster.connect_to_follower().await,
         ),
     ]
 }
@@ -89,7 +93,7 @@ fn a_transaction_goes_on_when_others_changed_what_it_did_not_read() {
             execute(&second, "UPDATE apart SET n = n + 1 WHERE id = 2").await;
             execute(&first, "UPDATE apart SET n = 1 WHERE id = 1; COMMIT").await;
         }
-        assert_eq!(integer(&client, "SELECT n FROM apart WHERE id = 2").await, 4);
+        assert_eq!(integer(&client, "SELECT n FROM apart WHERE id = 2").await, 5);
     });
 }
 
@@ -147,7 +151,7 @@ fn the_writer_is_taken_at_the_first_write_not_at_begin() {
         let cluster = shared_cluster();
         let client = cluster.connect_to_leader().await;
         create(&client, "CREATE TABLE late (id INTEGER PRIMARY KEY)").await;
-        for (first, second) in pairs(&cluster).await {
+        for (first, second) in pairs(&cluster).await.into_iter().take(2) {
             execute(&second, "SET lock_timeout = '10s'").await;
             execute(&first, "BEGIN").await;
             integer(&first, "SELECT count(*) FROM sqlite_schema WHERE name = 'nobody'").await;
@@ -188,7 +192,35 @@ fn a_waiting_transaction_goes_on_when_the_holder_ends() {
             waited.expect("its turn came");
             ended.expect("committed");
         }
-        assert_eq!(integer(&client, "SELECT count(*) FROM queue").await, 14);
+        assert_eq!(integer(&client, "SELECT count(*) FROM queue").await, 21);
+    });
+}
+
+#[test]
+fn an_idle_holder_loses_the_writer_and_is_told() {
+    run(async {
+        let cluster = shared_cluster();
+        let client = cluster.connect_to_leader().await;
+        create(&client, "CREATE TABLE idle (id INTEGER PRIMARY KEY)").await;
+        for (holder, waiter) in pairs(&cluster).await {
+            let hold =
+                "SET idle_in_transaction_session_timeout = '100ms'; BEGIN; INSERT INTO idle VALUES (1)";
+            execute(&holder, hold).await;
+            execute(&waiter, "INSERT INTO idle VALUES (2)").await;
+            assert_eq!(sqlstate(holder.batch_execute("SELECT 1").await), "25P03");
+            assert_eq!(sqlstate(holder.batch_execute("SELECT 1").await), "25P02");
+            execute(&holder, "ROLLBACK").await;
+            execute(&holder, "DELETE FROM idle WHERE id = 2").await;
+            assert_eq!(integer(&holder, "SELECT count(*) FROM idle").await, 0);
+            execute(&holder, hold).await;
+            execute(&waiter, "INSERT INTO idle VALUES (2)").await;
+            assert_eq!(
+                sqlstate(holder.batch_execute("COMMIT").await),
+                "25P03",
+                "never as if committed"
+            );
+            execute(&waiter, "DELETE FROM idle").await;
+        }
     });
 }
 
@@ -386,6 +418,48 @@ fn foreign_keys_are_checked_for_the_session_that_asked() {
             );
             execute(&strict, "ROLLBACK").await;
             execute(&lax, "DELETE FROM lambs").await;
+        }
+    });
+}
+
+#[test]
+fn deferring_foreign_keys_ends_with_the_transaction_that_asked() {
+    run(async {
+        let cluster = shared_cluster();
+        let client = cluster.connect_to_leader().await;
+        create(&client, "CREATE TABLE rams (id INTEGER PRIMARY KEY)").await;
+        create(&client, "CREATE TABLE horns (ram INTEGER REFERENCES rams)").await;
+        for (first, second) in pairs(&cluster).await {
+            for session in [&first, &second] {
+                execute(session, "PRAGMA foreign_keys = on").await;
+            }
+            execute(
+                &first,
+                "BEGIN; PRAGMA defer_foreign_keys = on; INSERT INTO horns VALUES (1)",
+            )
+            .await;
+            execute(&first, "INSERT INTO rams VALUES (1); COMMIT").await;
+            for session in [&first, &second] {
+                assert_eq!(
+                    sqlstate(session.batch_execute("INSERT INTO horns VALUES (2)").await),
+                    "23503"
+                );
+                execute(session, "BEGIN; DELETE FROM horns").await;
+                let code = sqlstate(session.batch_execute("INSERT INTO horns VALUES (2)").await);
+                assert_eq!(code, "23503", "at once");
+                execute(session, "ROLLBACK").await;
+            }
+            execute(
+                &first,
+                "BEGIN; PRAGMA defer_foreign_keys = on; INSERT INTO horns VALUES (3)",
+            )
+            .await;
+            assert_eq!(
+                sqlstate(first.batch_execute("COMMIT").await),
+                "23503",
+                "still violated at the end"
+            );
+            execute(&first, "ROLLBACK; DELETE FROM horns; DELETE FROM rams").await;
         }
     });
 }
