@@ -56,7 +56,7 @@ impl Client {
     /// Connects to one of these nodes and processes: a new session, with what was seen in the old one.
     pub fn connect(&mut self, to: &[(NodeId, u64)]) {
         self.connection = Some(*self.random.pick(to));
-        self.session = u128::from(self.random.next()) << 64 | u128::from(self.random.next());
+        self.session = u128::from(self.random.bits()) << 64 | u128::from(self.random.bits());
         self.sequence = 0;
     }
 

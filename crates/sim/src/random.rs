@@ -28,11 +28,11 @@ impl Random {
     /// A generator for another part of the run.
     #[must_use]
     pub fn fork(&mut self) -> Random {
-        Random::new(self.next())
+        Random::new(self.bits())
     }
 
     /// 64 random bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         let [a, b, c, d] = self.state;
         let out = b.wrapping_mul(5).rotate_left(7).wrapping_mul(9);
         let (c, d) = (c ^ a, d ^ b);
@@ -43,7 +43,7 @@ impl Random {
     /// From `low` to before `high`, which must be greater.
     pub fn range(&mut self, low: u64, high: u64) -> u64 {
         assert!(low < high, "a range has room");
-        let wide = u128::from(self.next()) * u128::from(high - low);
+        let wide = u128::from(self.bits()) * u128::from(high - low);
         low + (wide >> 64) as u64
     }
 
@@ -89,7 +89,7 @@ mod tests {
     fn the_same_seed_draws_the_same_and_another_does_not() {
         let draw = |seed| {
             let mut random = Random::new(seed);
-            (0..8).map(|_| random.next()).collect::<Vec<_>>()
+            (0..8).map(|_| random.bits()).collect::<Vec<_>>()
         };
         assert_eq!(draw(7), draw(7));
         assert_ne!(draw(7), draw(8));

@@ -123,9 +123,8 @@ impl LogThread {
         if bug != Some(Bug::HardStateBeforeEntries) {
             self.log.append(&persist.entries)?;
         }
-        match hard_state {
-            Some(state) => self.log.set_hard_state(state)?,
-            None => {}
+        if let Some(state) = hard_state {
+            self.log.set_hard_state(state)?;
         }
         if bug == Some(Bug::HardStateBeforeEntries) {
             self.log.append(&persist.entries)?;

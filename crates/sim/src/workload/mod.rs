@@ -166,7 +166,7 @@ impl Mix {
     }
 
     /// The next operation of some client.
-    pub fn next(&mut self) -> Operation {
+    pub fn draw(&mut self) -> Operation {
         let reads = self.random.per_mille(450);
         let kind = if reads { self.read() } else { self.write() };
         let random = &mut self.random;

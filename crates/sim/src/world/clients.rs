@@ -35,7 +35,7 @@ impl World {
         let what = match self.phase {
             Phase::Setup { step } => self.mix.setup(step),
             _ if is_prober => self.mix.probe(),
-            _ => self.mix.next(),
+            _ => self.mix.draw(),
         };
         self.begin(id, what);
     }

@@ -89,7 +89,7 @@ impl World {
         let registered = vfs::register(
             &name,
             Arc::new(mount.clone()),
-            node.random.next(),
+            node.random.bits(),
             node.clock.shown(),
         );
         node.vfs = Some(name);
