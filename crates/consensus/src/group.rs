@@ -346,7 +346,8 @@ impl Group {
     }
 
     /// Why a message must not reach the core: it would panic, or it is not from a member.
-    fn check(&self, message: &Message) -> Result<(), &'static str> {
+    pub fn check(&self, message: &Message) -> Result<(), &'static str> {
+        check_numbers(message)?;
         if message.to != self.config.node {
             return Err("addressed to another node");
         }
@@ -362,15 +363,20 @@ impl Group {
             MessageKind::AppendReply if !message.reject && message.log.index > last => {
                 Err("acknowledges entries that this log does not have")
             }
-            MessageKind::TransferLeader if message.from != message.to => Err("not a member's to ask"),
+            MessageKind::Snapshot if message.log.index.0 == 0 => Err("a snapshot of nothing"),
+            MessageKind::Snapshot if message.voters != self.config.voters => Err("of other members"),
+            MessageKind::TransferLeader => Err("not a member's to ask"),
             _ => Ok(()),
         }
     }
 
+    /// Appends follow each other.
     fn check_append(&self, message: &Message) -> Result<(), &'static str> {
         let mut previous = message.log;
         for entry in &message.entries {
-            if entry.position.index != previous.index.next() || entry.position.term < previous.term {
+            let follows =
+                entry.position.index == previous.index.next() && entry.position.term >= previous.term;
+            if !follows || entry.position.term.0 == 0 {
                 return Err("entries are not consecutive");
             }
             if entry.position.term > message.term {
@@ -455,4 +461,35 @@ impl Group {
             self.output.fetch = Some(fetch);
         }
     }
+}
+
+/// Far above what a log reaches ([`Position::to_lsn`]), and far below where adding one overflows.
+const NUMBER_MAX: u64 = 1 << 60;
+
+/// Numbers that the core takes for something else, or computes with unchecked: term 0 marks its own messages, and is
+/// what it answers for places beyond the log.
+fn check_numbers(message: &Message) -> Result<(), &'static str> {
+    let numbers = [
+        message.term.0,
+        message.log.term.0,
+        message.log.index.0,
+        message.commit.0,
+        message.commit_term.0,
+        message.reject_hint.0,
+        message.request_snapshot.0,
+    ];
+    if numbers.iter().any(|number| *number > NUMBER_MAX) {
+        return Err("a number beyond any log");
+    }
+    if (message.term.0 == 0) != (message.kind == MessageKind::ReadIndex) {
+        return Err("a term where there is none, or none where there is one");
+    }
+    let places = matches!(message.kind, MessageKind::Append | MessageKind::Snapshot);
+    if places && (message.log.term.0 == 0) != (message.log.index.0 == 0) {
+        return Err("a place without a term, or a term without a place");
+    }
+    if places && message.log.term > message.term {
+        return Err("a place of a later term than its message");
+    }
+    Ok(())
 }

@@ -193,7 +193,10 @@ impl Replica {
     fn handle_message(&mut self, message: Message) {
         let from = message.from;
         if message.kind == MessageKind::Snapshot && message.term >= self.group.term() {
-            return self.handle_snapshot_offer(message);
+            return match self.group.check(&message) {
+                Ok(()) => self.handle_snapshot_offer(message),
+                Err(reason) => self.effects.push(Effect::Dropped { from, reason }),
+            };
         }
         if let Err(reason) = self.group.handle_message(message) {
             self.effects.push(Effect::Dropped { from, reason });

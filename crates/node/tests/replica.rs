@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use bellwether_node::{Config, Effect, Event, Message, Recovered, Replica, TICK_MS};
-use bellwether_types::{Entry, LogIndex, NodeId, Position};
+use bellwether_node::{Config, Effect, Event, Message, MessageKind, Recovered, Replica, TICK_MS};
+use bellwether_types::{Entry, LogIndex, NodeId, Position, Term};
 use bytes::Bytes;
 
 #[derive(Default)]
@@ -257,36 +257,104 @@ fn a_read_at_a_follower_is_confirmed_by_the_leader_and_refused_without_one() {
     assert!(!cluster.nodes[&follower].ready_reads.contains(&8));
 }
 
-#[test]
-fn a_message_that_would_break_the_core_is_dropped() {
-    let mut cluster = Cluster::new(3);
-    cluster.run_ms(1_000);
-    let leader = cluster.leader();
-    let follower = *cluster.nodes.keys().find(|id| **id != leader).expect("another");
-    let term = cluster.nodes[&leader].replica.status().term;
-    let heartbeat = Message {
-        kind: bellwether_node::MessageKind::Heartbeat,
-        from: leader,
-        to: follower,
-        term,
+fn message(kind: MessageKind, term: u64) -> Message {
+    Message {
+        kind,
+        from: NodeId(2),
+        to: NodeId(1),
+        term: Term(term),
         log: Position::ZERO,
         entries: Vec::new(),
-        commit: LogIndex(999),
-        commit_term: term,
+        commit: LogIndex(0),
+        commit_term: Term(0),
         reject: false,
         reject_hint: LogIndex(0),
         request_snapshot: LogIndex(0),
         context: Vec::new(),
         voters: Vec::new(),
+    }
+}
+
+#[test]
+fn a_message_that_would_break_the_core_is_dropped() {
+    let entry = |term, index| Entry {
+        position: Position::new(term, index),
+        payload: Bytes::new(),
     };
-    let node = cluster.nodes.get_mut(&follower).expect("a member");
-    let effects = node.replica.handle(Event::Message(heartbeat), cluster.now_ms);
-    assert!(
-        effects
-            .iter()
-            .any(|effect| matches!(effect, Effect::Dropped { .. })),
-        "{effects:?}"
-    );
+    let at = |kind, term, log| Message {
+        log,
+        ..message(kind, term)
+    };
+    let voters = vec![NodeId(1), NodeId(2), NodeId(3)];
+    let cases = [
+        (
+            "no such commit",
+            Message {
+                commit: LogIndex(999),
+                ..message(MessageKind::Heartbeat, 5)
+            },
+        ),
+        ("a vote of no term", message(MessageKind::Vote, 0)),
+        ("a read of some term", message(MessageKind::ReadIndex, 3)),
+        (
+            "a place of no term",
+            Message {
+                commit: LogIndex(3),
+                ..at(MessageKind::Append, 5, Position::new(0, 3))
+            },
+        ),
+        (
+            "an entry of no term",
+            Message {
+                entries: vec![entry(0, 1)],
+                ..message(MessageKind::Append, 5)
+            },
+        ),
+        (
+            "the last index there is",
+            at(MessageKind::Append, 5, Position::new(1, u64::MAX)),
+        ),
+        ("the last term there is", message(MessageKind::Vote, u64::MAX)),
+        (
+            "a snapshot of nothing",
+            Message {
+                voters: voters.clone(),
+                ..at(MessageKind::Snapshot, 5, Position::new(1, 0))
+            },
+        ),
+        (
+            "a snapshot of no term",
+            Message {
+                voters,
+                ..at(MessageKind::Snapshot, 5, Position::new(0, 4))
+            },
+        ),
+        (
+            "a snapshot of other members",
+            at(MessageKind::Snapshot, 5, Position::new(1, 4)),
+        ),
+        (
+            "a message for another",
+            Message {
+                to: NodeId(3),
+                ..message(MessageKind::Heartbeat, 5)
+            },
+        ),
+        (
+            "a message of a stranger",
+            Message {
+                from: NodeId(9),
+                ..message(MessageKind::Heartbeat, 5)
+            },
+        ),
+    ];
+    for (what, message) in cases {
+        let mut cluster = Cluster::new(3);
+        let node = cluster.nodes.get_mut(&NodeId(1)).expect("a member");
+        let effects = node.replica.handle(Event::Message(message), 0);
+        let is_dropped = matches!(effects.as_slice(), [Effect::Dropped { .. }]);
+        assert!(is_dropped, "{what}: {effects:?}");
+    }
 }
 
 #[test]

@@ -180,12 +180,14 @@ fn check(
         | ffi::SQLITE_DROP_VIEW
         | ffi::SQLITE_REINDEX
         | ffi::SQLITE_DROP_VTABLE
-        | ffi::SQLITE_ANALYZE => check_table(name),
+        | ffi::SQLITE_ANALYZE => check_temporary(database).and_then(|()| check_table(name)),
         ffi::SQLITE_CREATE_INDEX
         | ffi::SQLITE_CREATE_TRIGGER
         | ffi::SQLITE_DROP_INDEX
         | ffi::SQLITE_DROP_TRIGGER => {
-            check_table(name).and_then(|()| check_table(second.unwrap_or_default()))
+            check_temporary(database)?;
+            check_table(name)?;
+            check_table(second.unwrap_or_default())
         }
         // The database's name comes first here.
         ffi::SQLITE_ALTER_TABLE => check_table(second.unwrap_or_default()),
@@ -195,7 +197,7 @@ fn check(
             check_module(second.unwrap_or_default())
         }
         ffi::SQLITE_FUNCTION => check_function(second.unwrap_or_default()),
-        ffi::SQLITE_PRAGMA => check_pragma(name, second),
+        ffi::SQLITE_PRAGMA => check_temporary(database).and_then(|()| check_pragma(name, second)),
         ffi::SQLITE_ATTACH | ffi::SQLITE_DETACH => {
             Err(forbidden("ATTACH and DETACH reach outside the database"))
         }

@@ -71,6 +71,24 @@ fn nonsense(response: &Response) -> Refusal {
     Refusal::Unknown
 }
 
+/// How a forwarded transaction is to be stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Also while it runs.
+    Cancel,
+    /// Unless it runs.
+    GiveUp,
+}
+
+impl Stop {
+    fn request(self) -> Request {
+        match self {
+            Stop::Cancel => Request::Cancel,
+            Stop::GiveUp => Request::GiveUp,
+        }
+    }
+}
+
 /// Pieces of a result, and how it ended.
 pub(crate) type Streamed = (
     mpsc::Receiver<Piece>,
@@ -149,7 +167,7 @@ impl ForwardPool {
         database: DatabaseId,
         transaction: ClientTransaction,
         attempt: Attempt,
-        cancelled: impl Future<Output = ()>,
+        interruption: impl Future<Output = Stop>,
     ) -> Result<Done, Refusal> {
         let request = Request::Autocommit {
             database,
@@ -157,17 +175,17 @@ impl ForwardPool {
             attempt,
         };
         let mut connection = self.start(node, &request).await?;
-        let answer = {
+        let stopped = {
             let mut answer = std::pin::pin!(connection.answer());
             tokio::select! {
-                answer = &mut answer => Some(answer),
-                () = cancelled => None,
+                answer = &mut answer => Err(answer),
+                stop = interruption => Ok(stop),
             }
         };
-        let answer = match answer {
-            Some(answer) => answer,
+        let answer = match stopped {
+            Err(answer) => answer,
             // The leader tells in time what became of it.
-            None => match connection.ask(&Request::Cancel).await {
+            Ok(stop) => match connection.ask(&stop.request()).await {
                 Ok(()) => connection.answer().await,
                 Err(error) => Err(error),
             },

@@ -52,6 +52,8 @@ pub(crate) enum Request {
     },
     /// Stop what runs on this connection. Not answered by itself.
     Cancel,
+    /// Execute what was asked only if that has begun. Not answered by itself.
+    GiveUp,
 }
 
 /// From the leader, or from a node that was taken for it.
@@ -99,6 +101,7 @@ mod tag {
     pub const READ: u8 = 9;
     pub const CANCEL: u8 = 10;
     pub const DESCRIBE: u8 = 11;
+    pub const GIVE_UP: u8 = 12;
 
     pub const DONE: u8 = 1;
     pub const OPENED: u8 = 2;
@@ -308,6 +311,7 @@ impl Request {
                 session.encode(&mut out);
             }
             Request::Cancel => out.u8(tag::CANCEL),
+            Request::GiveUp => out.u8(tag::GIVE_UP),
         }
         out.into_vec()
     }
@@ -362,6 +366,7 @@ impl Request {
                 session: SessionState::decode(input)?,
             },
             tag::CANCEL => Request::Cancel,
+            tag::GIVE_UP => Request::GiveUp,
             other => {
                 return Err(DecodeError::UnknownTag {
                     what: "request",

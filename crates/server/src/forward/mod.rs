@@ -8,5 +8,5 @@ mod client;
 mod message;
 mod serve;
 
-pub(crate) use client::{ForwardPool, no_leader};
+pub(crate) use client::{ForwardPool, Stop, no_leader};
 pub(crate) use serve::serve;

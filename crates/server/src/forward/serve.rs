@@ -6,6 +6,7 @@ use bellwether_types::{DatabaseId, ErrorKind, SqlError};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
+use super::client::Stop;
 use super::message::{Request, Response};
 use crate::node::Node;
 use crate::peer::{FRAME_BYTES_MAX, FrameError, FrameReader, write_frame};
@@ -51,7 +52,7 @@ impl Peer {
     async fn attend<T>(
         &mut self,
         work: impl Future<Output = T>,
-        mut on_cancel: impl FnMut() -> bool,
+        mut on_stop: impl FnMut(Stop) -> bool,
     ) -> Result<T, Gone> {
         let mut work = std::pin::pin!(work);
         loop {
@@ -59,9 +60,12 @@ impl Peer {
                 done = &mut work => return Ok(done),
                 heard = self.next() => heard,
             };
-            on_cancel();
+            on_stop(match &heard {
+                Ok(Request::GiveUp) => Stop::GiveUp,
+                _ => Stop::Cancel,
+            });
             match heard {
-                Ok(Request::Cancel) => {}
+                Ok(Request::Cancel | Request::GiveUp) => {}
                 // Speaking out of turn is no better than hanging up.
                 Ok(_) => return Err(Gone::Closed),
                 Err(gone) => return Err(gone),
@@ -100,7 +104,7 @@ async fn answer(node: &Node, peer: &mut Peer, request: Request) -> Result<Option
         | Request::Outcome { database, .. }
         | Request::EndSession { database, .. }
         | Request::Read { database, .. } => *database,
-        Request::Cancel => return Ok(None),
+        Request::Cancel | Request::GiveUp => return Ok(None),
         _ => {
             let error = SqlError::new(ErrorKind::TransactionState, "no transaction is open");
             return Ok(Some(Response::Failed(error)));
@@ -116,7 +120,13 @@ async fn answer(node: &Node, peer: &mut Peer, request: Request) -> Result<Option
         } => {
             let (request, claim) = (transaction.request, Arc::new(Claim::default()));
             let work = replica.autocommit(transaction, attempt, Arc::clone(&claim));
-            match peer.attend(work, || replica.cancel(request, &claim)).await? {
+            match peer
+                .attend(work, |stop| match stop {
+                    Stop::Cancel => replica.cancel(request, &claim),
+                    Stop::GiveUp => claim.give_up(),
+                })
+                .await?
+            {
                 Ok(done) => Response::Done {
                     answer: done.answer,
                     position: done.position,
@@ -127,7 +137,7 @@ async fn answer(node: &Node, peer: &mut Peer, request: Request) -> Result<Option
         Request::Open { opening, attempt, .. } => {
             let claim = Arc::new(Claim::default());
             let work = replica.open(opening, attempt, Arc::clone(&claim));
-            match peer.attend(work, || claim.give_up()).await? {
+            match peer.attend(work, |_| claim.give_up()).await? {
                 Ok(transaction) => {
                     peer.send(&Response::Opened).await?;
                     serve_transaction(peer, transaction).await?
@@ -148,7 +158,7 @@ async fn answer(node: &Node, peer: &mut Peer, request: Request) -> Result<Option
         } => {
             let (pieces, mut received) = mpsc::channel(PIECES_MAX);
             let read = replica.read_at_leader(statement, session, pieces);
-            match stream(peer, read, &mut received, || false).await? {
+            match stream(peer, read, &mut received, |_| false).await? {
                 Ok((tag, position)) => Response::Executed { tag, position },
                 Err(refusal) => refused(refusal),
             }
@@ -182,17 +192,20 @@ async fn serve_transaction(peer: &mut Peer, transaction: OpenTransaction) -> Res
                 let position = transaction.base();
                 let canceller = transaction.canceller();
                 let work = transaction.execute(statement, pieces);
-                match stream(peer, work, &mut received, || canceller.cancel()).await? {
+                match stream(peer, work, &mut received, |_| canceller.cancel()).await? {
                     Ok(tag) => Response::Executed { tag, position },
                     Err(refusal) => refused(refusal),
                 }
             }
-            Request::Describe { sql } => match peer.attend(transaction.describe(sql), || false).await? {
+            Request::Describe { sql } => match peer.attend(transaction.describe(sql), |_| false).await? {
                 Ok(description) => Response::Described(description),
                 Err(refusal) => refused(refusal),
             },
             Request::Savepoint { name, action } => {
-                match peer.attend(transaction.savepoint(name, action), || false).await? {
+                match peer
+                    .attend(transaction.savepoint(name, action), |_| false)
+                    .await?
+                {
                     Ok(()) => Response::Saved,
                     Err(refusal) => refused(refusal),
                 }
@@ -223,7 +236,7 @@ async fn stream<T>(
     peer: &mut Peer,
     work: impl Future<Output = Result<T, Refusal>>,
     pieces: &mut mpsc::Receiver<Piece>,
-    mut on_cancel: impl FnMut() -> bool,
+    mut on_stop: impl FnMut(Stop) -> bool,
 ) -> Result<Result<T, Refusal>, Gone> {
     let mut work = std::pin::pin!(work);
     let mut result = None;
@@ -241,7 +254,7 @@ async fn stream<T>(
                 }
                 None => return match result {
                     Some(result) => Ok(result),
-                    None => peer.attend(work, on_cancel).await,
+                    None => peer.attend(work, on_stop).await,
                 },
             },
             done = &mut work, if result.is_none() => {
@@ -250,9 +263,12 @@ async fn stream<T>(
             }
             heard = peer.next() => heard,
         };
-        on_cancel();
+        on_stop(match &heard {
+            Ok(Request::GiveUp) => Stop::GiveUp,
+            _ => Stop::Cancel,
+        });
         match heard {
-            Ok(Request::Cancel) => {}
+            Ok(Request::Cancel | Request::GiveUp) => {}
             Ok(_) => return Err(Gone::Closed),
             Err(gone) => return Err(gone),
         }

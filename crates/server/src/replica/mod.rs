@@ -167,6 +167,17 @@ impl ReplicaHandle {
         matches!(tokio::time::timeout(timeout, reached).await, Ok(Ok(_)))
     }
 
+    /// Resolves once another reign than `term` has a leader: whoever led then will not be heard of again, frozen or
+    /// cut off as it may be.
+    pub async fn superseded(&self, term: Term) {
+        let mut reign = self.reign.clone();
+        let later = reign.wait_for(|reign| reign.term > term && reign.leader.is_some());
+        if later.await.is_err() {
+            // The replica has stopped; so will whoever waits here.
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// The leader and its reign, once one is known (and, at the leader itself, ready); `None` after `timeout`.
     pub async fn wait_leader(&self, timeout: Duration) -> Option<(NodeId, Term)> {
         let mut reign = self.reign.clone();
@@ -206,7 +217,8 @@ impl ReplicaHandle {
         let kept = status.last.index.0.saturating_sub(status.base.index.0).max(1);
         let log_bytes = self.published.log_bytes.load(Ordering::Relaxed);
         let bytes = (u128::from(log_bytes) * u128::from(records) / u128::from(kept)) as u64;
-        let since = match records {
+        let caught_up = records == 0 || self.published.content().position.index >= status.commit;
+        let since = match u64::from(!caught_up) {
             0 => self.published.heard_ms.load(Ordering::Relaxed),
             _ => self.published.content().timestamp.unix_ms(),
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_storage::{ClientTransaction, Description, SessionState};
-use bellwether_types::{CommandTag, ErrorKind, Position, RequestId, SessionId, SqlError, Statement};
+use bellwether_types::{CommandTag, ErrorKind, Position, RequestId, SessionId, SqlError, Statement, Term};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::ReplicaHandle;
@@ -58,6 +58,7 @@ impl ReplicaHandle {
             number,
             opening.request,
             self.published.applied(),
+            attempt.term,
         );
         self.desk
             .submit(Work::Open {
@@ -171,10 +172,12 @@ pub(crate) struct OpenTransaction {
     route: Route,
     /// What was committed when it took the writer, at least.
     base: Position,
+    /// The reign in which it took the writer.
+    term: Term,
 }
 
 impl OpenTransaction {
-    fn here(desk: Arc<Desk>, number: u64, request: RequestId, base: Position) -> OpenTransaction {
+    fn here(desk: Arc<Desk>, number: u64, request: RequestId, base: Position, term: Term) -> OpenTransaction {
         OpenTransaction {
             route: Route::Here {
                 desk,
@@ -182,14 +185,16 @@ impl OpenTransaction {
                 request,
             },
             base,
+            term,
         }
     }
 
     /// At another node, which takes its steps from this channel.
-    pub fn there((steps, cancel): (mpsc::Sender<Step>, Arc<Notify>)) -> OpenTransaction {
+    pub fn there((steps, cancel): (mpsc::Sender<Step>, Arc<Notify>), term: Term) -> OpenTransaction {
         OpenTransaction {
             route: Route::There { steps, cancel },
             base: Position::ZERO,
+            term,
         }
     }
 
@@ -199,6 +204,11 @@ impl OpenTransaction {
             Route::Here { desk, request, .. } => Canceller::Here(Arc::clone(desk), *request),
             Route::There { cancel, .. } => Canceller::There(Arc::clone(cancel)),
         }
+    }
+
+    /// The reign in which it took the writer.
+    pub fn term(&self) -> Term {
+        self.term
     }
 
     pub fn base(&self) -> Position {

@@ -82,6 +82,22 @@ pub(super) fn answer<T>(reply: oneshot::Sender<T>, value: T) {
     let _ = reply.send(value);
 }
 
+/// What a client hears of its VACUUM.
+fn vacuumed(position: Position, deduplicated: bool) -> Done {
+    let result = StatementResult {
+        columns: Vec::new(),
+        rows: Vec::new(),
+        tag: CommandTag::plain("VACUUM"),
+    };
+    let answer = Answer {
+        results: vec![result],
+        session: SessionState::default(),
+        deduplicated,
+        rows_lost: false,
+    };
+    Done { answer, position }
+}
+
 impl WriterThread {
     /// Until stopped.
     pub fn run(mut self) {
@@ -225,26 +241,10 @@ impl WriterThread {
 
     /// A record of its own: committed first, then run here as by every replica.
     fn run_vacuum(&mut self, request: RequestId, reply: Reply<Done>) -> Result<(), Halt> {
-        let tag = CommandTag::plain("VACUUM");
-        let session = SessionState::default();
-        let done = |position, deduplicated| {
-            let result = StatementResult {
-                columns: Vec::new(),
-                rows: Vec::new(),
-                tag: tag.clone(),
-            };
-            let answer = Answer {
-                results: vec![result],
-                session,
-                deduplicated,
-                rows_lost: false,
-            };
-            Done { answer, position }
-        };
         match self.writer().outcome(request) {
             Ok(None) => {}
             Ok(Some((_, position))) => {
-                answer(reply, Ok(done(position, true)));
+                answer(reply, Ok(vacuumed(position, true)));
                 return Ok(());
             }
             Err(error) => {
@@ -259,7 +259,7 @@ impl WriterThread {
         let GroupStart { origin, timestamp } = self.start_group();
         let transaction = Transaction {
             request,
-            tag: tag.clone(),
+            tag: CommandTag::plain("VACUUM"),
             returned_rows: false,
         };
         let payload = Payload::Vacuum {
@@ -285,7 +285,7 @@ impl WriterThread {
                     self.next = Some(next);
                     let handle = self.writer().interrupt_handle();
                     self.desk.set_interrupt(handle);
-                    answer(reply, Ok(done(position, false)));
+                    answer(reply, Ok(vacuumed(position, false)));
                     return Ok(());
                 }
                 Command::Follow => {

@@ -10,16 +10,19 @@ mod rows;
 mod write;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bellwether_node::Role;
 use bellwether_session::{Decision, ReplicaState, Settings, route};
 use bellwether_storage::{Description, SessionState};
-use bellwether_types::{CommandTag, ErrorKind, Position, RequestId, SessionId, SqlError, Statement, lexer};
+use bellwether_types::{
+    CommandTag, ErrorKind, Position, RequestId, SessionId, SqlError, Statement, Term, lexer,
+};
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use cancel::Cancel;
 pub(crate) use rows::Rows;
+use rows::Watch;
 
 use crate::forward::no_leader;
 use crate::node::Node;
@@ -30,6 +33,9 @@ use crate::replica::{
 /// Reads before the first write that are kept for comparison; a transaction that reads more takes the writer with
 /// its next statement.
 const PRIOR_READS_MAX: usize = 1000;
+
+/// Between looks whether an election has ended.
+const ELECTION_PAUSE: Duration = Duration::from_millis(10);
 
 /// Pieces of a result under way from the writer.
 const PIECES_MAX: usize = 4;
@@ -122,10 +128,15 @@ impl Session {
             ..
         }) = self.open.take()
         {
-            // Lost with its leader is rolled back too.
-            if let Ok(state) = transaction.rollback().await {
-                self.state = state;
-            }
+            self.roll_back(transaction).await;
+        }
+    }
+
+    /// Lost with its leader is rolled back too.
+    async fn roll_back(&mut self, transaction: OpenTransaction) {
+        let term = transaction.term();
+        if let Ok(state) = self.unless_superseded(term, transaction.rollback()).await {
+            self.state = state;
         }
     }
 
@@ -136,9 +147,8 @@ impl Session {
         if let Some(open) = &mut self.open
             && open.savepoints.is_empty()
             && let Stage::Writing(transaction) = std::mem::replace(&mut open.stage, Stage::Ended)
-            && let Ok(state) = transaction.rollback().await
         {
-            self.state = state;
+            self.roll_back(transaction).await;
         }
     }
 
@@ -146,10 +156,12 @@ impl Session {
     pub async fn savepoint(&mut self, name: &str, action: SavepointAction) -> Result<(), SqlError> {
         let Some(open) = &mut self.open else { return Ok(()) };
         if let Stage::Writing(transaction) = &open.stage {
-            transaction
-                .savepoint(name.to_owned(), action)
-                .await
-                .map_err(told)?;
+            let replica = Arc::clone(&self.replica);
+            let term = transaction.term();
+            tokio::select! {
+                saved = transaction.savepoint(name.to_owned(), action) => saved.map_err(told)?,
+                () = replica.superseded(term) => return Err(crate::replica::leader_lost()),
+            }
         }
         let place = open
             .savepoints
@@ -227,7 +239,16 @@ impl Session {
         let (reply, ended) = oneshot::channel();
         self.cancel.set_step(transaction.canceller());
         transaction.start(statement, sender, reply).await;
-        Ok(Rows::streamed(pieces, ended, transaction.fate()))
+        let reign = self.replica.reign.clone();
+        Ok(Rows::streamed(
+            pieces,
+            ended,
+            transaction.fate(),
+            Watch {
+                reign,
+                term: transaction.term(),
+            },
+        ))
     }
 
     /// In a transaction before its first write: from the one snapshot that its first read took.
@@ -240,7 +261,7 @@ impl Session {
             stage: Stage::Fresh, ..
         }) = &self.open
         {
-            self.wait_to_read(settings).await?.ok_or_else(no_leader)?;
+            self.wait_to_read(settings).await?;
             let mut reader = self
                 .replica
                 .readers
@@ -299,36 +320,52 @@ impl Session {
         settings.advance_token(self.replica.database, position);
     }
 
-    /// Waits until this replica may answer: true. `None`: the leader is needed and unknown. False: ask the leader.
-    async fn wait_to_read(&self, settings: &Settings) -> Result<Option<bool>, SqlError> {
-        let reign = *self.replica.reign.borrow();
-        let role = match reign.role {
-            Role::Leader => bellwether_session::Role::Leader,
-            Role::Follower { .. } | Role::Candidate => bellwether_session::Role::Follower,
-        };
-        let state = ReplicaState {
-            role,
-            applied: self.replica.published.applied(),
-            leader_known: reign.leader.is_some(),
-            serving: !reign.seeding,
-        };
+    /// Waits until this replica may answer: true. False: ask the leader. An election is waited out, for
+    /// `bellwether.wait_timeout`.
+    async fn wait_to_read(&self, settings: &Settings) -> Result<bool, SqlError> {
         let values = settings.values();
-        let seen = settings.token().position(self.replica.database);
-        match route(values.read_consistency, seen, &state) {
-            Decision::Serve => Ok(Some(true)),
-            Decision::Wait { position } => {
-                let timeout = Duration::from_millis(u64::from(values.wait_timeout.0));
-                Ok(Some(self.replica.wait_applied(position, timeout).await))
+        let deadline = Instant::now() + Duration::from_millis(u64::from(values.wait_timeout.0));
+        loop {
+            let reign = *self.replica.reign.borrow();
+            let role = match reign.role {
+                Role::Leader => bellwether_session::Role::Leader,
+                Role::Follower { .. } | Role::Candidate => bellwether_session::Role::Follower,
+            };
+            let state = ReplicaState {
+                role,
+                applied: self.replica.published.applied(),
+                leader_known: reign.leader.is_some(),
+                serving: !reign.seeding,
+            };
+            let seen = settings.token().position(self.replica.database);
+            let left = deadline.saturating_duration_since(Instant::now());
+            match route(values.read_consistency, seen, &state) {
+                Decision::Serve => return Ok(true),
+                Decision::Wait { position } => return Ok(self.replica.wait_applied(position, left).await),
+                Decision::AskLeader => return Ok(false),
+                Decision::ReadIndex => {
+                    if let Ok(true) = tokio::time::timeout(left, self.replica.confirm_read()).await {
+                        return Ok(true);
+                    }
+                }
+                Decision::Refuse(refusal) => {
+                    if left.is_zero() || !matches!(refusal, bellwether_session::Refusal::NoLeader) {
+                        return Err(refusal.into());
+                    }
+                    // Whoever it is: what to do is decided anew.
+                    let _ = self.replica.wait_leader(left).await;
+                }
             }
-            Decision::ReadIndex => Ok(self.replica.confirm_read().await.then_some(true)),
-            Decision::AskLeader => Ok(Some(false)),
-            Decision::Refuse(refusal) => Err(refusal.into()),
+            if Instant::now() >= deadline {
+                return Err(no_leader());
+            }
+            tokio::time::sleep(ELECTION_PAUSE).await;
         }
     }
 
     /// A read outside of transactions.
     async fn read(&mut self, statement: Statement, settings: &Settings) -> Result<Rows, SqlError> {
-        if !self.wait_to_read(settings).await?.ok_or_else(no_leader)? {
+        if !self.wait_to_read(settings).await? {
             return self.read_at_leader(statement, settings).await;
         }
         let mut reader = self
@@ -372,7 +409,10 @@ impl Session {
             ..
         }) = &self.open
         {
-            return transaction.describe(sql.to_owned()).await.map_err(told);
+            return self
+                .unless_superseded(transaction.term(), transaction.describe(sql.to_owned()))
+                .await
+                .map_err(told);
         }
         // The session's own DDL must be seen.
         if self.open.is_none() {
@@ -385,6 +425,18 @@ impl Session {
             .await
             .map_err(|error| unreadable(&error))?;
         reader.describe(sql)
+    }
+
+    /// What a leader answers, unless another reign has begun meanwhile.
+    async fn unless_superseded<T>(
+        &self,
+        term: Term,
+        answer: impl Future<Output = Result<T, Refusal>>,
+    ) -> Result<T, Refusal> {
+        tokio::select! {
+            answer = answer => answer,
+            () = self.replica.superseded(term) => Err(Refusal::Unknown),
+        }
     }
 
     /// The client is gone.
@@ -411,9 +463,15 @@ impl Session {
 fn is_read(sql: &str) -> bool {
     match lexer::verb(sql).as_deref() {
         Some("SELECT" | "VALUES" | "EXPLAIN") => true,
-        Some("PRAGMA") => !sql.contains('='),
+        Some("PRAGMA") => !is_setting_pragma(sql),
         _ => false,
     }
+}
+
+/// `PRAGMA user_version = 7`, `PRAGMA application_id(7)`: they change the file.
+fn is_setting_pragma(sql: &str) -> bool {
+    let is_kept = |token: lexer::Token<'_>| token.is_word("user_version") || token.is_word("application_id");
+    sql.contains('=') || (sql.contains('(') && lexer::significant(sql).any(is_kept))
 }
 
 fn is_vacuum_into(sql: &str) -> bool {

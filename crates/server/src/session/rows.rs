@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use bellwether_storage::{Cursor, SessionState, StatementResult};
-use bellwether_types::{Column, CommandTag, Position, SqlError, Statement, Value, ValueRef};
-use tokio::sync::{mpsc, oneshot};
+use bellwether_types::{Column, CommandTag, Position, SqlError, Statement, Term, Value, ValueRef};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::told;
 use crate::patience::with_patience;
-use crate::replica::{Fate, Piece, PooledReader, PriorRead, Refusal, ReplicaHandle, RowDigest, prior_read};
+use crate::replica::{
+    Fate, Piece, PooledReader, PriorRead, Refusal, Reign, ReplicaHandle, RowDigest, prior_read,
+};
 
 /// Steps of a cursor are cheap; a long query must not keep the other sessions of this thread waiting.
 const STEPS_BETWEEN_YIELDS: u32 = 256;
@@ -35,6 +37,7 @@ enum Source {
         pieces: Pieces,
         ended: Option<oneshot::Receiver<Result<CommandTag, Refusal>>>,
         fate: Fate,
+        watch: Watch,
     },
     /// A reader at the leader.
     Leader {
@@ -48,6 +51,23 @@ enum Source {
         session: Option<SessionState>,
         position: Option<Position>,
     },
+}
+
+/// Sees when another reign than the transaction's begins: its leader may be frozen, and never answer.
+pub(crate) struct Watch {
+    pub reign: watch::Receiver<Reign>,
+    pub term: Term,
+}
+
+impl Watch {
+    async fn superseded(&mut self) {
+        let later = self
+            .reign
+            .wait_for(|reign| reign.term > self.term && reign.leader.is_some());
+        if later.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 /// A query of this node's replica.
@@ -136,11 +156,13 @@ impl Rows {
         pieces: mpsc::Receiver<Piece>,
         ended: oneshot::Receiver<Result<CommandTag, Refusal>>,
         fate: Fate,
+        watch: Watch,
     ) -> Rows {
         Rows::of(Source::Streamed {
             pieces: Pieces::of(pieces),
             ended: Some(ended),
             fate,
+            watch,
         })
     }
 
@@ -197,10 +219,21 @@ impl Rows {
                 *whole = !more;
                 more
             }
-            Source::Streamed { pieces, ended, fate } => {
-                let more = pieces.next().await;
+            Source::Streamed {
+                pieces,
+                ended,
+                fate,
+                watch,
+            } => {
+                let more = tokio::select! {
+                    more = pieces.next() => more,
+                    () = watch.superseded() => return Err(crate::replica::leader_lost()),
+                };
                 if !more && let Some(ended) = ended.take() {
-                    let result = ended.await.unwrap_or_else(|_| Err(fate.lost()));
+                    let result = tokio::select! {
+                        result = ended => result.unwrap_or_else(|_| Err(fate.lost())),
+                        () = watch.superseded() => return Err(crate::replica::leader_lost()),
+                    };
                     self.tag = Some(result.map_err(told)?);
                 }
                 more

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use bellwether_session::Settings;
 use bellwether_storage::ClientTransaction;
-use bellwether_types::{ErrorKind, Position, RequestId, SqlError, Statement};
+use bellwether_types::{ErrorKind, NodeId, Position, RequestId, SqlError, Statement};
 
 use super::{Open, Rows, Session, Stage, told};
-use crate::forward::no_leader;
+use crate::forward::{Stop, no_leader};
 use crate::replica::desk::Claim;
 use crate::replica::{Attempt, Done, OpenTransaction, Opening, Refusal};
 
@@ -67,11 +67,10 @@ impl Session {
                 self.write_here(transaction, attempt, settings).await
             } else {
                 self.node.metrics.statements_forwarded.increment();
-                let database = self.replica.database;
-                self.node
-                    .forward
-                    .autocommit(leader, database, transaction, attempt, self.cancel.cancelled())
-                    .await
+                tokio::select! {
+                    result = self.write_there(leader, transaction, attempt, settings) => result,
+                    () = self.replica.superseded(term) => Err(Refusal::Unknown),
+                }
             };
             match result {
                 Ok(done) => return Ok(done),
@@ -90,6 +89,36 @@ impl Session {
         }
     }
 
+    /// At another node.
+    async fn write_there(
+        &self,
+        leader: NodeId,
+        transaction: ClientTransaction,
+        attempt: Attempt,
+        settings: &Settings,
+    ) -> Result<Done, Refusal> {
+        let database = self.replica.database;
+        let why = std::sync::OnceLock::new();
+        let interruption = async {
+            let interruption = self.interruption(settings).await;
+            let stop = interruption.stop();
+            // Set once: it is awaited once.
+            let _ = why.set(interruption);
+            stop
+        };
+        let forwarded = self
+            .node
+            .forward
+            .autocommit(leader, database, transaction, attempt, interruption);
+        match (forwarded.await, why.into_inner()) {
+            // The leader does not know which of the two it was.
+            (Err(Refusal::Failed(error)), Some(why)) if error.kind == ErrorKind::Cancelled => {
+                Err(Refusal::Failed(why.into_error()))
+            }
+            (result, _) => result,
+        }
+    }
+
     /// At this node. A client that gives up while its transaction is still queued knows that it was not executed.
     async fn write_here(
         &self,
@@ -102,15 +131,21 @@ impl Session {
         let mut work = std::pin::pin!(self.replica.autocommit(transaction, attempt, Arc::clone(&claim)));
         tokio::select! {
             done = &mut work => return done,
-            error = self.interruption(settings) => if self.replica.cancel(request, &claim) {
-                return Err(Refusal::Failed(error));
-            },
+            interruption = self.interruption(settings) => {
+                let given_up = match interruption {
+                    Interruption::Cancelled => self.replica.cancel(request, &claim),
+                    Interruption::LockTimeout => claim.give_up(),
+                };
+                if given_up {
+                    return Err(Refusal::Failed(interruption.into_error()));
+                }
+            }
         }
         work.await
     }
 
     /// Resolves when the wait for the writer should end: cancelled, or `lock_timeout`.
-    async fn interruption(&self, settings: &Settings) -> SqlError {
+    async fn interruption(&self, settings: &Settings) -> Interruption {
         let timeout = Duration::from_millis(u64::from(settings.values().lock_timeout.0));
         let lock_timeout = async {
             if timeout.is_zero() {
@@ -119,13 +154,8 @@ impl Session {
             tokio::time::sleep(timeout).await;
         };
         tokio::select! {
-            () = self.cancel.cancelled() => {
-                SqlError::new(ErrorKind::Cancelled, "canceling statement due to user request")
-            }
-            () = lock_timeout => {
-                SqlError::new(ErrorKind::LockTimeout, "canceling statement due to lock timeout")
-                    .with_detail("Another transaction holds the writer.")
-            }
+            () = self.cancel.cancelled() => Interruption::Cancelled,
+            () = lock_timeout => Interruption::LockTimeout,
         }
     }
 
@@ -172,8 +202,9 @@ impl Session {
                     .forward
                     .open(leader, self.replica.database, opening, attempt);
                 tokio::select! {
-                    opened = opened => opened.map(OpenTransaction::there),
-                    error = self.interruption(settings) => Err(Refusal::Failed(error)),
+                    opened = opened => opened.map(|route| OpenTransaction::there(route, term)),
+                    why = self.interruption(settings) => Err(Refusal::Failed(why.into_error())),
+                    () = self.replica.superseded(term) => Err(Refusal::Unknown),
                 }
             };
             match result {
@@ -199,8 +230,8 @@ impl Session {
         let mut work = std::pin::pin!(self.replica.open(opening, attempt, Arc::clone(&claim)));
         tokio::select! {
             opened = &mut work => return opened,
-            error = self.interruption(settings) => if claim.give_up() {
-                return Err(Refusal::Failed(error));
+            interruption = self.interruption(settings) => if claim.give_up() {
+                return Err(Refusal::Failed(interruption.into_error()));
             },
         }
         work.await
@@ -212,7 +243,12 @@ impl Session {
         request: RequestId,
         transaction: OpenTransaction,
     ) -> Result<Position, SqlError> {
-        match transaction.commit().await {
+        let term = transaction.term();
+        let committed = tokio::select! {
+            committed = transaction.commit() => committed,
+            () = self.replica.superseded(term) => Err(Refusal::Unknown),
+        };
+        match committed {
             Ok((state, position)) => {
                 self.state = state;
                 Ok(position)
@@ -227,16 +263,16 @@ impl Session {
         let deadline = Instant::now() + FAILOVER_WAIT;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let Some((leader, _)) = self.replica.wait_leader(left).await else {
+            let Some((leader, term)) = self.replica.wait_leader(left).await else {
                 return Err(unknown_outcome(request));
             };
             let outcome = if leader == self.node.config.node {
                 self.replica.outcome(request).await
             } else {
-                self.node
-                    .forward
-                    .outcome(leader, self.replica.database, request)
-                    .await
+                tokio::select! {
+                    outcome = self.node.forward.outcome(leader, self.replica.database, request) => outcome,
+                    () = self.replica.superseded(term) => Err(Refusal::Unknown),
+                }
             };
             match outcome {
                 Ok(Some((_, position))) => return Ok(position),
@@ -248,6 +284,36 @@ impl Session {
                 return Err(unknown_outcome(request));
             }
             tokio::time::sleep(RETRY_PAUSE).await;
+        }
+    }
+}
+
+/// Why a client does not wait any longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Interruption {
+    /// It asked for it: also what runs is stopped.
+    Cancelled,
+    /// It waited too long for the writer: what runs is left alone.
+    LockTimeout,
+}
+
+impl Interruption {
+    fn stop(self) -> Stop {
+        match self {
+            Interruption::Cancelled => Stop::Cancel,
+            Interruption::LockTimeout => Stop::GiveUp,
+        }
+    }
+
+    fn into_error(self) -> SqlError {
+        match self {
+            Interruption::Cancelled => {
+                SqlError::new(ErrorKind::Cancelled, "canceling statement due to user request")
+            }
+            Interruption::LockTimeout => {
+                SqlError::new(ErrorKind::LockTimeout, "canceling statement due to lock timeout")
+                    .with_detail("Another transaction holds the writer.")
+            }
         }
     }
 }
