@@ -253,6 +253,7 @@ fn sql_does_not_reach_outside_its_database() {
                 "PRAGMA hard_heap_limit = 1".to_owned(),
                 "SELECT * FROM pragma_wal_checkpoint".to_owned(),
                 "CREATE TEMP TABLE mine (id)".to_owned(),
+                "CREATE TABLE temp.mine (id)".to_owned(),
                 "INSERT INTO sqlite_schema VALUES ('table', 'x', 'x', 0, '')".to_owned(),
                 "DELETE FROM sqlite_schema".to_owned(),
                 "SELECT * FROM sqlite_dbpage".to_owned(),

@@ -121,6 +121,50 @@ fn all_nodes_killed_at_once_come_back_with_every_acknowledged_write() {
 }
 
 #[test]
+fn a_frozen_leader_answers_no_stale_strong_read_when_it_wakes() {
+    run(async {
+        let cluster = cluster_with_table().await;
+        let leader = cluster.wait_for_leader();
+        let survivors = cluster.followers();
+        let mut readers: Vec<tokio_postgres::Client> = Vec::new();
+        for _ in 0..8 {
+            let reader = cluster.connect(leader).await.expect("let in");
+            let set = "SET bellwether.read_consistency = strong; SET bellwether.wait_timeout = '20s'";
+            reader.batch_execute(set).await.expect("set");
+            readers.push(reader);
+        }
+        let load = Load::start(&cluster, &survivors).await;
+        load.wait_for_commits(COMMITS).await;
+
+        cluster.pause(leader);
+        cluster.wait_for_leader_other_than(leader);
+        load.wait_for_commits(COMMITS).await;
+        let before = load.told();
+        // Asked while it is frozen, so that they are the first thing it sees.
+        let asked: Vec<_> = readers
+            .into_iter()
+            .map(|reader| {
+                tokio::spawn(async move { reader.query("SELECT DISTINCT id FROM written", &[]).await })
+            })
+            .collect();
+        load.wait_for_commits(COMMITS).await;
+        cluster.resume(leader);
+        for answer in asked {
+            // An error is honest, too.
+            if let Ok(rows) = answer.await.expect("no reader panics") {
+                let seen: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
+                let missing = before.committed.keys().filter(|id| !seen.contains(id)).count();
+                assert_eq!(missing, 0, "commits that were answered before the read was asked");
+            }
+        }
+        load.wait_for_commits(COMMITS).await;
+        let told = load.stop().await;
+        assert_eq!(told.broken, Vec::<NodeId>::new());
+        assert_kept_everywhere(&cluster, &told).await;
+    });
+}
+
+#[test]
 fn without_a_majority_only_reads_that_promise_nothing_are_answered() {
     run(async {
         let mut cluster = cluster_with_table().await;

@@ -29,7 +29,11 @@ fn a_session_reads_its_own_writes_at_the_node_that_it_wrote_through() {
         let cluster = shared_cluster();
         for node in cluster.ids() {
             let client = cluster.connect(node).await.expect("let in");
-            execute(&client, &format!("CREATE TABLE own_{node} (id INTEGER PRIMARY KEY)")).await;
+            execute(
+                &client,
+                &format!("CREATE TABLE own_{node} (id INTEGER PRIMARY KEY)"),
+            )
+            .await;
             for round in 1..=ROUNDS {
                 execute(&client, &format!("INSERT INTO own_{node} VALUES ({round})")).await;
                 let seen = integer(&client, &format!("SELECT count(*) FROM own_{node}")).await;
@@ -79,8 +83,18 @@ fn nonsense_for_a_token_is_refused() {
     run(async {
         let cluster = shared_cluster();
         let client = cluster.connect_to_leader().await;
-        for nonsense in ["x", "-1", "ffffffff", "'; DROP TABLE moving", "0/0", &"9".repeat(10_000)] {
-            let set = format!("SET bellwether.session_token = '{}'", nonsense.replace('\'', "''"));
+        for nonsense in [
+            "x",
+            "-1",
+            "ffffffff",
+            "'; DROP TABLE moving",
+            "0/0",
+            &"9".repeat(10_000),
+        ] {
+            let set = format!(
+                "SET bellwether.session_token = '{}'",
+                nonsense.replace('\'', "''")
+            );
             assert_eq!(sqlstate(client.batch_execute(&set).await), "22023", "{nonsense}");
         }
         assert_eq!(integer(&client, "SELECT 1").await, 1);
@@ -136,7 +150,11 @@ fn a_guarantee_that_does_not_exist_is_refused_with_those_that_do() {
     run(async {
         let cluster = shared_cluster();
         let client = cluster.connect_to_leader().await;
-        let (code, message) = refusal(client.batch_execute("SET bellwether.read_consistency = psychic").await);
+        let (code, message) = refusal(
+            client
+                .batch_execute("SET bellwether.read_consistency = psychic")
+                .await,
+        );
         assert_eq!(code, "22023", "{message}");
         let set = client.batch_execute("SET bellwether.no_such_setting = 1").await;
         assert_eq!(sqlstate(set), "42704");

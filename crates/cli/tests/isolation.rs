@@ -151,7 +151,7 @@ fn the_writer_is_taken_at_the_first_write_not_at_begin() {
         let cluster = shared_cluster();
         let client = cluster.connect_to_leader().await;
         create(&client, "CREATE TABLE late (id INTEGER PRIMARY KEY)").await;
-        for (first, second) in pairs(&cluster).await.into_iter().take(2) {
+        for (first, second) in pairs(&cluster).await {
             execute(&second, "SET lock_timeout = '10s'").await;
             execute(&first, "BEGIN").await;
             integer(&first, "SELECT count(*) FROM sqlite_schema WHERE name = 'nobody'").await;
@@ -168,7 +168,7 @@ fn the_writer_is_taken_at_the_first_write_not_at_begin() {
             execute(&first, "COMMIT").await;
             execute(&second, insert).await;
         }
-        assert_eq!(integer(&client, "SELECT count(*) FROM late").await, 6);
+        assert_eq!(integer(&client, "SELECT count(*) FROM late").await, 9);
     });
 }
 
@@ -550,4 +550,20 @@ async fn cancel_repeatedly(token: &CancelToken) {
         (requests == 10).then_some(())
     })
     .await;
+}
+
+#[test]
+fn lock_timeout_counts_waiting_and_not_running() {
+    run(async {
+        let cluster = shared_cluster();
+        let client = cluster.connect_to_leader().await;
+        create(&client, "CREATE TABLE long (n INTEGER)").await;
+        for client in [client, cluster.connect_to_follower().await] {
+            execute(&client, "SET lock_timeout = '50ms'").await;
+            // Takes several times as long.
+            let insert = "INSERT INTO long WITH RECURSIVE n(i) AS \
+                          (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000) SELECT count(*) FROM n";
+            execute(&client, insert).await;
+        }
+    });
 }

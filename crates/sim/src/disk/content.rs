@@ -36,7 +36,7 @@ impl Mood {
         random.weighted(&[
             (2, Mood::LoseAll),
             (1, Mood::KeepAll),
-            (3, Mood::ByFile),
+            (5, Mood::ByFile),
             (5, Mood::InOrder),
             (3, Mood::Mixed),
         ])

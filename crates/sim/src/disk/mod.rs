@@ -41,7 +41,6 @@ struct Shared {
     generation: u64,
     is_full: bool,
     failing_syncs: u32,
-    has_lied: bool,
     random: Option<Random>,
 }
 
@@ -111,11 +110,6 @@ impl SimDisk {
         let mut shared = lock(&self.shared);
         shared.failing_syncs = count;
         shared.random = Some(random);
-    }
-
-    /// Whether a sync failed since this was asked last.
-    pub fn take_has_lied(&self) -> bool {
-        std::mem::take(&mut lock(&self.shared).has_lied)
     }
 
     /// Bytes that programs see, for bounds.
@@ -257,7 +251,6 @@ impl Disk for Mount {
 impl Shared {
     fn maybe_fail_sync(&mut self) -> Option<io::Error> {
         self.failing_syncs = self.failing_syncs.checked_sub(1)?;
-        self.has_lied = true;
         Some(io::Error::other("simulated failure of a sync"))
     }
 }

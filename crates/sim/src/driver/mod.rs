@@ -17,7 +17,7 @@ mod writer_thread;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bellwether_node::{Effect, Event, FetchPurpose, Message, MessageKind, Replica, Role};
+use bellwether_node::{Effect, Event, Fetch, Message, MessageKind, Persist, Replica, Role};
 use bellwether_storage::checkpoint::Checkpointer;
 use bellwether_storage::files::Files;
 use bellwether_types::{NodeId, Position, Term};
@@ -320,30 +320,11 @@ impl Driver {
     /// Does it, or begins to. Answers an event only where a planted bug does not wait.
     fn perform(&mut self, effect: Effect, context: &mut Context<'_>) -> Option<Event> {
         match effect {
-            Effect::Persist(persist) => {
-                let ticket = persist.ticket;
-                let entries = persist.entries.clone();
-                self.log.persist(persist, context);
-                if context.has(Bug::ApplyUncommitted)
-                    && self.reported.0 != Role::Leader
-                    && !entries.is_empty()
-                {
-                    self.writer.command(
-                        Command::Apply {
-                            entries,
-                            is_committed: false,
-                        },
-                        context,
-                    );
-                }
-                return context
-                    .has(Bug::AckBeforeFsync)
-                    .then_some(Event::Persisted { ticket });
-            }
+            Effect::Persist(persist) => return self.persist(persist, context),
             Effect::Send(message) => self.send(&message, context),
             Effect::Fetch { purpose, fetch } => {
                 let delay_us = context.random.latency_us(200) * context.disk_factor;
-                let bellwether_node::Fetch { from, to, max_bytes } = fetch;
+                let Fetch { from, to, max_bytes } = fetch;
                 context.after(
                     delay_us,
                     NodeEvent::LogRead {
@@ -353,7 +334,6 @@ impl Driver {
                         max_bytes,
                     },
                 );
-                debug_assert!(matches!(purpose, FetchPurpose::Apply | FetchPurpose::Replicate));
             }
             Effect::Apply { entries } => {
                 self.writer.command(
@@ -364,15 +344,7 @@ impl Driver {
                     context,
                 );
             }
-            Effect::Lead { next } => {
-                let (base, log) = self.log.positions();
-                context.observe(Observation::Leads {
-                    node: self.node,
-                    base,
-                    log,
-                });
-                self.writer.command(Command::Lead { next }, context);
-            }
+            Effect::Lead { next } => self.lead(next, context),
             Effect::NextPayload => self.writer.command(Command::NextPayload, context),
             Effect::Commit { position, next } => {
                 self.writer.command(Command::Commit { position, next }, context)
@@ -398,6 +370,35 @@ impl Driver {
             }
         }
         None
+    }
+
+    fn persist(&mut self, persist: Persist, context: &mut Context<'_>) -> Option<Event> {
+        let ticket = persist.ticket;
+        let entries = persist.entries.clone();
+        self.log.persist(persist, context);
+        if context.has(Bug::ApplyUncommitted) && self.reported.0 != Role::Leader && !entries.is_empty() {
+            let is_committed = false;
+            self.writer.command(
+                Command::Apply {
+                    entries,
+                    is_committed,
+                },
+                context,
+            );
+        }
+        context
+            .has(Bug::AckBeforeFsync)
+            .then_some(Event::Persisted { ticket })
+    }
+
+    fn lead(&mut self, next: Position, context: &mut Context<'_>) {
+        let (base, log) = self.log.positions();
+        context.observe(Observation::Leads {
+            node: self.node,
+            base,
+            log,
+        });
+        self.writer.command(Command::Lead { next }, context);
     }
 
     fn handle_index(&mut self, ticket: u64, is_confirmed: bool, context: &mut Context<'_>) {

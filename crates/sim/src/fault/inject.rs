@@ -3,6 +3,7 @@
 use bellwether_types::NodeId;
 
 use super::{CrashPoint, Fault, Planned, Who};
+use crate::clock::Time;
 use crate::network::{Link, Quality};
 use crate::world::{World, WorldEvent};
 
@@ -44,24 +45,13 @@ impl World {
                 self.pause(node);
                 self.at(until, WorldEvent::Resume(node));
             }
-            Fault::Isolate(who) | Fault::IsolateThenPowerLoss(who) => {
-                let node = self.choose(who);
-                let links = self.links(|from, to| from == node || to == node);
-                self.cut(links, until);
-                if let Fault::IsolateThenPowerLoss(_) = fault {
-                    self.arm(CrashPoint::LogReplaced);
-                }
+            Fault::Isolate(who) => self.cut_off(who, until, |node, from, to| from == node || to == node),
+            Fault::IsolateThenPowerLoss(who) => {
+                self.cut_off(who, until, |node, from, to| from == node || to == node);
+                self.arm(CrashPoint::LogReplaced);
             }
-            Fault::Mute(who) => {
-                let node = self.choose(who);
-                let links = self.links(|from, _| from == node);
-                self.cut(links, until);
-            }
-            Fault::Deaf(who) => {
-                let node = self.choose(who);
-                let links = self.links(|_, to| to == node);
-                self.cut(links, until);
-            }
+            Fault::Mute(who) => self.cut_off(who, until, |node, from, _| from == node),
+            Fault::Deaf(who) => self.cut_off(who, until, |node, _, to| to == node),
             Fault::Split => {
                 let one = self.choose(Who::Any);
                 let other = self.choose(Who::Any);
@@ -88,17 +78,7 @@ impl World {
                 self.slow_disk(node, factor);
                 self.at(until, WorldEvent::DiskIsFast(node));
             }
-            Fault::SlowDiskThenPowerLoss(who) => {
-                let (node, factor) = (self.choose(who), *self.random.pick(&SLOW));
-                self.slow_disk(node, factor);
-                self.at(until, WorldEvent::DiskIsFast(node));
-                if self.random.per_mille(500) {
-                    return self.arm(CrashPoint::CheckpointedAhead);
-                }
-                let cut_at = self.now().plus_us(self.random.range(100_000, 900_000));
-                self.at(cut_at, WorldEvent::PowerLoss(node));
-                self.at(until.max(cut_at.plus_us(1)), WorldEvent::Start(node));
-            }
+            Fault::SlowDiskThenPowerLoss(who) => self.slow_then_power_loss(who, until),
             Fault::PowerLossAt(point) => self.arm(point),
             Fault::ClockJump(who) => {
                 let node = self.choose(who);
@@ -108,18 +88,39 @@ impl World {
         }
     }
 
+    fn cut_off(&mut self, who: Who, until: Time, which: impl Fn(NodeId, NodeId, NodeId) -> bool) {
+        let node = self.choose(who);
+        let links = self.links(|from, to| which(node, from, to));
+        self.cut(links, until);
+    }
+
+    /// The power fails after a moment, or when SQLite is found ahead of the log.
+    fn slow_then_power_loss(&mut self, who: Who, until: Time) {
+        let (node, factor) = (self.choose(who), *self.random.pick(&SLOW));
+        self.slow_disk(node, factor);
+        self.at(until, WorldEvent::DiskIsFast(node));
+        match self.random.range(0, 3) {
+            0 => return self.arm(CrashPoint::CheckpointedAhead),
+            1 => return self.arm(CrashPoint::SqliteAhead),
+            _ => {}
+        }
+        let cut_at = self.now().plus_us(self.random.range(100_000, 900_000));
+        self.at(cut_at, WorldEvent::PowerLoss(node));
+        self.at(until.max(cut_at.plus_us(1)), WorldEvent::Start(node));
+    }
+
     fn all(&mut self, each: impl Fn(&mut World, NodeId)) {
         for node in self.node_ids() {
             each(self, node);
         }
     }
 
-    fn start_soon(&mut self, node: NodeId, until: crate::clock::Time) {
+    fn start_soon(&mut self, node: NodeId, until: Time) {
         let at = until.plus_us(self.random.range(0, 500_000));
         self.at(at, WorldEvent::Start(node));
     }
 
-    fn cut(&mut self, links: Vec<Link>, until: crate::clock::Time) {
+    fn cut(&mut self, links: Vec<Link>, until: Time) {
         self.network.cut(&links);
         self.at(until, WorldEvent::Mend(links));
     }

@@ -158,14 +158,6 @@ impl World {
         node.disk.lose_power(&mut node.random);
     }
 
-    /// After a failed sync the kernel shows bytes that it will never write: nobody can trust what is read until the
-    /// machine was rebooted.
-    pub(super) fn maybe_reboot(&mut self, id: NodeId) {
-        if self.disk(id).take_has_lied() {
-            self.lose_power(id);
-        }
-    }
-
     pub(super) fn give(&mut self, id: NodeId, event: NodeEvent) {
         let (now, bug, armed) = (self.now, self.bug, self.armed);
         let node = self.nodes.get_mut(&id).expect("nodes are never removed");
@@ -233,7 +225,6 @@ impl World {
                 }
                 Action::Stop(why) => {
                     self.stop_node(id, &why);
-                    self.maybe_reboot(id);
                     let again = self.now.plus_us(self.random.range(200_000, 1_500_000));
                     self.at(again, WorldEvent::Start(id));
                     return;
