@@ -151,7 +151,7 @@ fn the_writer_is_taken_at_the_first_write_not_at_begin() {
         let cluster = shared_cluster();
         let client = cluster.connect_to_leader().await;
         create(&client, "CREATE TABLE late (id INTEGER PRIMARY KEY)").await;
-        for (first, second) in pairs(&cluster).await {
+        for (first, second) in pairs(&cluster).await.into_iter().take(2) {
             execute(&second, "SET lock_timeout = '10s'").await;
             execute(&first, "BEGIN").await;
             integer(&first, "SELECT count(*) FROM sqlite_schema WHERE name = 'nobody'").await;
@@ -168,7 +168,26 @@ fn the_writer_is_taken_at_the_first_write_not_at_begin() {
             execute(&first, "COMMIT").await;
             execute(&second, insert).await;
         }
-        assert_eq!(integer(&client, "SELECT count(*) FROM late").await, 9);
+        assert_eq!(integer(&client, "SELECT count(*) FROM late").await, 6);
+    });
+}
+
+#[test]
+fn a_single_statement_waits_no_longer_than_lock_timeout() {
+    run(async {
+        let cluster = shared_cluster();
+        let client = cluster.connect_to_leader().await;
+        create(&client, "CREATE TABLE patient (id INTEGER PRIMARY KEY)").await;
+        for (holder, waiter) in pairs(&cluster).await.into_iter().take(2) {
+            execute(&holder, "BEGIN; INSERT INTO patient DEFAULT VALUES").await;
+            execute(&waiter, "SET lock_timeout = '100ms'").await;
+            for _ in 0..2 {
+                let insert = waiter.batch_execute("INSERT INTO patient DEFAULT VALUES").await;
+                assert_eq!(sqlstate(insert), "55P03");
+            }
+            execute(&holder, "COMMIT").await;
+        }
+        assert_eq!(integer(&client, "SELECT count(*) FROM patient").await, 2);
     });
 }
 
