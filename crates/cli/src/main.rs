@@ -12,6 +12,7 @@ mod sql;
 mod status;
 mod up;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -47,7 +48,8 @@ fn main() -> ExitCode {
     match run(CommandLine::parse().command) {
         Ok(code) => code,
         Err(failure) => {
-            eprintln!("{failure}");
+            // A full disk behind stderr is no reason to panic.
+            let _ = writeln!(std::io::stderr(), "{failure}");
             ExitCode::FAILURE
         }
     }

@@ -27,6 +27,8 @@ impl Bystanders {
             client.batch_execute(create).await.expect("created");
             clients.push(client);
         }
+        // New sessions look for it, too.
+        cluster.assert_equal_fingerprints();
         Bystanders { cluster, clients }
     }
 

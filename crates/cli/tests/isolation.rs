@@ -8,9 +8,10 @@ use support::wire::{Wire, message, text};
 use support::{run, sqlstate, until};
 use tokio_postgres::{CancelToken, Client, NoTls, SimpleQueryMessage};
 
-/// The table's name, filled with nothing.
-async fn create(client: &Client, sql: &str) {
-    client.batch_execute(sql).await.expect(sql);
+/// Changes the schema, and waits until every node knows: a session of another node promises nothing about it.
+async fn create(cluster: &Cluster, client: &Client, sql: &str) {
+    execute(client, sql).await;
+    cluster.assert_equal_fingerprints();
 }
 
 /// The one integer that a query gives.
@@ -56,6 +57,7 @@ fn of_two_transactions_that_read_what_the_other_writes_one_must_retry() {
         let cluster = shared_cluster();
         let client = cluster.connect_to_leader().await;
         create(
+            &cluster,
             &client,
             "CREATE TABLE on_call (name TEXT PRIMARY KEY, on_duty INTEGER)",
         )
@@ -85,7 +87,12 @@ fn a_transaction_goes_on_when_others_changed_what_it_did_not_read() {
     run(async {
         let cluster = shared_cluster();
         let client = cluster.connect_to_leader().await;
-        create(&client, "CREATE TABLE apart (id INTEGER PRIMARY KEY, n INTEGER)").await;
+        create(
+            &cluster,
+            &client,
+            "CREATE TABLE apart (id INTEGER PRIMARY KEY, n INTEGER)",
+        )
+        .await;
         execute(&client, "INSERT INTO apart VALUES (1, 1), (2, 2)").await;
         for (first, second) in pairs(&cluster).await {
             execute(&first, "SET bellwether.read_consistency = strong; BEGIN").await;
@@ -104,8 +111,12 @@ fn concurrent_increments_are_never_lost() {
         const INCREMENTS: i64 = 15;
         let cluster = shared_cluster();
         let client = cluster.connect_to_leader().await;
-        create(&client, "CREATE TABLE counter (n INTEGER)").await;
-        execute(&client, "INSERT INTO counter VALUES (0)").await;
+        create(
+            &cluster,
+            &client,
+            "CREATE TABLE counter (n INTEGER); INSERT INTO counter VALUES (0)",
+        )
+        .await;
         let nodes = cluster.ids();
         let mut sessions = tokio::task::JoinSet::new();
         for session in 0..SESSIONS {
@@ -150,7 +161,7 @@ fn the_writer_is_taken_at_the_first_write_not_at_begin() {
     run(async {
         let cluster = shared_cluster();
         let client = cluster.connect_to_leader().await;
-        create(&client, "CREATE TABLE late (id INTEGER PRIMARY KEY)").await;
+        create(&cluster, &client, "CREATE TABLE late (id INTEGER PRIMARY KEY)").await;
         for (first, second) in pairs(&cluster).await.into_iter().take(2) {
             execute(&second, "SET lock_timeout = '10s'").await;
             execute(&first, "BEGIN").await;
@@ -177,7 +188,7 @@ fn a_single_statement_waits_no_longer_than_lock_timeout() {
     run(async {
         let cluster = shared_cluster();
         let client = cluster.connect_to_leader().await;
-        create(&client, "CREATE TABLE patient (id INTEGER PRIMARY KEY)").await;
+        create(&cluster, &client, "CREATE TABLE patient (id INTEGER PRIMARY KEY)").await;
         for (holder, waiter) in pairs(&cluster).await.into_iter().take(2) {
             execute(&holder, "BEGIN; INSERT INTO patient DEFAULT VALUES").await;
             execute(&waiter, "SET lock_timeout = '100ms'").await;
@@ -196,7 +207,7 @@ fn a_waiting_transaction_goes_on_when_the_holder_ends() {
     run(async {
         let cluster = shared_cluster();
         let client = cluster.connect_to_leader().await;
-        create(&client, "CREATE TABLE queue (id INTEGER PRIMARY KEY)").await;
+        create(&cluster, &client, "CREATE TABLE queue (id INTEGER PRIMARY KEY)").await;
         for (holder, waiter) in pairs(&cluster).await {
             execute(&holder, "BEGIN; INSERT INTO queue DEFAULT VALUES").await;
             let waiting = waiter.batch_execute("BEGIN; INSERT INTO queue DEFAULT VALUES; COMMIT");
@@ -220,7 +231,7 @@ fn an_idle_holder_loses_the_writer_and_is_told() {
     run(async {
         let cluster = shared_cluster();
         let client = cluster.connect_to_leader().await;
-        create(&client, "CREATE TABLE idle (id INTEGER PRIMARY KEY)").await;
+        create(&cluster, &client, "CREATE TABLE idle (id INTEGER PRIMARY KEY)").await;
         for (holder, waiter) in pairs(&cluster).await {
             let hold =
                 "SET idle_in_transaction_session_timeout = '100ms'; BEGIN; INSERT INTO idle VALUES (1)";
@@ -248,7 +259,7 @@ fn a_holder_that_disconnects_frees_the_writer_and_leaves_nothing() {
     run(async {
         let cluster = shared_cluster();
         let client = cluster.connect_to_leader().await;
-        create(&client, "CREATE TABLE gone (id INTEGER PRIMARY KEY)").await;
+        create(&cluster, &client, "CREATE TABLE gone (id INTEGER PRIMARY KEY)").await;
         for node in [cluster.wait_for_leader(), cluster.followers()[0]] {
             for says_goodbye in [true, false] {
                 let mut holder = Wire::log_in(cluster.pg(node));
@@ -288,7 +299,7 @@ fn nobody_sees_what_is_not_committed() {
     run(async {
         let cluster = shared_cluster();
         let client = cluster.connect_to_leader().await;
-        create(&client, "CREATE TABLE unseen (id INTEGER PRIMARY KEY)").await;
+        create(&cluster, &client, "CREATE TABLE unseen (id INTEGER PRIMARY KEY)").await;
         for (writer, _) in pairs(&cluster).await {
             execute(
                 &writer,
@@ -318,7 +329,12 @@ fn a_read_only_transaction_sees_one_snapshot_and_writes_nothing() {
     run(async {
         let cluster = shared_cluster();
         let client = cluster.connect_to_leader().await;
-        create(&client, "CREATE TABLE snapshot (id INTEGER PRIMARY KEY)").await;
+        create(
+            &cluster,
+            &client,
+            "CREATE TABLE snapshot (id INTEGER PRIMARY KEY)",
+        )
+        .await;
         for (reader, writer) in pairs(&cluster).await {
             let count = "SELECT count(*) FROM snapshot";
             // Not in one query with BEGIN: the ROLLBACK would take it back.
@@ -360,7 +376,7 @@ fn a_reader_does_not_wait_for_a_writer() {
     run(async {
         let cluster = shared_cluster();
         let client = cluster.connect_to_leader().await;
-        create(&client, "CREATE TABLE held (id INTEGER PRIMARY KEY)").await;
+        create(&cluster, &client, "CREATE TABLE held (id INTEGER PRIMARY KEY)").await;
         for (holder, reader) in pairs(&cluster).await {
             execute(&holder, "BEGIN; INSERT INTO held VALUES (1)").await;
             execute(&reader, "SET statement_timeout = '10s'").await;
@@ -378,7 +394,7 @@ fn last_insert_rowid_and_changes_are_the_sessions_own() {
     run(async {
         let cluster = shared_cluster();
         let client = cluster.connect_to_leader().await;
-        create(&client, "CREATE TABLE rowids (id INTEGER PRIMARY KEY)").await;
+        create(&cluster, &client, "CREATE TABLE rowids (id INTEGER PRIMARY KEY)").await;
         for (first, second) in pairs(&cluster).await {
             assert_eq!(integer(&first, "SELECT last_insert_rowid()").await, 0);
             execute(&first, "INSERT INTO rowids VALUES (100), (101), (102)").await;
@@ -415,8 +431,13 @@ fn foreign_keys_are_checked_for_the_session_that_asked() {
     run(async {
         let cluster = shared_cluster();
         let client = cluster.connect_to_leader().await;
-        create(&client, "CREATE TABLE ewes (id INTEGER PRIMARY KEY)").await;
-        create(&client, "CREATE TABLE lambs (ewe INTEGER REFERENCES ewes)").await;
+        create(&cluster, &client, "CREATE TABLE ewes (id INTEGER PRIMARY KEY)").await;
+        create(
+            &cluster,
+            &client,
+            "CREATE TABLE lambs (ewe INTEGER REFERENCES ewes)",
+        )
+        .await;
         for (strict, lax) in pairs(&cluster).await {
             execute(&strict, "PRAGMA foreign_keys = on").await;
             execute(&lax, "PRAGMA foreign_keys = off").await;
@@ -446,8 +467,13 @@ fn deferring_foreign_keys_ends_with_the_transaction_that_asked() {
     run(async {
         let cluster = shared_cluster();
         let client = cluster.connect_to_leader().await;
-        create(&client, "CREATE TABLE rams (id INTEGER PRIMARY KEY)").await;
-        create(&client, "CREATE TABLE horns (ram INTEGER REFERENCES rams)").await;
+        create(&cluster, &client, "CREATE TABLE rams (id INTEGER PRIMARY KEY)").await;
+        create(
+            &cluster,
+            &client,
+            "CREATE TABLE horns (ram INTEGER REFERENCES rams)",
+        )
+        .await;
         for (first, second) in pairs(&cluster).await {
             for session in [&first, &second] {
                 execute(session, "PRAGMA foreign_keys = on").await;
@@ -488,8 +514,9 @@ fn one_of_many_that_fails_fails_alone() {
     run(async {
         let cluster = shared_cluster();
         let client = cluster.connect_to_leader().await;
-        create(&client, "CREATE TABLE flock (id INTEGER PRIMARY KEY)").await;
+        create(&cluster, &client, "CREATE TABLE flock (id INTEGER PRIMARY KEY)").await;
         create(
+            &cluster,
             &client,
             "CREATE TABLE tags (sheep INTEGER REFERENCES flock DEFERRABLE INITIALLY DEFERRED)",
         )
@@ -537,7 +564,12 @@ fn what_a_cancelled_wait_wanted_is_never_done() {
     run(async {
         let cluster = shared_cluster();
         let client = cluster.connect_to_leader().await;
-        create(&client, "CREATE TABLE given_up (id INTEGER PRIMARY KEY)").await;
+        create(
+            &cluster,
+            &client,
+            "CREATE TABLE given_up (id INTEGER PRIMARY KEY)",
+        )
+        .await;
         for (waiter, holder) in pairs(&cluster).await {
             execute(&holder, "BEGIN; INSERT INTO given_up VALUES (1)").await;
             let token = waiter.cancel_token();
@@ -576,7 +608,7 @@ fn lock_timeout_counts_waiting_and_not_running() {
     run(async {
         let cluster = shared_cluster();
         let client = cluster.connect_to_leader().await;
-        create(&client, "CREATE TABLE long (n INTEGER)").await;
+        create(&cluster, &client, "CREATE TABLE long (n INTEGER)").await;
         for client in [client, cluster.connect_to_follower().await] {
             execute(&client, "SET lock_timeout = '50ms'").await;
             // Takes several times as long.

@@ -91,6 +91,8 @@ pub struct Group {
     withheld: VecDeque<(u64, Vec<Message>)>,
     /// Tickets given out and not durable yet.
     outstanding: VecDeque<u64>,
+    /// A reset of the log is under way, until this ticket is durable: the core cannot stand for election meanwhile.
+    resetting: Option<u64>,
     /// The newest ticket of the core, whether or not it needs the disk.
     newest: u64,
     /// The commit index as last handed out for persisting: a hint, so it travels with the next real write.
@@ -143,6 +145,7 @@ impl Group {
             config,
             withheld: VecDeque::new(),
             outstanding: VecDeque::new(),
+            resetting: None,
             newest: 0,
             unsaved_hard_state: None,
             fetching: None,
@@ -153,6 +156,9 @@ impl Group {
 
     /// One tick ([`crate::TICK_MS`]) has passed.
     pub fn tick(&mut self) {
+        if self.resetting.is_some() {
+            return;
+        }
         self.core.tick();
         self.ticks += 1;
         if self.ticks.is_multiple_of(SNAPSHOT_REOFFER_TICKS) {
@@ -217,8 +223,19 @@ impl Group {
         while self.outstanding.front().is_some_and(|due| *due <= ticket) {
             self.outstanding.pop_front();
         }
+        self.resetting.take_if(|reset| *reset <= ticket);
         self.release_persisted();
         self.drain_core();
+        self.advance_applied();
+    }
+
+    /// The core counts as applied what is committed and durable here: it hands out nothing to apply, and an election
+    /// looks at what lies between. After a snapshot that is all of it.
+    fn advance_applied(&mut self) {
+        let settled = self.commit().min(self.persisted()).0;
+        if settled > self.core.raft.raft_log.applied {
+            self.core.advance_apply_to(settled);
+        }
     }
 
     /// Tells the core what is durable: everything before the oldest write under way.
@@ -366,6 +383,10 @@ impl Group {
             MessageKind::Snapshot if message.log.index.0 == 0 => Err("a snapshot of nothing"),
             MessageKind::Snapshot if message.voters != self.config.voters => Err("of other members"),
             MessageKind::TransferLeader => Err("not a member's to ask"),
+            MessageKind::TimeoutNow if self.resetting.is_some() => Err("a snapshot is being put in place"),
+            MessageKind::VoteReply if self.persisted() < last => {
+                Err("an answer to a vote that was not asked for yet")
+            }
             _ => Ok(()),
         }
     }
@@ -436,6 +457,7 @@ impl Group {
             if ready.must_sync() {
                 let hard_state = self.unsaved_hard_state.take();
                 self.outstanding.push_back(self.newest);
+                self.resetting = reset.map(|_| self.newest).or(self.resetting);
                 self.output.persist.push(Persist {
                     ticket: self.newest,
                     hard_state,
@@ -444,9 +466,7 @@ impl Group {
                 });
             }
             self.core.advance_append_async(ready);
-            // Not to what was handed out: after a snapshot that is beyond what is durable, and the core would panic.
-            let settled = self.commit().min(self.persisted());
-            self.core.advance_apply_to(settled.0);
+            self.advance_applied();
             if self.outstanding.is_empty() {
                 self.release_persisted();
             }
@@ -483,6 +503,14 @@ fn check_numbers(message: &Message) -> Result<(), &'static str> {
     }
     if (message.term.0 == 0) != (message.kind == MessageKind::ReadIndex) {
         return Err("a term where there is none, or none where there is one");
+    }
+    let carries = match message.kind {
+        MessageKind::Append => true,
+        MessageKind::ReadIndex | MessageKind::ReadIndexReply => message.entries.len() == 1,
+        _ => message.entries.is_empty(),
+    };
+    if !carries {
+        return Err("entries where there are none, or none where there is one");
     }
     let places = matches!(message.kind, MessageKind::Append | MessageKind::Snapshot);
     if places && (message.log.term.0 == 0) != (message.log.index.0 == 0) {

@@ -26,7 +26,7 @@ pub enum MessageKind {
     TransferLeader = 8,
     /// Leader to the chosen follower: stand for election at once.
     TimeoutNow = 9,
-    /// Follower to leader: from which index on is a read linearizable; the context is its id.
+    /// Follower to leader: from which index on is a read linearizable; its id is the payload of the one entry.
     ReadIndex = 10,
     /// The answer in `log.index`.
     ReadIndexReply = 11,
@@ -94,7 +94,7 @@ pub struct Message {
     pub term: Term,
     /// A place in the log; see the kinds.
     pub log: Position,
-    /// `Append`: consecutive, the first at `log.index + 1`.
+    /// `Append`: consecutive, the first at `log.index + 1`. `ReadIndex` and its reply: one, whose payload is the id.
     pub entries: Vec<Entry>,
     /// The sender's commit index (at most what it knows the receiver to have, in heartbeats).
     pub commit: LogIndex,
@@ -118,7 +118,7 @@ const MAX_CONTEXT_BYTES: usize = 64;
 impl Message {
     /// Whether it may be large and slow: such messages must not go before heartbeats in one stream.
     pub fn is_bulk(&self) -> bool {
-        !self.entries.is_empty()
+        self.kind == MessageKind::Append && !self.entries.is_empty()
     }
 
     /// Bytes it counts for in bounds.

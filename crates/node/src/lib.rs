@@ -6,7 +6,8 @@
 //!
 //! # The driver's duties
 //!
-//! 1. **Persist before telling.** [`Effect::Persist`] are written to the log in the order given out. When one is
+//! 1. **Persist before telling.** [`Effect::Persist`] are written to the log in the order given out; within one, the reset,
+//!    then the entries, then the hard state: its commit index counts on them. When one is
 //!    durable (fdatasync returned), [`Event::Persisted`] names its ticket; one event may stand for all tickets
 //!    before it. A failed write or sync stops the node.
 //! 2. **Send at once.** [`Effect::Send`] may leave as soon as it is given out, also before a `Persist` given out

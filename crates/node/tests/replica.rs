@@ -394,3 +394,39 @@ fn a_group_of_several_payloads_is_proposed_one_by_one_and_committed_at_its_end()
         }
     }
 }
+
+#[test]
+fn a_node_stands_for_election_after_a_snapshot_and_not_while_it_is_put_in_place() {
+    let mut cluster = Cluster::new(3);
+    let replica = &mut cluster.nodes.get_mut(&NodeId(1)).expect("a member").replica;
+    let position = Position::new(4, 10);
+    let offer = Message {
+        log: position,
+        voters: vec![NodeId(1), NodeId(2), NodeId(3)],
+        ..message(MessageKind::Snapshot, 5)
+    };
+    let effects = replica.handle(Event::Message(offer), 0);
+    assert!(
+        matches!(effects.as_slice(), [Effect::FetchSnapshot { .. }]),
+        "{effects:?}"
+    );
+    let effects = replica.handle(Event::SnapshotStaged { position }, 0);
+    let ticket = effects.iter().find_map(|effect| match effect {
+        Effect::Persist(persist) if persist.reset == Some(position) => Some(persist.ticket),
+        _ => None,
+    });
+    let ticket = ticket.expect("the log is reset");
+    let mut stands = |replica: &mut Replica| {
+        let effects = (0..200)
+            .flat_map(|_| replica.handle(Event::Tick, 0))
+            .collect::<Vec<_>>();
+        let asks =
+            |effect: &Effect| matches!(effect, Effect::Send(message) if message.kind == MessageKind::PreVote);
+        effects.iter().any(asks)
+    };
+    assert!(!stands(replica), "the log is not there yet");
+    replica.handle(Event::SnapshotInstalled { position }, 0);
+    replica.handle(Event::Persisted { ticket }, 0);
+    assert!(stands(replica));
+    assert_eq!(replica.status().applied, position.index);
+}

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bellwether_node::Role;
-use bellwether_pg::backend::Status;
+use bellwether_pg::backend::{Output, Severity, Status};
 use bellwether_pg::connection::{Config, CursorId, Run, Startup, Welcome};
 use bellwether_pg::frontend::CancelKey;
 use bellwether_pg::{Connection, Request, RowEncoder, sqlstate};
@@ -31,6 +31,9 @@ const STARTUP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connections that are not let in yet, beyond those allowed: they may be cancel requests.
 const STARTING_MAX: usize = 64;
+
+/// A client that is closed on has so long to stop sending.
+const GOODBYE: Duration = Duration::from_secs(2);
 
 /// What cancel requests are looked up in.
 type Cancels = Mutex<BTreeMap<i32, Registered>>;
@@ -96,6 +99,7 @@ pub(crate) async fn accept_pg(node: Arc<Node>, listener: TcpListener) {
         let room = node.config.max_connections;
         if clients.len() >= room + STARTING_MAX {
             node.metrics.connections_refused.increment();
+            turn_away(&stream);
             continue;
         }
         let client = Client::new(
@@ -109,6 +113,18 @@ pub(crate) async fn accept_pg(node: Arc<Node>, listener: TcpListener) {
     // It ends by itself, once it has cancelled what runs.
     let _ = watching.await;
     while clients.join_next().await.is_some() {}
+}
+
+/// A last word to a client for whom there is not even a place to say who it is. Lost, when the socket takes nothing.
+fn turn_away(stream: &TcpStream) {
+    let mut output = Output::default();
+    output.error(Severity::Fatal, &too_many());
+    let _ = stream.try_write(output.as_slice());
+}
+
+fn too_many() -> SqlError {
+    SqlError::new(ErrorKind::TooManyConnections, "sorry, too many clients already")
+        .with_hint("Close some, use a pool, or raise --max-connections.")
 }
 
 /// One connection.
@@ -179,7 +195,7 @@ impl Client {
             }
             self.flush_if(self.connection.must_flush()).await?;
             if self.connection.is_closed() {
-                return self.stream.shutdown().await;
+                return self.say_goodbye(&mut buffer).await;
             }
             let read = self.wait_for_input(&mut buffer).await?;
             match read {
@@ -188,6 +204,16 @@ impl Client {
                 None => {}
             }
         }
+    }
+
+    /// Closes so that the last word arrives: a socket closed with unread input is reset, and what was written is lost.
+    async fn say_goodbye(&mut self, buffer: &mut [u8]) -> std::io::Result<()> {
+        self.stream.shutdown().await?;
+        let drain = async {
+            while self.stream.read(buffer).await? > 0 {}
+            Ok(())
+        };
+        tokio::time::timeout(GOODBYE, drain).await.unwrap_or(Ok(()))
     }
 
     /// Bytes read; `None`: nothing, but something else is to be told.

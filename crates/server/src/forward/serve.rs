@@ -48,23 +48,22 @@ impl Peer {
         Ok(())
     }
 
-    /// Waits for work done on this peer's behalf, and hears meanwhile when the peer cancels it or hangs up.
+    /// Waits for work done on this peer's behalf, and hears meanwhile when the peer wants it stopped or hangs up.
+    /// `on_stop` tells whether the work was given up before it began.
     async fn attend<T>(
         &mut self,
-        work: impl Future<Output = T>,
+        work: impl Future<Output = Result<T, Refusal>>,
         mut on_stop: impl FnMut(Stop) -> bool,
-    ) -> Result<T, Gone> {
+    ) -> Result<Result<T, Refusal>, Gone> {
         let mut work = std::pin::pin!(work);
         loop {
             let heard = tokio::select! {
                 done = &mut work => return Ok(done),
                 heard = self.next() => heard,
             };
-            on_stop(match &heard {
-                Ok(Request::GiveUp) => Stop::GiveUp,
-                _ => Stop::Cancel,
-            });
+            let given_up = on_stop(Stop::heard(&heard));
             match heard {
+                Ok(Request::Cancel | Request::GiveUp) if given_up => return Ok(Err(given_up_early())),
                 Ok(Request::Cancel | Request::GiveUp) => {}
                 // Speaking out of turn is no better than hanging up.
                 Ok(_) => return Err(Gone::Closed),
@@ -72,6 +71,21 @@ impl Peer {
             }
         }
     }
+}
+
+impl Stop {
+    /// Whoever hangs up wants what runs stopped, too.
+    fn heard(request: &Result<Request, Gone>) -> Stop {
+        match request {
+            Ok(Request::GiveUp) => Stop::GiveUp,
+            _ => Stop::Cancel,
+        }
+    }
+}
+
+/// What became of work that was given up before it began.
+fn given_up_early() -> Refusal {
+    SqlError::new(ErrorKind::Cancelled, "canceling statement due to user request").into()
 }
 
 /// Until the peer hangs up or the node stops.
@@ -263,10 +277,7 @@ async fn stream<T>(
             }
             heard = peer.next() => heard,
         };
-        on_stop(match &heard {
-            Ok(Request::GiveUp) => Stop::GiveUp,
-            _ => Stop::Cancel,
-        });
+        on_stop(Stop::heard(&heard));
         match heard {
             Ok(Request::Cancel | Request::GiveUp) => {}
             Ok(_) => return Err(Gone::Closed),

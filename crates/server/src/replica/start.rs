@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -238,8 +239,8 @@ fn spawn_threads(
         next: None,
         confirms: 0,
     };
-    spawn(name, "log", move || driver.run());
-    spawn(name, "writer", move || writer.run());
+    spawn(shared.stop, name, "log", move || driver.run());
+    spawn(shared.stop, name, "writer", move || writer.run());
     let fetcher = Fetcher {
         name,
         database,
@@ -266,14 +267,23 @@ fn spawn_upkeep(
         driver: driver.clone(),
         stop: Arc::clone(shared.stop),
     };
-    spawn(name, "scrub", move || scrub.run());
+    spawn(shared.stop, name, "scrub", move || scrub.run());
     let stop = Arc::clone(shared.stop);
-    spawn(name, "checkpoint", move || {
+    spawn(shared.stop, name, "checkpoint", move || {
         checkpoints::run(name, checkpoints, driver, stop)
     });
 }
 
-fn spawn(name: &str, what: &str, body: impl FnOnce() + Send + 'static) {
+/// A thread of a replica. Without one of them the replica is a shell: a panic stops the node.
+fn spawn(stop: &Arc<Stop>, name: &str, what: &'static str, body: impl FnOnce() + Send + 'static) {
+    let stop = Arc::clone(stop);
+    let body = move || {
+        if std::panic::catch_unwind(AssertUnwindSafe(body)).is_err() {
+            stop.fail(format!(
+                "the {what} thread has panicked: this is a mistake of ours"
+            ));
+        }
+    };
     let thread = thread::Builder::new().name(format!("{name} {what}"));
     drop(thread.spawn(body).expect("the system can start a thread"));
 }

@@ -47,6 +47,7 @@ impl Session {
         transaction: &ClientTransaction,
         settings: &Settings,
     ) -> Result<Done, SqlError> {
+        let mut patience = Patience::new(settings);
         let deadline = Instant::now() + FAILOVER_WAIT;
         let mut sent_and_lost = false;
         let mut number = 0;
@@ -64,11 +65,11 @@ impl Session {
             let transaction = transaction.clone();
             let result = if leader == self.node.config.node {
                 self.node.metrics.statements_local.increment();
-                self.write_here(transaction, attempt, settings).await
+                self.write_here(transaction, attempt, &mut patience).await
             } else {
                 self.node.metrics.statements_forwarded.increment();
                 tokio::select! {
-                    result = self.write_there(leader, transaction, attempt, settings) => result,
+                    result = self.write_there(leader, transaction, attempt, &mut patience) => result,
                     () = self.replica.superseded(term) => Err(Refusal::Unknown),
                 }
             };
@@ -95,22 +96,21 @@ impl Session {
         leader: NodeId,
         transaction: ClientTransaction,
         attempt: Attempt,
-        settings: &Settings,
+        patience: &mut Patience,
     ) -> Result<Done, Refusal> {
         let database = self.replica.database;
         let why = std::sync::OnceLock::new();
         let interruption = async {
-            let interruption = self.interruption(settings).await;
-            let stop = interruption.stop();
+            let interruption = self.interruption(patience).await;
             // Set once: it is awaited once.
             let _ = why.set(interruption);
-            stop
+            interruption.stop()
         };
         let forwarded = self
             .node
             .forward
             .autocommit(leader, database, transaction, attempt, interruption);
-        match (forwarded.await, why.into_inner()) {
+        match (forwarded.await, why.get()) {
             // The leader does not know which of the two it was.
             (Err(Refusal::Failed(error)), Some(why)) if error.kind == ErrorKind::Cancelled => {
                 Err(Refusal::Failed(why.into_error()))
@@ -124,38 +124,41 @@ impl Session {
         &self,
         transaction: ClientTransaction,
         attempt: Attempt,
-        settings: &Settings,
+        patience: &mut Patience,
     ) -> Result<Done, Refusal> {
         let request = transaction.request;
         let claim = Arc::new(Claim::default());
         let mut work = std::pin::pin!(self.replica.autocommit(transaction, attempt, Arc::clone(&claim)));
-        tokio::select! {
-            done = &mut work => return done,
-            interruption = self.interruption(settings) => {
-                let given_up = match interruption {
-                    Interruption::Cancelled => self.replica.cancel(request, &claim),
-                    Interruption::LockTimeout => claim.give_up(),
-                };
-                if given_up {
-                    return Err(Refusal::Failed(interruption.into_error()));
-                }
+        loop {
+            let interruption = tokio::select! {
+                done = &mut work => return done,
+                interruption = self.interruption(patience) => interruption,
+            };
+            let given_up = match interruption {
+                Interruption::Cancelled => self.replica.cancel(request, &claim),
+                Interruption::LockTimeout => claim.give_up(),
+            };
+            if given_up {
+                return Err(Refusal::Failed(interruption.into_error()));
             }
         }
-        work.await
     }
 
-    /// Resolves when the wait for the writer should end: cancelled, or `lock_timeout`.
-    async fn interruption(&self, settings: &Settings) -> Interruption {
-        let timeout = Duration::from_millis(u64::from(settings.values().lock_timeout.0));
+    /// Resolves when the wait for the writer should end: cancelled, or (once) `lock_timeout`.
+    async fn interruption(&self, patience: &mut Patience) -> Interruption {
+        let until = patience.until;
         let lock_timeout = async {
-            if timeout.is_zero() {
-                std::future::pending::<()>().await;
+            match until {
+                Some(until) => tokio::time::sleep_until(until).await,
+                None => std::future::pending().await,
             }
-            tokio::time::sleep(timeout).await;
         };
         tokio::select! {
             () = self.cancel.cancelled() => Interruption::Cancelled,
-            () = lock_timeout => Interruption::LockTimeout,
+            () = lock_timeout => {
+                patience.until = None;
+                Interruption::LockTimeout
+            }
         }
     }
 
@@ -186,6 +189,7 @@ impl Session {
         opening: Opening,
         settings: &Settings,
     ) -> Result<OpenTransaction, SqlError> {
+        let mut patience = Patience::new(settings);
         let deadline = Instant::now() + FAILOVER_WAIT;
         let mut number = 0;
         loop {
@@ -195,7 +199,7 @@ impl Session {
             let attempt = Attempt { term, number };
             let opening = opening.clone();
             let result = if leader == self.node.config.node {
-                self.open_here(opening, attempt, settings).await
+                self.open_here(opening, attempt, &mut patience).await
             } else {
                 let opened = self
                     .node
@@ -203,7 +207,7 @@ impl Session {
                     .open(leader, self.replica.database, opening, attempt);
                 tokio::select! {
                     opened = opened => opened.map(|route| OpenTransaction::there(route, term)),
-                    why = self.interruption(settings) => Err(Refusal::Failed(why.into_error())),
+                    why = self.interruption(&mut patience) => Err(Refusal::Failed(why.into_error())),
                     () = self.replica.superseded(term) => Err(Refusal::Unknown),
                 }
             };
@@ -224,17 +228,19 @@ impl Session {
         &self,
         opening: Opening,
         attempt: Attempt,
-        settings: &Settings,
+        patience: &mut Patience,
     ) -> Result<OpenTransaction, Refusal> {
         let claim = Arc::new(Claim::default());
         let mut work = std::pin::pin!(self.replica.open(opening, attempt, Arc::clone(&claim)));
-        tokio::select! {
-            opened = &mut work => return opened,
-            interruption = self.interruption(settings) => if claim.give_up() {
+        loop {
+            let interruption = tokio::select! {
+                opened = &mut work => return opened,
+                interruption = self.interruption(patience) => interruption,
+            };
+            if claim.give_up() {
                 return Err(Refusal::Failed(interruption.into_error()));
-            },
+            }
         }
-        work.await
     }
 
     /// Where its record stands. An answer that was lost is looked up at whoever leads then.
@@ -285,6 +291,20 @@ impl Session {
             }
             tokio::time::sleep(RETRY_PAUSE).await;
         }
+    }
+}
+
+/// How long a statement waits for the writer, over all attempts.
+struct Patience {
+    /// Until `lock_timeout` has passed; `None`: for ever.
+    until: Option<tokio::time::Instant>,
+}
+
+impl Patience {
+    fn new(settings: &Settings) -> Patience {
+        let timeout = Duration::from_millis(u64::from(settings.values().lock_timeout.0));
+        let until = (!timeout.is_zero()).then(|| tokio::time::Instant::now() + timeout);
+        Patience { until }
     }
 }
 
