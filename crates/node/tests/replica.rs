@@ -416,7 +416,7 @@ fn a_node_stands_for_election_after_a_snapshot_and_not_while_it_is_put_in_place(
         _ => None,
     });
     let ticket = ticket.expect("the log is reset");
-    let mut stands = |replica: &mut Replica| {
+    let stands = |replica: &mut Replica| {
         let effects = (0..200)
             .flat_map(|_| replica.handle(Event::Tick, 0))
             .collect::<Vec<_>>();
