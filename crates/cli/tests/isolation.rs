@@ -87,7 +87,12 @@ fn a_transaction_goes_on_when_others_changed_what_it_did_not_read() {
     run(async {
         let cluster = shared_cluster();
         let client = cluster.connect_to_leader().await;
-        create(&cluster, &client, "CREATE TABLE apart (id INTEGER PRIMARY KEY, n INTEGER)").await;
+        create(
+            &cluster,
+            &client,
+            "CREATE TABLE apart (id INTEGER PRIMARY KEY, n INTEGER)",
+        )
+        .await;
         execute(&client, "INSERT INTO apart VALUES (1, 1), (2, 2)").await;
         for (first, second) in pairs(&cluster).await {
             execute(&first, "SET bellwether.read_consistency = strong; BEGIN").await;
@@ -106,7 +111,12 @@ fn concurrent_increments_are_never_lost() {
         const INCREMENTS: i64 = 15;
         let cluster = shared_cluster();
         let client = cluster.connect_to_leader().await;
-        create(&cluster, &client, "CREATE TABLE counter (n INTEGER); INSERT INTO counter VALUES (0)").await;
+        create(
+            &cluster,
+            &client,
+            "CREATE TABLE counter (n INTEGER); INSERT INTO counter VALUES (0)",
+        )
+        .await;
         let nodes = cluster.ids();
         let mut sessions = tokio::task::JoinSet::new();
         for session in 0..SESSIONS {
@@ -319,7 +329,12 @@ fn a_read_only_transaction_sees_one_snapshot_and_writes_nothing() {
     run(async {
         let cluster = shared_cluster();
         let client = cluster.connect_to_leader().await;
-        create(&cluster, &client, "CREATE TABLE snapshot (id INTEGER PRIMARY KEY)").await;
+        create(
+            &cluster,
+            &client,
+            "CREATE TABLE snapshot (id INTEGER PRIMARY KEY)",
+        )
+        .await;
         for (reader, writer) in pairs(&cluster).await {
             let count = "SELECT count(*) FROM snapshot";
             // Not in one query with BEGIN: the ROLLBACK would take it back.
@@ -417,7 +432,12 @@ fn foreign_keys_are_checked_for_the_session_that_asked() {
         let cluster = shared_cluster();
         let client = cluster.connect_to_leader().await;
         create(&cluster, &client, "CREATE TABLE ewes (id INTEGER PRIMARY KEY)").await;
-        create(&cluster, &client, "CREATE TABLE lambs (ewe INTEGER REFERENCES ewes)").await;
+        create(
+            &cluster,
+            &client,
+            "CREATE TABLE lambs (ewe INTEGER REFERENCES ewes)",
+        )
+        .await;
         for (strict, lax) in pairs(&cluster).await {
             execute(&strict, "PRAGMA foreign_keys = on").await;
             execute(&lax, "PRAGMA foreign_keys = off").await;
@@ -448,7 +468,12 @@ fn deferring_foreign_keys_ends_with_the_transaction_that_asked() {
         let cluster = shared_cluster();
         let client = cluster.connect_to_leader().await;
         create(&cluster, &client, "CREATE TABLE rams (id INTEGER PRIMARY KEY)").await;
-        create(&cluster, &client, "CREATE TABLE horns (ram INTEGER REFERENCES rams)").await;
+        create(
+            &cluster,
+            &client,
+            "CREATE TABLE horns (ram INTEGER REFERENCES rams)",
+        )
+        .await;
         for (first, second) in pairs(&cluster).await {
             for session in [&first, &second] {
                 execute(session, "PRAGMA foreign_keys = on").await;
@@ -539,7 +564,12 @@ fn what_a_cancelled_wait_wanted_is_never_done() {
     run(async {
         let cluster = shared_cluster();
         let client = cluster.connect_to_leader().await;
-        create(&cluster, &client, "CREATE TABLE given_up (id INTEGER PRIMARY KEY)").await;
+        create(
+            &cluster,
+            &client,
+            "CREATE TABLE given_up (id INTEGER PRIMARY KEY)",
+        )
+        .await;
         for (waiter, holder) in pairs(&cluster).await {
             execute(&holder, "BEGIN; INSERT INTO given_up VALUES (1)").await;
             let token = waiter.cancel_token();
