@@ -181,3 +181,25 @@ fn a_transaction_reads_one_snapshot_that_has_the_sessions_own_writes() {
         }
     });
 }
+
+#[test]
+fn a_transaction_knows_the_tables_that_its_session_has_just_created() {
+    run(async {
+        let cluster = shared_cluster();
+        let mut client = cluster.connect_to_follower().await;
+        for round in 0..ROUNDS {
+            execute(
+                &client,
+                &format!("CREATE TABLE fresh_{round} (id INTEGER PRIMARY KEY)"),
+            )
+            .await;
+            let transaction = client.transaction().await.expect("begun");
+            let insert = format!("INSERT INTO fresh_{round} VALUES ($1)");
+            transaction
+                .execute(&insert, &[&round])
+                .await
+                .expect("the table is known");
+            transaction.commit().await.expect("committed");
+        }
+    });
+}

@@ -414,8 +414,15 @@ impl Session {
                 .await
                 .map_err(told);
         }
-        // The session's own DDL must be seen.
-        if self.open.is_none() {
+        // The session's own DDL must be seen; a snapshot that was taken has waited for it.
+        let has_snapshot = matches!(
+            &self.open,
+            Some(Open {
+                stage: Stage::Reading { .. },
+                ..
+            })
+        );
+        if !has_snapshot {
             self.wait_to_read(settings).await?;
         }
         let mut reader = self
