@@ -34,9 +34,9 @@ pub(super) enum Mood {
 impl Mood {
     pub(super) fn draw(random: &mut Random) -> Mood {
         random.weighted(&[
-            (2, Mood::LoseAll),
+            (3, Mood::LoseAll),
             (1, Mood::KeepAll),
-            (5, Mood::ByFile),
+            (7, Mood::ByFile),
             (5, Mood::InOrder),
             (3, Mood::Mixed),
         ])

@@ -41,7 +41,8 @@ impl Driver {
         };
         let mut done = checkpointer.checkpoint(upto);
         // More often than a product would, which waits until the WAL is long.
-        if done.is_ok() && context.random.per_mille(RESTARTS_PER_MILLE) {
+        let restarts = context.random.per_mille(RESTARTS_PER_MILLE) || context.has(Bug::CheckpointPastLog);
+        if done.is_ok() && restarts {
             done = checkpointer.restart(upto);
         }
         if self.writer.position().index > self.replica.status().persisted

@@ -99,9 +99,9 @@ impl World {
         let (node, factor) = (self.choose(who), *self.random.pick(&SLOW));
         self.slow_disk(node, factor);
         self.at(until, WorldEvent::DiskIsFast(node));
-        match self.random.range(0, 3) {
-            0 => return self.arm(CrashPoint::CheckpointedAhead),
-            1 => return self.arm(CrashPoint::SqliteAhead),
+        match self.random.range(0, 5) {
+            0 | 1 => return self.arm(CrashPoint::CheckpointedAhead),
+            2 | 3 => return self.arm(CrashPoint::SqliteAhead),
             _ => {}
         }
         let cut_at = self.now().plus_us(self.random.range(100_000, 900_000));

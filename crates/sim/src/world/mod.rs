@@ -155,7 +155,7 @@ impl World {
             operations: 0,
             retained: *random.pick(&[20, 200, 100_000]),
             segment_bytes: *random.pick(&[16 << 10, 64 << 10, 256 << 10]),
-            checkpoint_every_us: *random.pick(&[100_000, 500_000, 2_000_000]),
+            checkpoint_every_us: *random.pick(&[100_000, 300_000, 1_000_000]),
             bug,
             armed: None,
             phase: Phase::Setup { step: 0 },
