@@ -21,6 +21,8 @@ pub struct Reader {
     /// Dropped while the gate is held: a cursor may be stepping in another thread.
     statements: ManuallyDrop<ReaderStatements>,
     database: Arc<Database>,
+    /// Foreign keys and recursive triggers, as they are set now; `None`: not set yet.
+    switches: Option<(bool, bool)>,
 }
 
 /// Our own, compiled once.
@@ -106,6 +108,7 @@ impl Reader {
         Ok(Reader {
             statements: ManuallyDrop::new(statements),
             database,
+            switches: None,
         })
     }
 
@@ -145,6 +148,11 @@ impl Reader {
         database
             .counters()
             .begin(database, session.changes, session.total_changes);
+        let switches = (session.foreign_keys, session.recursive_triggers);
+        if self.switches.replace(switches) == Some(switches) {
+            // Setting them again would make SQLite compile every cached statement anew.
+            return;
+        }
         database.set_switch(ffi::SQLITE_DBCONFIG_ENABLE_FKEY, session.foreign_keys);
         // Only shown here: nothing is written through this connection.
         let _ = database.execute(match session.recursive_triggers {

@@ -305,6 +305,7 @@ impl WriterThread {
         transactions: &[ClientTransaction],
         replies: Vec<Reply<Done>>,
     ) -> Result<(), Halt> {
+        self.metrics.group_transactions.observe(transactions.len() as u64);
         let start = self.start_group();
         let results = match run_group(self.writer(), start, transactions) {
             Ok(results) => results,
