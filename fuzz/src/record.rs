@@ -1,0 +1,134 @@
+//! What a log entry says: `Payload::from_bytes`, and the row changes in a record's body.
+//!
+//! The checksum is made right, but where the input wants it wrong. What decodes must encode to something that
+//! decodes to the same; changes are compared by their bytes, for NaN is not itself.
+
+use bellwether_types::format::row::{Change, RowKey};
+use bellwether_types::record::Transaction;
+use bellwether_types::{
+    CommandTag, Decoder, Encoder, Fingerprint, Format, NodeId, Payload, Position, Record, RequestId,
+    SessionId, TableId, Timestamp, ValueRef,
+};
+use bytes::Bytes;
+
+/// Byte 0: 0 for a payload whose checksum is repaired, 1 for one as it is, 2 for a record's body. Then the bytes,
+/// without the checksum where it is repaired.
+pub fn run(input: &[u8]) {
+    let Some((&mode, content)) = input.split_first() else {
+        return;
+    };
+    match mode % 3 {
+        0 => check_payload(&[content, &crc32c::crc32c(content).to_le_bytes()].concat()),
+        1 => check_payload(content),
+        _ => check_body(content),
+    }
+}
+
+fn check_payload(bytes: &[u8]) {
+    let Ok(payload) = Payload::from_bytes(bytes) else {
+        return;
+    };
+    let again = payload.to_bytes();
+    assert_eq!(Payload::from_bytes(&again).as_ref(), Ok(&payload));
+    if let Payload::Record(record) = payload {
+        check_body(&record.body);
+    }
+}
+
+fn check_body(body: &[u8]) {
+    let mut input = Decoder::new(body);
+    while input.remaining() > 0 {
+        let before = input.remaining();
+        let Ok(change) = Change::decode(&mut input) else {
+            return;
+        };
+        assert!(input.remaining() < before, "a change takes bytes");
+        let bytes = encoded(&change);
+        let mut again = Decoder::new(&bytes);
+        let reread = Change::decode(&mut again).expect("it was written just now");
+        assert_eq!(again.finish(), Ok(()));
+        assert_eq!(encoded(&reread), bytes);
+    }
+}
+
+fn encoded(change: &Change<'_>) -> Vec<u8> {
+    let mut out = Encoder::new();
+    change.encode(&mut out);
+    out.into_vec()
+}
+
+fn body() -> Vec<u8> {
+    let table = TableId(1);
+    let changes = [
+        Change::Schema {
+            sql: "CREATE TABLE t(a, b)",
+        },
+        Change::Insert {
+            table,
+            rowid: Some(-5),
+            values: vec![ValueRef::Null, ValueRef::Integer(300), ValueRef::Text(b"text")],
+        },
+        Change::Update {
+            table,
+            key: RowKey::Rowid(7),
+            moved_to: Some(8),
+            columns: vec![(1, ValueRef::Real(1.5)), (2, ValueRef::Blob(&[0, 255]))],
+        },
+        Change::Delete {
+            table,
+            key: RowKey::Primary(vec![ValueRef::Integer(1), ValueRef::Null]),
+        },
+        Change::Sequence {
+            table,
+            value: Some(9),
+        },
+    ];
+    changes.iter().flat_map(encoded).collect()
+}
+
+/// Each payload and a body with each change.
+pub fn seeds() -> Vec<Vec<u8>> {
+    let transaction = Transaction {
+        request: RequestId {
+            session: SessionId(3),
+            sequence: 4,
+        },
+        tag: CommandTag::counted("INSERT", 2),
+        returned_rows: true,
+    };
+    let position = Position::new(2, 300);
+    let record = Record {
+        position,
+        origin: NodeId(1),
+        timestamp: Timestamp(5),
+        format: Format::Row,
+        transactions: vec![transaction.clone()],
+        ended_sessions: vec![SessionId(9)],
+        fingerprints: vec![(TableId(0), Fingerprint(8)), (TableId(1), Fingerprint(7))],
+        chunks: 2,
+        body: Bytes::from(body()),
+    };
+    let chunk = Payload::Chunk {
+        sequence: 1,
+        body: Bytes::from_static(b"part"),
+    };
+    let payloads = [
+        chunk,
+        Payload::Record(Box::new(record)),
+        Payload::Vacuum {
+            position,
+            origin: NodeId(1),
+            timestamp: Timestamp(6),
+            transaction,
+        },
+    ];
+    let repaired = payloads.iter().map(|payload| {
+        let bytes = payload.to_bytes();
+        [&[0], &bytes[..bytes.len() - 4]].concat()
+    });
+    let whole = payloads
+        .iter()
+        .map(|payload| [&[1], payload.to_bytes().as_ref()].concat());
+    let body = [&[2], body().as_slice()].concat();
+    repaired.chain(whole).chain([body]).collect()
+}
