@@ -65,6 +65,11 @@ pub enum Content<'a> {
     Mark,
 }
 
+/// The most bytes that a frame with such a payload takes.
+pub(crate) fn max_frame_bytes(payload_bytes: usize) -> usize {
+    FRAME_HEAD_BYTES + 40 + payload_bytes + ALIGNMENT
+}
+
 impl<'a> Content<'a> {
     /// A plain entry.
     pub(crate) fn entry(entry: &'a Entry) -> Content<'a> {
@@ -92,7 +97,7 @@ impl<'a> Content<'a> {
 
     /// The most bytes that its frame takes.
     pub(crate) fn max_frame_bytes(&self) -> usize {
-        FRAME_HEAD_BYTES + 40 + self.payload().len() + ALIGNMENT
+        max_frame_bytes(self.payload().len())
     }
 
     fn decode(kind: u8, body: &'a [u8]) -> Result<Content<'a>, DecodeError> {

@@ -26,6 +26,8 @@ pub struct Log {
     reader: LogReader,
     tail: Tail,
     hard_state: HardState,
+    /// For entries to come; see [`Log::reserve`].
+    reserved_bytes: usize,
     /// Whether the last frame is a sync mark and durable.
     is_sealed: bool,
     has_failed: bool,
@@ -123,6 +125,7 @@ impl Log {
             reader,
             tail,
             hard_state,
+            reserved_bytes: 0,
             is_sealed,
             has_failed,
         };
@@ -179,12 +182,35 @@ impl Log {
         self.reader.read(from, to, max_bytes)
     }
 
+    /// Finds room for entries before anybody is told that they are taken: with those reserved since the last
+    /// [`Log::append`], these can be appended without more space on the disk, and hard states after them. On
+    /// [`WriteError::Full`] nothing has changed: the log goes on, and so do reservations made before.
+    ///
+    /// All that is reserved at a time fits one segment: a caller that reserves more appends first.
+    pub fn reserve(&mut self, payload_bytes: impl IntoIterator<Item = usize>) -> Result<(), WriteError> {
+        self.check_running()?;
+        let frames = payload_bytes.into_iter().map(frame::max_frame_bytes);
+        let before = self.reserved_bytes;
+        self.reserved_bytes += frames.sum::<usize>();
+        let found = self.find_room();
+        if found.is_err() {
+            self.reserved_bytes = before;
+        }
+        found
+    }
+
+    /// What [`Log::reserve`] promised and was not appended yet, in bytes of frames.
+    pub fn reserved_bytes(&self) -> usize {
+        self.reserved_bytes
+    }
+
     /// Writes entries, consecutive ones; durable after [`Log::sync`]. The first one's index is at most one
     /// more than the last's; when it is less, everything from there on is superseded: after a crash either
     /// the old suffix is there or the first of the new entries.
     pub fn append(&mut self, entries: &[Entry]) -> Result<(), WriteError> {
         self.check_running()?;
         let superseded = self.check_entries(entries)?;
+        self.reserved_bytes = 0;
         let mut group = Group::default();
         for (at, entry) in entries.iter().enumerate() {
             let content = match superseded.filter(|_| at == 0) {
@@ -275,6 +301,23 @@ impl Log {
         };
         let outcome = self.remove_segments(&old);
         self.note_failure(outcome)
+    }
+
+    fn find_room(&mut self) -> Result<(), WriteError> {
+        let needed_bytes = self.room_bytes();
+        if !self.tail.has_room(0, needed_bytes) {
+            return self.roll();
+        }
+        let allocated = self.tail.allocate(needed_bytes);
+        self.note_failure(allocated)?;
+        let Extent { end, file_bytes, .. } = self.tail.extent();
+        self.index.lock().grow(end, file_bytes);
+        Ok(())
+    }
+
+    /// What the segment that is appended to must have room for.
+    fn room_bytes(&self) -> usize {
+        self.reserved_bytes + self.sizing.margin_bytes()
     }
 
     fn check_running(&self) -> Result<(), WriteError> {
@@ -389,7 +432,7 @@ impl Log {
 
     fn start_segment(&mut self, header: &Header) -> Result<(), WriteError> {
         let (disk, dir, sizing) = (&*self.disk, &*self.dir, self.sizing);
-        let created = Prepared::write(disk, dir, header, self.hard_state, sizing)
+        let created = Prepared::write(disk, dir, header, self.hard_state, self.room_bytes(), sizing)
             .map_err(WriteError::unless_full)
             .and_then(|prepared| Ok(Tail::publish(disk, dir, prepared, sizing)?));
         self.tail = self.note_failure(created)?;
@@ -431,7 +474,8 @@ fn found_log(
         starts_anew: true,
         previous_end: 0,
     };
-    let prepared = Prepared::write(disk, dir, &header, HardState::default(), sizing)?;
+    let room_bytes = sizing.margin_bytes();
+    let prepared = Prepared::write(disk, dir, &header, HardState::default(), room_bytes, sizing)?;
     let tail = Tail::publish(disk, dir, prepared, sizing)?;
     Ok((Replay::founded(identity, tail.extent()), tail))
 }

@@ -18,6 +18,9 @@ pub const SEGMENT_BYTES: u32 = 16 << 20;
 /// times as many syncs a second were measured. Not a whole segment at once: its write would stall the log.
 pub const ALLOCATION_BYTES: u32 = 1 << 20;
 
+/// With a full disk a node goes on voting and hearing of commits for more than a thousand elections.
+const MARGIN_BYTES: usize = 64 << 10;
+
 const _: () = assert!(
     SEGMENT_BYTES as usize > HEADER_BYTES + 256 + MAX_PAYLOAD_BYTES,
     "an entry fits a segment"
@@ -42,6 +45,11 @@ impl Default for Sizing {
 }
 
 impl Sizing {
+    /// Kept free for hard states, and for what the protocol itself appends, when entries find no space any more.
+    pub(crate) fn margin_bytes(&self) -> usize {
+        (self.segment_bytes as usize / 4).min(MARGIN_BYTES)
+    }
+
     /// How long a file becomes so that `end` bytes fit.
     fn file_bytes(&self, end: u32) -> u32 {
         end.next_multiple_of(self.allocation_bytes.max(1))
@@ -101,11 +109,13 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
+    /// With `room_bytes` of zeros, for frames to come.
     pub fn write(
         disk: &dyn Disk,
         dir: &Path,
         header: &Header,
         hard_state: HardState,
+        room_bytes: usize,
         sizing: Sizing,
     ) -> Result<Prepared, IoFailure> {
         let temporary = temporary_path_of(dir, header.sequence);
@@ -121,7 +131,7 @@ impl Prepared {
             &mut bytes,
         );
         let end = bytes.len() as u32;
-        let file_bytes = sizing.file_bytes(end);
+        let file_bytes = sizing.file_bytes(end + room_bytes as u32);
         bytes.resize(file_bytes as usize, 0);
         let written = disk.open(&temporary, true).and_then(|mut file| {
             file.truncate(0)?;
@@ -238,9 +248,9 @@ impl Tail {
         }
     }
 
-    /// Writes frames at the end: one write, and one of zeros before it when the file has to grow.
-    pub fn write(&mut self, frames: &[u8]) -> Result<(), WriteError> {
-        let end = self.end + frames.len() as u32;
+    /// Makes the file long enough for so many bytes more; no longer than a segment may be, unless it is fresh.
+    pub fn allocate(&mut self, bytes: usize) -> Result<(), WriteError> {
+        let end = self.end + bytes as u32;
         if end > self.file_bytes {
             let file_bytes = self.sizing.file_bytes(end);
             let zeros = vec![0; (file_bytes - self.file_bytes) as usize];
@@ -248,6 +258,13 @@ impl Tail {
             grown.map_err(|source| WriteError::unless_full(IoFailure::new("extend", &self.path, source)))?;
             self.file_bytes = file_bytes;
         }
+        Ok(())
+    }
+
+    /// Writes frames at the end: one write, and one of zeros before it when the file has to grow.
+    pub fn write(&mut self, frames: &[u8]) -> Result<(), WriteError> {
+        self.allocate(frames.len())?;
+        let end = self.end + frames.len() as u32;
         let written = self.file.write_at(u64::from(self.end), frames);
         written.map_err(|source| IoFailure::new("write", &self.path, source))?;
         self.end = end;

@@ -9,7 +9,7 @@ use bellwether_log::{ALLOCATION_BYTES, Log, LogReader, OsDisk, ReadError, Sizing
 use bellwether_types::entry::{Entry, HardState, MAX_PAYLOAD_BYTES};
 use bellwether_types::id::NodeId;
 use bellwether_types::position::{LogIndex, Position, Term};
-use common::{Calls, IDENTITY, MemoryDisk, dir, entry, open, segment};
+use common::{Calls, IDENTITY, MemoryDisk, Random, dir, entry, open, segment};
 
 const ALL: LogIndex = LogIndex(u64::MAX);
 
@@ -365,6 +365,52 @@ fn a_full_disk_is_no_damage_and_the_log_goes_on_when_there_is_space() {
         log.read(LogIndex(1), ALL, usize::MAX).expect("sound"),
         entries(1, 1..=30)
     );
+}
+
+#[test]
+fn what_was_reserved_can_be_appended_with_a_full_disk_and_hard_states_after_it() {
+    for seed in 0..200 {
+        println!("seed {seed}");
+        let mut random = Random(seed);
+        let (disk, mut log) = filled(3);
+        for round in 0..10 {
+            let first = log.last().index.0 + 1;
+            let coming: Vec<Entry> = (first..first + 1 + random.below(3) as u64)
+                .map(|index| entry(1, index, &vec![7; random.below(60)]))
+                .collect();
+            let (some, others) = coming.split_at(random.below(coming.len()));
+            for part in [some, others] {
+                log.reserve(part.iter().map(|entry| entry.payload.len()))
+                    .expect("space");
+            }
+            disk.set_full(true);
+            log.append(&coming).expect("reserved");
+            assert_eq!(log.reserved_bytes(), 0);
+            log.set_hard_state(vote(round + 2, 1)).expect("the margin");
+            log.sync().expect("a sound disk");
+            disk.set_full(false);
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_reserved_changes_nothing() {
+    let (disk, mut log) = filled(3);
+    log.reserve([10]).expect("space");
+    disk.set_full(true);
+    let promised = log.reserved_bytes();
+    for payload_bytes in [700, 100_000] {
+        let error = log.reserve([payload_bytes]).expect_err("no space");
+        assert!(matches!(error, WriteError::Full { .. }), "{error}");
+        assert_eq!(log.reserved_bytes(), promised);
+    }
+    log.append(&[entry(1, 4, &[7; 10])]).expect("reserved before");
+    log.set_hard_state(vote(2, 1)).expect("the margin");
+    log.sync().expect("a sound disk");
+    disk.set_full(false);
+    log.reserve([700]).expect("space again");
+    let (mut log, _) = open(&disk).expect("a sound log");
+    assert_eq!(log.read(LogIndex(1), ALL, usize::MAX).expect("sound").len(), 4);
 }
 
 #[test]
