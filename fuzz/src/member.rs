@@ -153,9 +153,11 @@ impl Member {
             log,
             entries,
             commit,
+            leader_commit: LogIndex(0),
             commit_term: Term(near(source, status.commit_term.0)),
             reject: flags & 4 != 0,
             reject_hint: LogIndex(near(source, status.last.index.0)),
+            is_full: false,
             request_snapshot: LogIndex(if flags & 8 != 0 { source.number() } else { 0 }),
             context: source.take(usize::from(flags >> 4)).to_vec(),
             voters: match flags >> 4 {

@@ -1,6 +1,6 @@
 //! One member of one group.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use bellwether_types::{Entry, HardState, LogIndex, NodeId, Position, Term};
 use bytes::Bytes;
@@ -79,9 +79,14 @@ pub struct Output {
     pub fetch: Option<Fetch>,
 }
 
-/// A proposal at a node that does not lead.
+/// Why nothing was appended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NotLeader;
+pub enum ProposeError {
+    /// This node does not lead, or hands leadership over.
+    NotLeader,
+    /// This node's log finds no space, or the logs of so many others that no quorum is left.
+    NoRoom,
+}
 
 /// One member of one group. See the crate's documentation.
 pub struct Group {
@@ -98,6 +103,12 @@ pub struct Group {
     /// The commit index as last handed out for persisting: a hint, so it travels with the next real write.
     unsaved_hard_state: Option<HardState>,
     fetching: Option<GetEntriesContext>,
+    /// As a leader said last.
+    leader_commit: LogIndex,
+    /// Whether this node's log finds space for entries.
+    has_room: bool,
+    /// At the leader: the members that said that theirs does not.
+    full: BTreeSet<NodeId>,
     ticks: u64,
     output: Output,
 }
@@ -149,6 +160,9 @@ impl Group {
             newest: 0,
             unsaved_hard_state: None,
             fetching: None,
+            leader_commit: LogIndex(0),
+            has_room: true,
+            full: BTreeSet::new(),
             ticks: 0,
             output: Output::default(),
         }
@@ -186,6 +200,21 @@ impl Group {
     /// A message of a member arrived. Wrong ones are dropped; the answer says why.
     pub fn handle_message(&mut self, message: Message) -> Result<(), &'static str> {
         self.check(&message)?;
+        if message.needs_room() && !self.has_room {
+            return Err(NO_ROOM);
+        }
+        match message.kind {
+            MessageKind::AppendReply | MessageKind::HeartbeatReply if message.is_full => {
+                self.full.insert(message.from);
+            }
+            MessageKind::AppendReply | MessageKind::HeartbeatReply => {
+                self.full.remove(&message.from);
+            }
+            MessageKind::Append | MessageKind::Heartbeat if message.term >= self.term() => {
+                self.leader_commit = message.leader_commit;
+            }
+            _ => {}
+        }
         let step = self.core.step(message.into_core());
         self.drain_core();
         match step {
@@ -194,10 +223,39 @@ impl Group {
         }
     }
 
+    /// Whether this node's log finds space for entries; until told otherwise it does. Without, entries of the
+    /// leader are not taken, and the leader is told.
+    pub fn set_room(&mut self, has_room: bool) {
+        self.has_room = has_room;
+    }
+
+    /// As last set.
+    pub fn has_room(&self) -> bool {
+        self.has_room
+    }
+
+    /// At the leader: nothing can be proposed for want of space, here or at so many others that no quorum is left.
+    pub fn is_full(&self) -> bool {
+        let members = self.config.voters.len();
+        !self.has_room || members - self.full.len() <= members / 2
+    }
+
+    /// At the leader: the member that would lose the least time in its place, of those with space in their logs.
+    pub fn heir(&self) -> Option<NodeId> {
+        let fit = self
+            .progress()
+            .into_iter()
+            .filter(|(node, _)| !self.full.contains(node));
+        fit.max_by_key(|(_, matched)| *matched).map(|(node, _)| node)
+    }
+
     /// Appends to the log at the leader; the answer is where.
-    pub fn propose(&mut self, payload: Bytes) -> Result<Position, NotLeader> {
+    pub fn propose(&mut self, payload: Bytes) -> Result<Position, ProposeError> {
         if self.core.raft.state != StateRole::Leader || self.core.raft.lead_transferee.is_some() {
-            return Err(NotLeader);
+            return Err(ProposeError::NotLeader);
+        }
+        if self.is_full() {
+            return Err(ProposeError::NoRoom);
         }
         self.propose_to_core(payload)?;
         let position = Position::new(self.core.raft.term, self.core.raft.raft_log.last_index());
@@ -206,7 +264,7 @@ impl Group {
     }
 
     /// `RawNode::propose` takes a vector and would copy the payload: the same step with shared bytes.
-    fn propose_to_core(&mut self, payload: Bytes) -> Result<(), NotLeader> {
+    fn propose_to_core(&mut self, payload: Bytes) -> Result<(), ProposeError> {
         let entry = raft::eraftpb::Entry {
             data: payload,
             ..Default::default()
@@ -215,7 +273,7 @@ impl Group {
         message.set_msg_type(raft::eraftpb::MessageType::MsgPropose);
         message.from = self.config.node.0;
         message.entries = vec![entry].into();
-        self.core.raft.step(message).map_err(|_| NotLeader)
+        self.core.raft.step(message).map_err(|_| ProposeError::NotLeader)
     }
 
     /// Everything up to and with the ticket is durable.
@@ -317,6 +375,11 @@ impl Group {
         LogIndex(self.core.raft.raft_log.committed)
     }
 
+    /// The last entry that this node has heard to be committed, whether or not it has it.
+    pub fn known_commit(&self) -> LogIndex {
+        self.commit().max(self.leader_commit)
+    }
+
     /// The last entry durable here.
     pub fn persisted(&self) -> LogIndex {
         LogIndex(self.core.raft.raft_log.persisted)
@@ -416,6 +479,25 @@ impl Group {
         Ok(())
     }
 
+    /// The core's messages, but for entries to members that would not take them: they are asked for again when
+    /// these have space.
+    fn of_core(&self, messages: Vec<raft::eraftpb::Message>) -> Vec<Message> {
+        let messages = messages.into_iter().filter_map(Message::of_core);
+        messages
+            .filter(|message| !(message.needs_room() && self.full.contains(&message.to)))
+            .map(|mut message| {
+                match message.kind {
+                    MessageKind::AppendReply | MessageKind::HeartbeatReply => {
+                        message.is_full = !self.has_room;
+                    }
+                    MessageKind::Append | MessageKind::Heartbeat => message.leader_commit = self.commit(),
+                    _ => {}
+                }
+                message
+            })
+            .collect()
+    }
+
     /// Moves what the core has ready into `output`. Committed entries are not taken from here: the commit index
     /// says it, and the entries are in the window or on disk.
     fn drain_core(&mut self) {
@@ -446,10 +528,9 @@ impl Group {
             }
             let at_once = ready.take_messages();
             let after = ready.take_persisted_messages();
-            self.output
-                .messages
-                .extend(at_once.into_iter().filter_map(Message::of_core));
-            let after: Vec<Message> = after.into_iter().filter_map(Message::of_core).collect();
+            let at_once = self.of_core(at_once);
+            self.output.messages.extend(at_once);
+            let after = self.of_core(after);
             if !after.is_empty() {
                 self.withheld.push_back((self.newest, after));
             }
@@ -471,6 +552,9 @@ impl Group {
                 self.release_persisted();
             }
         }
+        if self.core.raft.state != StateRole::Leader {
+            self.full.clear();
+        }
         let settled = self.commit().min(self.persisted());
         let window = self.core.mut_store();
         window.trim(settled);
@@ -483,6 +567,8 @@ impl Group {
     }
 }
 
+const NO_ROOM: &str = "the log finds no space for its entries";
+
 /// Far above what a log reaches ([`Position::to_lsn`]), and far below where adding one overflows.
 const NUMBER_MAX: u64 = 1 << 60;
 
@@ -494,6 +580,7 @@ fn check_numbers(message: &Message) -> Result<(), &'static str> {
         message.log.term.0,
         message.log.index.0,
         message.commit.0,
+        message.leader_commit.0,
         message.commit_term.0,
         message.reject_hint.0,
         message.request_snapshot.0,

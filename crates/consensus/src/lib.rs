@@ -17,7 +17,7 @@ mod message;
 mod timing;
 mod window;
 
-pub use group::{Config, Group, NotLeader, Output, Persist, Recovered, Role};
+pub use group::{Config, Group, Output, Persist, ProposeError, Recovered, Role};
 pub use message::{Message, MessageKind};
 pub use timing::{ELECTION_SPREAD_TICKS, ELECTION_TICKS, HEARTBEAT_TICKS, TICK_MS};
 pub use window::Fetch;

@@ -98,12 +98,16 @@ pub struct Message {
     pub entries: Vec<Entry>,
     /// The sender's commit index (at most what it knows the receiver to have, in heartbeats).
     pub commit: LogIndex,
+    /// `Append`, `Heartbeat`: the leader's commit index, whatever the receiver has; for telling how far it is behind.
+    pub leader_commit: LogIndex,
     /// Votes: the term at `commit`.
     pub commit_term: Term,
     /// Replies: no.
     pub reject: bool,
     /// `AppendReply`, rejected: the receiver's best guess where the logs agree.
     pub reject_hint: LogIndex,
+    /// `AppendReply`, `HeartbeatReply`: the sender's log finds no space; it takes no entries until it says otherwise.
+    pub is_full: bool,
     /// `AppendReply`: the receiver needs a snapshot at least as new as this; 0 otherwise.
     pub request_snapshot: LogIndex,
     /// Opaque to the receiver.
@@ -121,6 +125,12 @@ impl Message {
         self.kind == MessageKind::Append && !self.entries.is_empty()
     }
 
+    /// Whether the receiver's log must find room for it. A new leader's first entry, which is empty, fits the margin
+    /// that every log keeps: without it a leader answers no reads.
+    pub fn needs_room(&self) -> bool {
+        self.kind == MessageKind::Append && self.entries.iter().any(|entry| !entry.payload.is_empty())
+    }
+
     /// Bytes it counts for in bounds.
     pub fn size_bytes(&self) -> usize {
         self.entries.iter().map(Entry::size_bytes).sum::<usize>() + 64
@@ -134,9 +144,11 @@ impl Message {
         out.u64(self.term.0);
         self.log.encode(out);
         out.u64(self.commit.0);
+        out.u64(self.leader_commit.0);
         out.u64(self.commit_term.0);
         out.bool(self.reject);
         out.u64(self.reject_hint.0);
+        out.bool(self.is_full);
         out.u64(self.request_snapshot.0);
         out.bytes(&self.context);
         out.u64(self.voters.len() as u64);
@@ -157,9 +169,11 @@ impl Message {
         let term = Term(input.u64()?);
         let log = Position::decode(input)?;
         let commit = LogIndex(input.u64()?);
+        let leader_commit = LogIndex(input.u64()?);
         let commit_term = Term(input.u64()?);
         let reject = input.bool()?;
         let reject_hint = LogIndex(input.u64()?);
+        let is_full = input.bool()?;
         let request_snapshot = LogIndex(input.u64()?);
         let context = input.bytes()?;
         if context.len() > MAX_CONTEXT_BYTES {
@@ -183,9 +197,11 @@ impl Message {
             log,
             entries,
             commit,
+            leader_commit,
             commit_term,
             reject,
             reject_hint,
+            is_full,
             request_snapshot,
             context,
             voters,
@@ -215,9 +231,11 @@ impl Message {
             log,
             voters,
             commit: LogIndex(message.commit),
+            leader_commit: LogIndex(0),
             commit_term: Term(message.commit_term),
             reject: message.reject,
             reject_hint: LogIndex(message.reject_hint),
+            is_full: false,
             request_snapshot: LogIndex(message.request_snapshot),
             context: message.context.to_vec(),
             entries: message.entries.into_iter().map(entry_of_core).collect(),

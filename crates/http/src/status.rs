@@ -47,11 +47,13 @@ pub struct DatabaseStatus {
     /// The last record that its SQLite file holds.
     #[serde(with = "json::position")]
     pub applied: Position,
-    /// Committed records that it has still to apply. `None`: unknown, as without a leader; never "0 because idle".
+    /// Committed records that it has still to apply, by the leader's last heartbeat. `None`: unknown, as without a
+    /// leader; never "0 because idle".
     pub lag_records: Option<u64>,
-    /// The same in bytes of log.
+    /// The same in bytes of log, if these records are of the mean size of those in its log.
     pub lag_bytes: Option<u64>,
-    /// How far its content is behind the leader's, by the leader's heartbeats in the log.
+    /// Everything that was committed so many milliseconds ago is in its content: the time since it last heard of its
+    /// leader with nothing missing.
     pub lag_ms: Option<u64>,
     /// Of the content at `applied`: equal positions have equal fingerprints.
     #[serde(with = "json::fingerprint")]

@@ -31,6 +31,17 @@ pub enum Event {
         /// The last index of it.
         through: LogIndex,
     },
+    /// SQLite found no space for an `Apply`, a `Commit` or the run of chunks that one belongs to: nothing after this
+    /// index is there. What is missing is given out again.
+    ApplyFailed {
+        /// SQLite's position.
+        applied: LogIndex,
+    },
+    /// Whether the log has room for the entries of the event that follows, and of others.
+    LogRoom {
+        /// Until told otherwise it has.
+        has_room: bool,
+    },
     /// The writer sealed a group, or was asked for the next payload of it.
     Propose {
         /// Where it believes the payload will stand. Another place means that leadership changed: dropped.
@@ -121,6 +132,9 @@ pub enum Effect {
     },
     /// Leadership is lost (or handed over): ROLLBACK, and apply from now on.
     Follow,
+    /// The log has no room for the payload just proposed: ROLLBACK. Nothing of the group will ever be committed.
+    /// [`Effect::Lead`] says when another may be executed.
+    Refuse,
     /// Role, term or leader changed.
     RoleChanged {
         /// This node's role now.

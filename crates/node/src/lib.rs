@@ -30,6 +30,12 @@
 //! 9. **Snapshots.** [`Effect::FetchSnapshot`]: get a copy of the database from that node, at the position named
 //!    or later, put it aside durably, then [`Event::SnapshotStaged`] (or `SnapshotFailed`). [`Effect::InstallSnapshot`]:
 //!    put it in SQLite's place, atomically; it precedes any `Persist` that resets the log.
+//! 10. **Room before entries.** Before an [`Event::Propose`], and a message that needs it, room is reserved in
+//!     the log for them; when there is none, [`Event::LogRoom`] goes before it, and again when there is. So a full disk
+//!     never meets entries that somebody counts on: the leader hands over or refuses, a follower takes none.
+//!     [`Effect::Refuse`]: ROLLBACK; the group failed, definitely.
+//! 11. **A full disk under SQLite** is [`Event::ApplyFailed`] in the place of `Applied`, after a pause: the machine
+//!     gives out again what is missing, for ever. Other failures of SQLite stop the node.
 
 mod event;
 mod reads;

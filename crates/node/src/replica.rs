@@ -1,6 +1,6 @@
 //! The machine.
 
-use bellwether_consensus::{self as consensus, Fetch, Group, Message, MessageKind, NotLeader, Role};
+use bellwether_consensus::{self as consensus, Fetch, Group, Message, MessageKind, ProposeError, Role};
 use bellwether_types::{Entry, LogIndex, NodeId, Position, Term};
 
 use crate::event::{Effect, Event, FetchPurpose};
@@ -74,6 +74,8 @@ pub struct Status {
     pub commit: LogIndex,
     /// Its term.
     pub commit_term: Term,
+    /// The last index that it has heard to be committed, whether or not the log here has it.
+    pub known_commit: LogIndex,
     /// The last index durable in the log here.
     pub persisted: LogIndex,
     /// The last index applied in SQLite.
@@ -82,6 +84,10 @@ pub struct Status {
     pub base: Position,
     /// Whether the writer executes groups.
     pub leading: bool,
+    /// Whether this node takes entries: not with a full disk.
+    pub has_room: bool,
+    /// At the leader: nothing can be written for want of space, here or at a quorum, and no other could lead.
+    pub is_full: bool,
     /// Whether a snapshot is being fetched or installed, so that nothing is served.
     pub seeding: bool,
 }
@@ -95,6 +101,9 @@ pub struct Replica {
     applying: bool,
     /// A `Fetch` for applying is outstanding.
     fetching: bool,
+    log_has_room: bool,
+    /// SQLite found no space for what is committed.
+    starved: bool,
     checkpointed: LogIndex,
     damaged: bool,
     seeding: Option<Seeding>,
@@ -117,6 +126,8 @@ impl Replica {
             applied,
             applying: false,
             fetching: false,
+            log_has_room: true,
+            starved: false,
             checkpointed: LogIndex(0),
             damaged: false,
             seeding: None,
@@ -142,6 +153,11 @@ impl Replica {
                 entries,
             } => self.handle_fetched_to_apply(entries),
             Event::Applied { through } => self.handle_applied(through),
+            Event::ApplyFailed { applied } => self.handle_apply_failed(applied),
+            Event::LogRoom { has_room } => {
+                self.log_has_room = has_room;
+                self.set_room();
+            }
             Event::Propose {
                 at,
                 payload,
@@ -168,10 +184,13 @@ impl Replica {
             last: self.group.last(),
             commit: self.group.commit(),
             commit_term: self.group.term_at(self.group.commit()).unwrap_or_default(),
+            known_commit: self.group.known_commit(),
             persisted: self.group.persisted(),
             applied: self.applied,
             base: self.group.base(),
             leading: matches!(self.phase, Phase::Leading { .. }),
+            has_room: self.group.has_room(),
+            is_full: self.is_full(),
             seeding: self.damaged || self.seeding.is_some(),
         }
     }
@@ -209,9 +228,45 @@ impl Replica {
             "only committed entries are applied"
         );
         self.applied = self.applied.max(through);
+        self.starved = false;
+        self.set_room();
         match &mut self.phase {
             Phase::Leading { held, .. } if held.is_some_and(|held| held.committing) => *held = None,
             _ => self.applying = false,
+        }
+    }
+
+    /// A leader that could not COMMIT what its group committed applies it like anybody else, once there is space.
+    fn handle_apply_failed(&mut self, applied: LogIndex) {
+        self.applied = applied;
+        self.starved = true;
+        self.set_room();
+        match self.phase {
+            Phase::Leading {
+                term,
+                held: Some(Held { committing: true, .. }),
+            } => self.phase = Phase::CatchingUp { term },
+            _ => self.applying = false,
+        }
+    }
+
+    /// A node whose SQLite finds no space takes no entries either: its log would grow without an end.
+    fn set_room(&mut self) {
+        self.group.set_room(self.log_has_room && !self.starved);
+    }
+
+    fn is_full(&self) -> bool {
+        self.group.role() == Role::Leader
+            && self.group.is_full()
+            && (self.group.has_room() || self.group.heir().is_none())
+    }
+
+    /// A leader without space hands over to a node that has some, if one is known.
+    fn maybe_hand_over(&mut self) {
+        let must =
+            self.group.role() == Role::Leader && !self.group.has_room() && !self.group.is_transferring();
+        if must && let Some(heir) = self.group.heir() {
+            self.group.transfer(heir);
         }
     }
 
@@ -249,10 +304,12 @@ impl Replica {
                     committing: false,
                 });
             }
-            // Handing over: nothing of this group is in the log, or only its chunks, which are then abandoned.
-            Err(NotLeader) => {
-                self.effects.push(Effect::Follow);
+            // Nothing of this group is in the log, or only its chunks, which are then abandoned.
+            Err(error) => {
                 self.phase = Phase::CatchingUp { term: at.term };
+                let is_full = error == ProposeError::NoRoom && self.is_full();
+                self.effects
+                    .push(if is_full { Effect::Refuse } else { Effect::Follow });
             }
         }
     }
@@ -281,6 +338,7 @@ impl Replica {
         self.advance_held();
         self.advance_apply();
         self.advance_seeding();
+        self.maybe_hand_over();
         self.maybe_lead();
         self.advance_reads(now_ms);
         self.drain_group();
@@ -487,6 +545,8 @@ impl Replica {
     fn handle_installed(&mut self, position: Position) {
         self.seeding = None;
         self.damaged = false;
+        self.starved = false;
+        self.set_room();
         self.applied = position.index;
         self.checkpointed = position.index;
     }

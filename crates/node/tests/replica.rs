@@ -11,6 +11,8 @@ struct Disk {
     log: Vec<Entry>,
     applied: Vec<Bytes>,
     applied_through: LogIndex,
+    log_is_full: bool,
+    sqlite_is_full: bool,
 }
 
 struct Node {
@@ -18,6 +20,7 @@ struct Node {
     disk: Disk,
     leads_at: Option<Position>,
     follows_seen: usize,
+    refusals_seen: usize,
     ready_reads: BTreeSet<u64>,
     held: Option<Bytes>,
 }
@@ -43,6 +46,7 @@ impl Cluster {
             disk: Disk::default(),
             leads_at: None,
             follows_seen: 0,
+            refusals_seen: 0,
             ready_reads: BTreeSet::new(),
             held: None,
         };
@@ -56,7 +60,16 @@ impl Cluster {
     }
 
     fn handle(&mut self, id: NodeId, event: Event) {
+        let has_entries = match &event {
+            Event::Propose { .. } => true,
+            Event::Message(message) => message.needs_room(),
+            _ => false,
+        };
         let mut events = VecDeque::from([event]);
+        if has_entries {
+            let has_room = !self.nodes[&id].disk.log_is_full;
+            events.push_front(Event::LogRoom { has_room });
+        }
         while let Some(event) = events.pop_front() {
             let node = self.nodes.get_mut(&id).expect("a member");
             for effect in node.replica.handle(event, self.now_ms) {
@@ -135,6 +148,7 @@ impl Node {
                     ticket: persist.ticket,
                 })
             }
+            Effect::Apply { .. } if self.disk.sqlite_is_full => None,
             Effect::Apply { entries } => {
                 let through = entries.last().expect("not empty").position.index;
                 let fresh = entries
@@ -151,6 +165,12 @@ impl Node {
                 self.leads_at = Some(next);
                 None
             }
+            Effect::Commit { .. } if self.disk.sqlite_is_full => {
+                (self.leads_at, self.held) = (None, None);
+                Some(Event::ApplyFailed {
+                    applied: self.disk.applied_through,
+                })
+            }
             Effect::Commit { position, next } => {
                 self.disk.applied.push(self.held.take().expect("a group is held"));
                 self.disk.applied_through = position.index;
@@ -162,6 +182,11 @@ impl Node {
             Effect::Follow => {
                 (self.leads_at, self.held) = (None, None);
                 self.follows_seen += 1;
+                None
+            }
+            Effect::Refuse => {
+                (self.leads_at, self.held) = (None, None);
+                self.refusals_seen += 1;
                 None
             }
             Effect::Fetch { purpose, fetch } => {
@@ -266,9 +291,11 @@ fn message(kind: MessageKind, term: u64) -> Message {
         log: Position::ZERO,
         entries: Vec::new(),
         commit: LogIndex(0),
+        leader_commit: LogIndex(0),
         commit_term: Term(0),
         reject: false,
         reject_hint: LogIndex(0),
+        is_full: false,
         request_snapshot: LogIndex(0),
         context: Vec::new(),
         voters: Vec::new(),
@@ -429,4 +456,118 @@ fn a_node_stands_for_election_after_a_snapshot_and_not_while_it_is_put_in_place(
     replica.handle(Event::Persisted { ticket }, 0);
     assert!(stands(replica));
     assert_eq!(replica.status().applied, position.index);
+}
+
+impl Cluster {
+    fn of_three() -> (Cluster, NodeId, [NodeId; 2]) {
+        let mut cluster = Cluster::new(3);
+        cluster.run_ms(2_000);
+        let leader = cluster.leader();
+        let others: Vec<NodeId> = cluster.nodes.keys().copied().filter(|id| *id != leader).collect();
+        (cluster, leader, others.try_into().expect("two others"))
+    }
+
+    fn disk(&mut self, id: NodeId) -> &mut Disk {
+        &mut self.nodes.get_mut(&id).expect("a member").disk
+    }
+
+    /// What the driver finds when it looks again.
+    fn find_room(&mut self, id: NodeId) {
+        self.disk(id).log_is_full = false;
+        self.handle(id, Event::LogRoom { has_room: true });
+    }
+}
+
+#[test]
+fn a_follower_without_room_takes_no_entries_hears_of_its_leader_and_catches_up_when_it_has() {
+    let (mut cluster, leader, [full, _]) = Cluster::of_three();
+    cluster.disk(full).log_is_full = true;
+    let before = cluster.nodes[&full].disk.log.len();
+    for text in ["a", "b", "c"] {
+        cluster.propose(leader, text);
+        cluster.run_ms(200);
+    }
+    assert_eq!(cluster.nodes[&full].disk.log.len(), before);
+    let status = cluster.nodes[&full].replica.status();
+    assert!(!status.has_room);
+    assert_eq!(
+        status.known_commit.0,
+        status.commit.0 + 3,
+        "it knows what it misses"
+    );
+    cluster.run_ms(5_000);
+    assert_eq!(cluster.leader(), leader, "a full disk elects nobody");
+    cluster.find_room(full);
+    cluster.run_ms(1_000);
+    assert_eq!(cluster.applied(full.0), ["a", "b", "c"]);
+}
+
+#[test]
+fn a_leader_without_room_hands_over_to_a_node_that_has_some() {
+    let (mut cluster, leader, _) = Cluster::of_three();
+    cluster.disk(leader).log_is_full = true;
+    cluster.propose(leader, "not here");
+    cluster.run_ms(200);
+    let heir = cluster.leader();
+    assert_ne!(heir, leader);
+    assert_eq!(cluster.nodes[&leader].refusals_seen, 0);
+    cluster.propose(heir, "here");
+    assert_eq!(cluster.applied(heir.0), ["here"]);
+}
+
+#[test]
+fn without_a_quorum_that_has_room_a_group_is_refused_and_later_ones_are_not() {
+    let (mut cluster, leader, others) = Cluster::of_three();
+    for id in others {
+        cluster.disk(id).log_is_full = true;
+    }
+    // Nobody knows of it yet: the group waits for its quorum.
+    cluster.propose(leader, "held");
+    cluster.run_ms(200);
+    assert_eq!(cluster.applied(leader.0), [""; 0]);
+    cluster.find_room(others[0]);
+    cluster.run_ms(200);
+    assert_eq!(cluster.applied(leader.0), ["held"]);
+
+    cluster.disk(others[0]).log_is_full = true;
+    cluster.disk(leader).log_is_full = true;
+    cluster.handle(others[0], Event::LogRoom { has_room: false });
+    cluster.run_ms(200);
+    for _ in 0..3 {
+        cluster.propose(leader, "refused");
+    }
+    assert_eq!(
+        cluster.nodes[&leader].refusals_seen, 3,
+        "and it leads on between them"
+    );
+    cluster.find_room(others[0]);
+    cluster.find_room(leader);
+    cluster.run_ms(200);
+    cluster.propose(leader, "taken");
+    assert_eq!(cluster.applied(leader.0), ["held", "taken"]);
+}
+
+#[test]
+fn what_sqlite_had_no_space_for_is_applied_once_it_has() {
+    let (mut cluster, leader, others) = Cluster::of_three();
+    for id in [leader, others[0], others[1]] {
+        cluster.disk(id).sqlite_is_full = true;
+    }
+    cluster.propose(leader, "committed");
+    cluster.run_ms(200);
+    assert_eq!(cluster.applied(leader.0), [""; 0]);
+    assert!(!cluster.nodes[&leader].replica.status().has_room);
+    for id in [leader, others[0], others[1]] {
+        cluster.disk(id).sqlite_is_full = false;
+        let applied = cluster.nodes[&id].disk.applied_through;
+        cluster.handle(id, Event::ApplyFailed { applied });
+    }
+    cluster.run_ms(2_000);
+    for id in 1..=3 {
+        assert_eq!(cluster.applied(id), ["committed"], "node {id}");
+        assert!(cluster.nodes[&NodeId(id)].replica.status().has_room);
+    }
+    let leader = cluster.leader();
+    cluster.propose(leader, "and on");
+    assert_eq!(cluster.applied(leader.0), ["committed", "and on"]);
 }

@@ -91,8 +91,10 @@ impl Node {
     }
 }
 
-fn database_status(replica: &ReplicaHandle, problem: Option<String>) -> Option<DatabaseStatus> {
+fn database_status(replica: &ReplicaHandle, not_serving: Option<String>) -> Option<DatabaseStatus> {
     let status = replica.published.status()?;
+    let serving = not_serving.is_none();
+    let full = (!status.has_room).then(|| "no space left on its disk: it takes no writes".to_owned());
     let content = replica.published.content();
     let reign = *replica.reign.borrow();
     let lag = replica.lag(&status);
@@ -117,7 +119,7 @@ fn database_status(replica: &ReplicaHandle, problem: Option<String>) -> Option<D
         fingerprint: content.fingerprint,
         log_first: status.base.index.next(),
         log_bytes: replica.published.log_bytes.load(Ordering::Relaxed),
-        serving: problem.is_none(),
-        problem,
+        serving,
+        problem: not_serving.or(full),
     })
 }

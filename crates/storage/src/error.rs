@@ -44,12 +44,19 @@ impl SqliteError {
         }
     }
 
+    /// Whether there was no space: on the disk, or (`SHMSIZE`) for the WAL's index, which is extended before it is
+    /// written to.
+    fn is_full(&self) -> bool {
+        self.code & 0xFF == ffi::SQLITE_FULL || self.code == ffi::SQLITE_IOERR_SHMSIZE
+    }
+
     /// Whether SQLite found the file damaged, or the disk failed.
     fn is_fatal(&self) -> bool {
-        matches!(
-            self.code & 0xFF,
-            ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB | ffi::SQLITE_IOERR | ffi::SQLITE_CANTOPEN
-        )
+        !self.is_full()
+            && matches!(
+                self.code & 0xFF,
+                ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB | ffi::SQLITE_IOERR | ffi::SQLITE_CANTOPEN
+            )
     }
 
     /// For the client that sent `sql`.
@@ -252,6 +259,15 @@ pub enum StorageError {
 }
 
 impl StorageError {
+    /// Whether there was no space on the disk: the same may be tried again.
+    pub fn is_full(&self) -> bool {
+        match self {
+            StorageError::Sqlite(error) => error.is_full(),
+            StorageError::Spill(_) => true,
+            _ => false,
+        }
+    }
+
     /// Whether this node must stop serving the database.
     pub fn is_fatal(&self) -> bool {
         match self {
@@ -352,6 +368,11 @@ pub enum ApplyError {
 }
 
 impl ApplyError {
+    /// As [`StorageError::is_full`].
+    pub fn is_full(&self) -> bool {
+        matches!(self, ApplyError::Storage(error) if error.is_full())
+    }
+
     /// Whether this node must stop serving the database: everything but a full disk.
     pub fn is_fatal(&self) -> bool {
         match self {

@@ -31,13 +31,21 @@ impl Writer {
             let database = self.connection.database.clone();
             let _gate = database.enter();
             let internal = &mut self.connection.internal;
-            internal.begin.run()?;
-            for (table, _, sum) in sums {
-                internal.write_fingerprint(table, Some(sum))?;
+            let write_down = || {
+                internal.begin.run()?;
+                for (table, _, sum) in sums {
+                    internal.write_fingerprint(table, Some(sum))?;
+                }
+                internal.write_request(transaction, position, timestamp)?;
+                internal.write_position(position, timestamp)?;
+                internal.commit.run()
+            };
+            if let Err(error) = write_down() {
+                if !database.is_autocommit() {
+                    internal.rollback.run()?;
+                }
+                return Err(error.into());
             }
-            internal.write_request(transaction, position, timestamp)?;
-            internal.write_position(position, timestamp)?;
-            internal.commit.run()?;
         }
         // What is in memory (sums, compiled statements) is of the time before.
         let ended_sessions = std::mem::take(&mut self.ended_sessions);

@@ -79,6 +79,7 @@ pub(crate) fn run(
 ) {
     let (reply, settled) = crossbeam_channel::bounded(1);
     let mut period = PERIOD;
+    let mut fails = false;
     while !stop.is_asked() {
         std::thread::park_timeout(period);
         if driver.send(Input::Durable(reply.clone())).is_err() {
@@ -98,12 +99,15 @@ pub(crate) fn run(
                 // A driver that is gone ends the loop above.
                 let through = checkpointed.through.index;
                 let _ = driver.send(Input::Event(Event::Checkpointed { through }));
+                fails = false;
             }
             Ok(None) => {}
             Err(error) if error.is_fatal() => return fatal(&stop, name, error),
-            Err(error) => {
-                tracing::warn!(database = name, %error, "a checkpoint failed and will be tried again")
+            // Once: it is tried again in a moment, for as long as the disk is full.
+            Err(error) if !std::mem::replace(&mut fails, true) => {
+                tracing::warn!(database = name, %error, "a checkpoint failed and will be tried again");
             }
+            Err(_) => {}
         }
     }
 }

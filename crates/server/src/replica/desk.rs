@@ -31,6 +31,8 @@ pub(crate) enum Command {
         next: Position,
     },
     Follow,
+    /// The log has no room for the group in flight.
+    Refuse,
     InstallSnapshot {
         position: Position,
     },
@@ -201,6 +203,10 @@ impl Job {
         }
     }
 
+    fn writes(&self) -> bool {
+        matches!(self.work, Work::Autocommit { .. } | Work::Open { .. })
+    }
+
     fn refuse(self) {
         self.answer(Refusal::NotLeader);
     }
@@ -211,7 +217,7 @@ impl Job {
         self.answer(Refusal::Failed(error));
     }
 
-    fn answer(self, refusal: Refusal) {
+    pub fn answer(self, refusal: Refusal) {
         match self.work {
             Work::Autocommit { reply, .. } => drop(reply.send(Err(refusal))),
             Work::Open { reply, .. } => drop(reply.send(Err(refusal))),
@@ -227,6 +233,8 @@ struct State {
     jobs: VecDeque<Job>,
     /// The reign in which jobs are taken in: between `Lead` and `Follow`.
     leading: Option<Term>,
+    /// At the leader: nothing can be written for want of space.
+    is_full: bool,
     /// The latest attempt seen of each session in this reign, and the sessions in the order they were first seen.
     seen: BTreeMap<SessionId, (u64, u64)>,
     seen_order: VecDeque<SessionId>,
@@ -326,6 +334,21 @@ impl Desk {
         self.wake.notify_one();
     }
 
+    /// From the machine's driver: while it is full, transactions are refused as they come.
+    pub fn set_full(&self, is_full: bool) {
+        let mut state = self.lock();
+        if is_full && !state.is_full {
+            for job in std::mem::take(&mut state.jobs) {
+                if job.writes() {
+                    job.answer(Refusal::Failed(no_space()));
+                } else {
+                    state.jobs.push_back(job);
+                }
+            }
+        }
+        state.is_full = is_full;
+    }
+
     /// From a session: waits while the queue is full. At a node that does not lead the job is refused at once.
     pub async fn submit(&self, work: Work) {
         let permit = Arc::clone(&self.permits)
@@ -337,6 +360,10 @@ impl Desk {
             _permit: permit,
         };
         let mut state = self.lock();
+        if state.is_full && job.writes() {
+            drop(state);
+            return job.answer(Refusal::Failed(no_space()));
+        }
         if !state.takes(&job.work) {
             drop(state);
             return job.refuse();
@@ -377,6 +404,16 @@ impl Desk {
             }
             state = self.wake.wait(state).expect("no holder of this lock panics");
         }
+    }
+
+    /// The writer thread, when nothing can be executed: all that wait.
+    pub fn take_all(&self) -> Vec<Job> {
+        let mut state = self.lock();
+        let mut jobs = Vec::new();
+        while !state.jobs.is_empty() {
+            jobs.extend(take_jobs(&mut state, JOBS_MAX));
+        }
+        jobs
     }
 
     /// The writer thread, while a group is in flight: commands only.
@@ -456,6 +493,16 @@ impl Job {
             Work::EndSession { .. } | Work::Outcome { .. } => false,
         }
     }
+}
+
+/// Told where there is no space for what a client wants written.
+pub(crate) fn no_space() -> SqlError {
+    SqlError::new(
+        ErrorKind::DiskFull,
+        "could not write to the replication log: no space left on device",
+    )
+    .with_detail("The disk of the leader is full, or those of so many replicas that no quorum is left.")
+    .with_hint("Free space on the nodes named by \"bellwether status\"; reads go on, and writes will then.")
 }
 
 /// VACUUM is a record of its own.

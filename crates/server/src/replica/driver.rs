@@ -32,6 +32,14 @@ const BATCH_MAX: usize = 256;
 /// longer is re-seeded by a snapshot.
 const RETAIN_BYTES: u64 = 1 << 30;
 
+/// Entries reserved in the log before they are written, whatever else the batch holds: bounds memory, and what is
+/// reserved at a time fits a segment.
+const RESERVED_MAX_BYTES: usize = 4 << 20;
+
+/// A log without room is asked again this often, for this much.
+const ROOM_PAUSE: Duration = Duration::from_secs(1);
+const ROOM_BYTES: usize = 1 << 20;
+
 /// What the driver takes in.
 pub(crate) enum Input {
     Event(Event),
@@ -63,6 +71,10 @@ pub(crate) struct Driver {
     /// The writer's read, which is one at a time.
     pub confirming: Option<(u64, u64)>,
     pub unsynced: Vec<Persist>,
+    /// Since when the log has had no room, or when that was last looked at.
+    pub full_since: Option<Instant>,
+    /// As the desk was told last.
+    pub is_full: bool,
     /// A snapshot is being put in place: what would reset the log must wait for it.
     pub installing: bool,
 }
@@ -106,7 +118,13 @@ impl Driver {
     fn handle_batch(&mut self, batch: Vec<Input>, now_ms: u64) -> Result<bool, LogFailed> {
         for input in batch {
             match input {
-                Input::Event(event) => self.handle(event, now_ms)?,
+                Input::Event(event) => {
+                    self.reserve(&event, now_ms)?;
+                    self.handle(event, now_ms)?;
+                    if self.log.reserved_bytes() > RESERVED_MAX_BYTES {
+                        self.persist_all(now_ms)?;
+                    }
+                }
                 Input::Read(reply) => {
                     self.next_read += 1;
                     let ticket = self.next_read;
@@ -132,12 +150,48 @@ impl Driver {
                 }
             }
         }
+        self.persist_all(now_ms)?;
+        self.publish();
+        Ok(true)
+    }
+
+    fn persist_all(&mut self, now_ms: u64) -> Result<(), LogFailed> {
         while !self.unsynced.is_empty() && !self.installing {
             let ticket = self.persist()?;
             self.handle(Event::Persisted { ticket }, now_ms)?;
         }
-        self.publish();
-        Ok(true)
+        Ok(())
+    }
+
+    /// Room for the entries of an event, or word to the machine that there is none.
+    fn reserve(&mut self, event: &Event, now_ms: u64) -> Result<(), LogFailed> {
+        let reserved = match event {
+            Event::Propose { payload, .. } => self.log.reserve([payload.len()]),
+            Event::Message(message) if message.needs_room() => {
+                let payloads = message.entries.iter().map(|entry| entry.payload.len());
+                self.log.reserve(payloads)
+            }
+            Event::Tick if self.full_since.is_some_and(|since| since.elapsed() >= ROOM_PAUSE) => {
+                self.log.reserve([ROOM_BYTES])
+            }
+            _ => return Ok(()),
+        };
+        let had_room = self.full_since.is_none();
+        let has_room = match reserved {
+            Ok(()) => true,
+            Err(error) if !error.is_fatal() => {
+                if had_room {
+                    tracing::error!(database = self.name, "{error}; no entries are taken until then");
+                }
+                false
+            }
+            Err(error) => return Err(LogFailed(error.to_string())),
+        };
+        self.full_since = (!has_room).then(Instant::now);
+        if has_room != had_room {
+            self.handle(Event::LogRoom { has_room }, now_ms)?;
+        }
+        Ok(())
     }
 
     fn handle(&mut self, event: Event, now_ms: u64) -> Result<(), LogFailed> {
@@ -168,6 +222,7 @@ impl Driver {
             Effect::NextPayload => self.desk.command(Command::NextPayload),
             Effect::Commit { position, next } => self.desk.command(Command::Commit { position, next }),
             Effect::Follow => self.desk.command(Command::Follow),
+            Effect::Refuse => self.desk.command(Command::Refuse),
             Effect::RoleChanged { role, term } => {
                 tracing::info!(database = self.name, %term, ?role, "role");
                 match role {
@@ -270,6 +325,7 @@ impl Driver {
             term: status.term,
             leader,
             leading: status.leading,
+            is_full: status.is_full,
             seeding: status.seeding,
         };
         self.reign.send_if_modified(|reign| {
@@ -277,6 +333,16 @@ impl Driver {
             *reign = now;
             changed
         });
+        if status.leading {
+            self.published.set_heard();
+        }
+        if status.applied >= status.known_commit {
+            self.published.set_caught_up();
+        }
+        if status.is_full != self.is_full {
+            self.is_full = status.is_full;
+            self.desk.set_full(status.is_full);
+        }
         self.published.set_status(status, self.replica.settled());
         self.published
             .log_bytes

@@ -37,6 +37,8 @@ pub(crate) struct Reign {
     pub leader: Option<NodeId>,
     /// This node leads and its writer takes transactions.
     pub leading: bool,
+    /// This node leads, and refuses transactions for want of space.
+    pub is_full: bool,
     /// Damaged, or being replaced by a snapshot: nothing is read here.
     pub seeding: bool,
 }
@@ -67,6 +69,8 @@ pub(crate) struct Published {
     settled: AtomicU64,
     /// When the leader was last heard of, by the process's clock in milliseconds.
     heard_ms: AtomicU64,
+    /// When it was last heard of while everything known to be committed was applied; 0: not since the start.
+    caught_up_ms: AtomicU64,
 }
 
 /// What the applied content is.
@@ -87,6 +91,7 @@ impl Published {
             log_bytes: AtomicU64::new(0),
             settled: AtomicU64::new(0),
             heard_ms: AtomicU64::new(0),
+            caught_up_ms: AtomicU64::new(0),
         }
     }
 
@@ -115,6 +120,12 @@ impl Published {
     /// The leader was heard of now.
     pub fn set_heard(&self) {
         self.heard_ms.store(unix_ms(), Ordering::Relaxed);
+    }
+
+    /// Nothing was missing when the leader was last heard of.
+    pub fn set_caught_up(&self) {
+        let heard_ms = self.heard_ms.load(Ordering::Relaxed);
+        self.caught_up_ms.store(heard_ms, Ordering::Relaxed);
     }
 
     pub fn status(&self) -> Option<Status> {
@@ -181,8 +192,9 @@ impl ReplicaHandle {
     /// The leader and its reign, once one is known (and, at the leader itself, ready); `None` after `timeout`.
     pub async fn wait_leader(&self, timeout: Duration) -> Option<(NodeId, Term)> {
         let mut reign = self.reign.clone();
-        let known =
-            reign.wait_for(|reign| reign.leader.is_some() && (reign.role != Role::Leader || reign.leading));
+        let known = reign.wait_for(|reign| {
+            reign.leader.is_some() && (reign.role != Role::Leader || reign.leading || reign.is_full)
+        });
         match tokio::time::timeout(timeout, known).await {
             Ok(Ok(reign)) => reign.leader.map(|leader| (leader, reign.term)),
             _ => None,
@@ -195,9 +207,9 @@ impl ReplicaHandle {
 pub(crate) struct Lag {
     /// Known committed and not applied.
     pub records: u64,
-    /// Their share of the log.
+    /// Their share of the log, if they are of its mean size.
     pub bytes: u64,
-    /// Since the content applied was the newest: at least the time since the leader was last heard of.
+    /// Everything committed so long ago is applied: the time since the leader was last heard of with nothing missing.
     pub ms: u64,
 }
 
@@ -205,22 +217,21 @@ impl ReplicaHandle {
     /// `None` without a leader: then nobody knows.
     pub fn lag(&self, status: &Status) -> Option<Lag> {
         let reign = *self.reign.borrow();
-        if reign.role == Role::Leader {
+        reign.leader?;
+        if reign.leading {
             return Some(Lag {
                 records: 0,
                 bytes: 0,
                 ms: 0,
             });
         }
-        reign.leader?;
-        let records = status.commit.0.saturating_sub(status.applied.0);
+        let records = status.known_commit.0.saturating_sub(status.applied.0);
         let kept = status.last.index.0.saturating_sub(status.base.index.0).max(1);
         let log_bytes = self.published.log_bytes.load(Ordering::Relaxed);
         let bytes = (u128::from(log_bytes) * u128::from(records) / u128::from(kept)) as u64;
-        let caught_up = records == 0 || self.published.content().position.index >= status.commit;
-        let since = match u64::from(!caught_up) {
-            0 => self.published.heard_ms.load(Ordering::Relaxed),
-            _ => self.published.content().timestamp.unix_ms(),
+        let since = match self.published.caught_up_ms.load(Ordering::Relaxed) {
+            0 => self.published.content().timestamp.unix_ms(),
+            caught_up_ms => caught_up_ms,
         };
         Some(Lag {
             records,

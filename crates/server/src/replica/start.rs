@@ -166,6 +166,7 @@ pub(crate) fn start(
         term: Term(0),
         leader: None,
         leading: false,
+        is_full: false,
         seeding: false,
     });
     let handle = Arc::new(ReplicaHandle {
@@ -218,6 +219,8 @@ fn spawn_threads(
         next_read: 0,
         confirming: None,
         unsynced: Vec::new(),
+        full_since: None,
+        is_full: false,
         installing: false,
     };
     let files = on_disk.files;
@@ -237,6 +240,7 @@ fn spawn_threads(
         clock: HybridClock::default(),
         ended: Vec::new(),
         next: None,
+        starves: false,
         confirms: 0,
     };
     spawn(shared.stop, name, "log", move || driver.run());

@@ -5,7 +5,7 @@
 //! groups grow with load.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bellwether_http::Metrics;
 use bellwether_node::Event;
@@ -20,7 +20,7 @@ use bellwether_types::{
 use tokio::sync::oneshot;
 
 use super::checkpoints::Checkpoints;
-use super::desk::{Command, Desk, Done, Job, Next, Refusal, Work, is_vacuum};
+use super::desk::{Command, Desk, Done, Job, Next, Refusal, Work, is_vacuum, no_space};
 use super::driver::Input;
 use super::snapshots::Staged;
 use super::{Content, Published, Readers, fatal, unix_ms};
@@ -28,6 +28,9 @@ use crate::stop::Stop;
 
 /// Transactions in one group: bounds how long the first of them waits for the last one's execution.
 const GROUP_MAX: usize = 256;
+
+/// Until records for which there was no space are tried again.
+const STARVED_PAUSE: Duration = Duration::from_millis(200);
 
 /// Everything the thread owns.
 pub(crate) struct WriterThread {
@@ -49,6 +52,8 @@ pub(crate) struct WriterThread {
     pub ended: Vec<SessionId>,
     /// Where the next group's first payload will stand, while leading.
     pub next: Option<Position>,
+    /// SQLite had no space for what was committed, when it was tried last.
+    pub starves: bool,
     /// How often it was asked whether this node leads.
     pub confirms: u64,
 }
@@ -126,7 +131,7 @@ impl WriterThread {
                 self.next = Some(next);
                 self.turn_to_lead()
             }
-            Command::Follow => {
+            Command::Follow | Command::Refuse => {
                 self.next = None;
                 Ok(())
             }
@@ -158,6 +163,11 @@ impl WriterThread {
         for entry in entries {
             match self.writer().apply(entry) {
                 Ok(()) => self.metrics.records_applied.increment(),
+                Err(error) if error.is_full() => {
+                    self.publish();
+                    self.starve(&error);
+                    return Ok(());
+                }
                 Err(ApplyError::Storage(error)) => return Err(error.into()),
                 Err(damage) => {
                     tracing::error!(database = self.name, position = %entry.position, %damage, "damaged");
@@ -167,8 +177,47 @@ impl WriterThread {
             }
         }
         self.publish();
+        if std::mem::take(&mut self.starves) {
+            tracing::info!(database = self.name, "committed records can be applied again");
+        }
         self.tell(Event::Applied { through: last.index });
         Ok(())
+    }
+
+    /// SQLite found no space for what is committed: reads go on, writes are refused, and it is tried again.
+    fn starve(&mut self, error: &dyn std::fmt::Display) {
+        tracing::error!(
+            database = self.name,
+            "cannot apply committed records: {error}; trying again"
+        );
+        self.next = None;
+        std::thread::sleep(STARVED_PAUSE);
+        let jobs = self.desk.take_all();
+        self.refuse_jobs(jobs);
+        let applied = self.writer().position().index;
+        self.tell(Event::ApplyFailed { applied });
+    }
+
+    /// Nothing can be executed for want of space.
+    fn refuse_jobs(&mut self, jobs: Vec<Job>) {
+        for job in jobs {
+            match job.work {
+                Work::EndSession { session } => self.ended.push(session),
+                // What is committed is not all here.
+                Work::Outcome { .. } => job.answer(Refusal::NotLeader),
+                Work::Autocommit { .. } | Work::Open { .. } => job.answer(Refusal::Failed(no_space())),
+            }
+        }
+    }
+
+    /// The held group is committed, and SQLite could not COMMIT it.
+    fn fail_commit(&mut self, error: StorageError) -> Result<Flight, Halt> {
+        if !error.is_full() {
+            return Err(error.into());
+        }
+        self.writer().rollback()?;
+        self.starve(&error);
+        Ok(Flight::Lost)
     }
 
     /// The write connection.
@@ -202,6 +251,10 @@ impl WriterThread {
     }
 
     fn run_jobs(&mut self, jobs: Vec<Job>) -> Result<(), Halt> {
+        if self.next.is_none() {
+            self.refuse_jobs(jobs);
+            return Ok(());
+        }
         let mut transactions = Vec::with_capacity(jobs.len());
         let mut replies = Vec::with_capacity(jobs.len());
         for job in jobs {
@@ -277,7 +330,10 @@ impl WriterThread {
             match self.desk.next_command() {
                 Command::Commit { position, next } => {
                     self.published.set_visible(position);
-                    self.writer().vacuum(position, timestamp, &transaction)?;
+                    if let Err(error) = self.writer().vacuum(position, timestamp, &transaction) {
+                        answer(reply, Err(Refusal::Unknown));
+                        return self.fail_commit(error).map(|_| ());
+                    }
                     self.publish();
                     self.tell(Event::Applied {
                         through: position.index,
@@ -291,6 +347,11 @@ impl WriterThread {
                 Command::Follow => {
                     self.next = None;
                     answer(reply, Err(Refusal::Unknown));
+                    return Ok(());
+                }
+                Command::Refuse => {
+                    self.next = None;
+                    answer(reply, Err(Refusal::Failed(no_space())));
                     return Ok(());
                 }
                 Command::Stop => return Err(Halt::Stopped),
@@ -369,8 +430,8 @@ impl WriterThread {
         }
     }
 
-    /// Seals the open group, proposes it and waits for its fate. An inner error: it could not be sealed, and
-    /// nothing was proposed.
+    /// Seals the open group, proposes it and waits for its fate. An inner error: it could not be sealed, or the log
+    /// has no room for it; it is not and will not be there.
     pub(super) fn seal_and_fly(&mut self) -> Result<Result<Flight, SqlError>, Halt> {
         let Some(next) = self.next else {
             self.writer().rollback()?;
@@ -381,7 +442,7 @@ impl WriterThread {
         }
         match self.writer().seal(next) {
             Ok(Sealed::Empty) => self.confirm().map(Ok),
-            Ok(Sealed::Payloads(count)) => self.fly(next, count).map(Ok),
+            Ok(Sealed::Payloads(count)) => self.fly(next, count),
             Err(error) if error.is_fatal() => Err(error.into()),
             Err(error) => {
                 self.writer().rollback()?;
@@ -415,7 +476,7 @@ impl WriterThread {
         }
     }
 
-    fn fly(&mut self, first: Position, count: u64) -> Result<Flight, Halt> {
+    fn fly(&mut self, first: Position, count: u64) -> Result<Result<Flight, SqlError>, Halt> {
         let began = Instant::now();
         let mut at = first;
         let mut remaining = count;
@@ -425,7 +486,9 @@ impl WriterThread {
                 Command::NextPayload => self.propose_next(&mut at, &mut remaining)?,
                 Command::Commit { position, next } => {
                     self.published.set_visible(position);
-                    self.writer().commit()?;
+                    if let Err(error) = self.writer().commit() {
+                        return self.fail_commit(error).map(Ok);
+                    }
                     self.publish();
                     self.tell(Event::Applied {
                         through: position.index,
@@ -434,12 +497,17 @@ impl WriterThread {
                     self.metrics
                         .commit_wait_us
                         .observe(began.elapsed().as_micros() as u64);
-                    return Ok(Flight::Committed(position));
+                    return Ok(Ok(Flight::Committed(position)));
                 }
                 Command::Follow => {
                     self.next = None;
                     self.writer().rollback()?;
-                    return Ok(Flight::Lost);
+                    return Ok(Ok(Flight::Lost));
+                }
+                Command::Refuse => {
+                    self.next = None;
+                    self.writer().rollback()?;
+                    return Ok(Err(no_space()));
                 }
                 Command::Stop => {
                     self.writer().rollback()?;

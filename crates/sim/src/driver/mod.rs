@@ -360,6 +360,10 @@ impl Driver {
                 self.writer.command(Command::Commit { position, next }, context)
             }
             Effect::Follow => self.writer.command(Command::Follow, context),
+            Effect::Refuse => {
+                let what = "a group was refused for want of room: no disk here is ever full";
+                context.actions.push(Action::Broken(what.to_owned()));
+            }
             Effect::RoleChanged { .. } => {}
             Effect::ReadReady { ticket } => self.handle_index(ticket, true, context),
             Effect::ReadRefused { ticket } => self.handle_index(ticket, false, context),
