@@ -120,9 +120,11 @@ pub struct Message {
 const MAX_CONTEXT_BYTES: usize = 64;
 
 impl Message {
-    /// Whether it may be large and slow: such messages must not go before heartbeats in one stream.
+    /// Whether it may be large and slow, or must not overtake what is: such messages go in a stream of their own, so
+    /// that heartbeats do not wait for them. An empty append that overtook entries would be rejected for want of them,
+    /// and the leader would send them all again.
     pub fn is_bulk(&self) -> bool {
-        self.kind == MessageKind::Append && !self.entries.is_empty()
+        self.kind == MessageKind::Append
     }
 
     /// Whether the receiver's log must find room for it. A new leader's first entry, which is empty, fits the margin

@@ -199,6 +199,11 @@ impl Log {
         found
     }
 
+    /// Whatever was reserved and not appended is not coming.
+    pub fn release(&mut self) {
+        self.reserved_bytes = 0;
+    }
+
     /// What [`Log::reserve`] promised and was not appended yet, in bytes of frames.
     pub fn reserved_bytes(&self) -> usize {
         self.reserved_bytes

@@ -160,6 +160,10 @@ impl Driver {
             let ticket = self.persist()?;
             self.handle(Event::Persisted { ticket }, now_ms)?;
         }
+        if self.unsynced.is_empty() {
+            // Of entries that were there already, or not taken.
+            self.log.release();
+        }
         Ok(())
     }
 
