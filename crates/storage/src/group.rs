@@ -20,6 +20,7 @@ use crate::error::{StorageError, group_lost};
 use crate::execute::run_statement;
 use crate::seal::SealedGroup;
 use crate::session::SessionState;
+use crate::statement::Prepared;
 use crate::transaction::{OpenTransaction, internal, without_traces};
 use crate::writer::{Phase, WriteConnection, Writer};
 
@@ -245,6 +246,28 @@ impl Writer {
         if !self.ended_sessions.contains(&session) {
             self.ended_sessions.push(session);
         }
+    }
+
+    /// Sessions whose last request was committed before `before` are taken for gone, up to `at_most`: their ends were
+    /// told to a leader that was lost. The answer is how many. The caller knows that nobody asks for
+    /// so old a request any more: it would be executed again.
+    pub fn forget_sessions(&mut self, before: Timestamp, at_most: u32) -> Result<usize, StorageError> {
+        let database = self.connection.database.clone();
+        let _gate = database.enter();
+        let sql = "SELECT session FROM _bellwether_request WHERE timestamp < ?1 ORDER BY timestamp LIMIT ?2";
+        let mut lines = Prepared::internal(&database, sql)?;
+        lines.bind(1, ValueRef::Integer(before.0.cast_signed()))?;
+        lines.bind(2, ValueRef::Integer(i64::from(at_most)))?;
+        let mut found = 0;
+        while lines.step()? {
+            if let ValueRef::Blob(id) = lines.value(0)
+                && let Ok(id) = id.try_into()
+            {
+                self.end_session(SessionId(u128::from_le_bytes(id)));
+                found += 1;
+            }
+        }
+        Ok(found)
     }
 
     /// Ends the group's execution: writes position, sums and requests into the same SQLite transaction. `next` is the

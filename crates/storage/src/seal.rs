@@ -136,11 +136,12 @@ pub(crate) fn write_down(connection: &mut WriteConnection, record: &Record) -> R
         debug_assert!(is_kept || *table != TableId(0), "the schema is always kept");
         internal.write_fingerprint(*table, is_kept.then_some(*sum))?;
     }
-    for transaction in &record.transactions {
-        internal.write_request(transaction, record.position, record.timestamp)?;
-    }
+    // First: a session taken for gone may have a transaction in this very record.
     for session in &record.ended_sessions {
         internal.forget_request(*session)?;
+    }
+    for transaction in &record.transactions {
+        internal.write_request(transaction, record.position, record.timestamp)?;
     }
     internal.write_position(record.position, record.timestamp)?;
     Ok(())

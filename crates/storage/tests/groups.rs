@@ -167,6 +167,25 @@ fn an_ended_session_is_forgotten_with_the_next_record() {
 }
 
 #[test]
+fn a_session_whose_end_was_lost_is_forgotten_once_its_last_request_is_old() {
+    let mut pair = Pair::new();
+    pair.run(&["CREATE TABLE t(a)"]);
+    pair.run_group(&[transaction(7, 1, &["INSERT INTO t VALUES (1)"])]);
+    let before = pair.start().timestamp;
+    pair.run_group(&[transaction(8, 1, &["INSERT INTO t VALUES (2)"])]);
+    assert_eq!(pair.leader.forget_sessions(before, 9).expect("readable"), 2);
+    pair.run_group(&[transaction(7, 2, &["INSERT INTO t VALUES (3)"])]);
+    let gone = &pair.last_record().ended_sessions;
+    assert_eq!(gone, &[SessionId(1_000_000), SessionId(7)], "8 asked later");
+    let request = RequestId {
+        session: SessionId(7),
+        sequence: 2,
+    };
+    let outcome = pair.follower.outcome(request).expect("readable");
+    assert!(outcome.is_some(), "it was not gone after all");
+}
+
+#[test]
 fn a_group_that_changes_nothing_proposes_nothing() {
     let mut pair = Pair::new();
     pair.run(&["CREATE TABLE t(a)", "INSERT INTO t VALUES (1)"]);

@@ -6,6 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Instant;
 
 use bellwether_http::Metrics;
 use bellwether_log::{Identity, Log, OsDisk, ReadError};
@@ -13,7 +14,7 @@ use bellwether_node::{Event, Recovered, Replica, Role};
 use bellwether_storage::recovery::{RecoveryError, repair_ahead};
 use bellwether_storage::{Files, OpenError, Spill, Vfs, Writer};
 use bellwether_types::disk::Disk;
-use bellwether_types::{DatabaseId, HybridClock, Position, Term};
+use bellwether_types::{DatabaseId, HybridClock, Position, Term, Timestamp};
 use crossbeam_channel::Receiver;
 use tokio::sync::watch;
 
@@ -240,6 +241,7 @@ fn spawn_threads(
         clock: HybridClock::default(),
         ended: Vec::new(),
         next: None,
+        mark: (Instant::now(), Timestamp::default()),
         starves: false,
         confirms: 0,
     };

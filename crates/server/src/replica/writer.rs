@@ -16,6 +16,7 @@ use bellwether_storage::{
 use bellwether_types::record::Transaction;
 use bellwether_types::{
     CommandTag, Entry, HybridClock, LogIndex, NodeId, Payload, Position, RequestId, SessionId, SqlError,
+    Timestamp,
 };
 use tokio::sync::oneshot;
 
@@ -28,6 +29,13 @@ use crate::stop::Stop;
 
 /// Transactions in one group: bounds how long the first of them waits for the last one's execution.
 const GROUP_MAX: usize = 256;
+
+/// A request whose client has been silent for so long is not asked for again: a client waits for seconds. Measured by
+/// a clock that nobody sets.
+const FORGET_AFTER: Duration = Duration::from_secs(3600);
+
+/// Sessions forgotten at a time, for want of a word of their end: bounds the record.
+const FORGOTTEN_MAX: u32 = 1000;
 
 /// Until records for which there was no space are tried again.
 const STARVED_PAUSE: Duration = Duration::from_millis(200);
@@ -52,6 +60,8 @@ pub(crate) struct WriterThread {
     pub ended: Vec<SessionId>,
     /// Where the next group's first payload will stand, while leading.
     pub next: Option<Position>,
+    /// A moment, and the newest record then.
+    pub mark: (Instant, Timestamp),
     /// SQLite had no space for what was committed, when it was tried last.
     pub starves: bool,
     /// How often it was asked whether this node leads.
@@ -437,9 +447,7 @@ impl WriterThread {
             self.writer().rollback()?;
             return Ok(Ok(Flight::Lost));
         };
-        for session in std::mem::take(&mut self.ended) {
-            self.writer().end_session(session);
-        }
+        self.forget_sessions()?;
         match self.writer().seal(next) {
             Ok(Sealed::Empty) => self.confirm().map(Ok),
             Ok(Sealed::Payloads(count)) => self.fly(next, count),
@@ -449,6 +457,19 @@ impl WriterThread {
                 Ok(Err(error.into_sql_error()))
             }
         }
+    }
+
+    /// Sessions that ended go with this group; and now and then those whose end nobody told.
+    fn forget_sessions(&mut self) -> Result<(), Halt> {
+        for session in std::mem::take(&mut self.ended) {
+            self.writer().end_session(session);
+        }
+        let (since, before) = self.mark;
+        if since.elapsed() >= FORGET_AFTER {
+            self.writer().forget_sessions(before, FORGOTTEN_MAX)?;
+            self.mark = (Instant::now(), self.writer().timestamp());
+        }
+        Ok(())
     }
 
     /// A group that wrote nothing has no record, yet what it answers (failures, zero rows) tells of the committed
