@@ -257,6 +257,8 @@ fn statements_nested_without_end_are_answered_soon() {
             nested("[", "]", depth),
             nested("", " UNION SELECT 1", depth),
             nested("", " COLLATE a", depth),
+            nested("", "::int", depth),
+            nested("", " ::int", depth),
             nested("", " -> 'x'", depth),
             nested("EXISTS (SELECT * FROM a JOIN (", "", depth),
             format!("SELECT * FROM {}a{}", "(".repeat(depth), ")".repeat(depth)),

@@ -19,6 +19,9 @@ use crate::kind::{self, StatementKind};
 /// Statements that a connection keeps compiled. A pool's clients share few distinct texts; each costs some 5 KiB.
 const CACHED_STATEMENTS_MAX: usize = 256;
 
+/// What an error repeats of a parameter's name, in characters: PostgreSQL's longest identifier.
+const NAME_CHARS_MAX: usize = 63;
+
 /// A compiled statement. Must be dropped before its connection is closed.
 pub(crate) struct Prepared {
     raw: NonNull<ffi::sqlite3_stmt>,
@@ -97,7 +100,7 @@ impl Prepared {
                     .ok_or_else(|| {
                         SqlError::new(
                             ErrorKind::NotSupported,
-                            format!("parameter {name} is not supported"),
+                            format!("parameter {name:.NAME_CHARS_MAX$} is not supported"),
                         )
                         .with_hint("Number the parameters: $1, $2.")
                     })?

@@ -494,6 +494,10 @@ fn parameters_bind_by_their_number_wherever_they_stand() {
     assert_eq!(error.kind, ErrorKind::WrongParameterCount);
     let error = run(&mut pair, "SELECT :name", &[1]).expect_err("a name");
     assert_eq!(error.kind, ErrorKind::NotSupported);
+    let long = format!("SELECT :{}", "name".repeat(1000));
+    let error = run(&mut pair, &long, &[1]).expect_err("a long name");
+    assert_eq!(error.kind, ErrorKind::NotSupported);
+    assert!(error.message.len() < 200, "the name is cut: {}", error.message);
 }
 
 #[test]

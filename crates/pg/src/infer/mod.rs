@@ -95,16 +95,18 @@ const OPERATOR_WORDS: [&str; 18] = [
 ];
 
 fn is_shallow(sql: &str) -> bool {
-    let is_operator = |token: &Token<'_>| match token.kind {
-        TokenKind::Operator => !matches!(token.text, "(" | ")" | "," | "."),
-        TokenKind::Word => OPERATOR_WORDS.iter().any(|word| token.is_word(word)),
-        TokenKind::Invalid => true,
-        _ => false,
-    };
-    lexer::significant(sql)
-        .filter(is_operator)
-        .nth(MAX_OPERATORS)
-        .is_none()
+    lexer::significant(sql).map(|token| levels(&token)).sum::<usize>() <= MAX_OPERATORS
+}
+
+/// How many levels a token may add to the tree. To SQLite's lexer a chain of casts, `::int::int`, is one parameter.
+fn levels(token: &Token<'_>) -> usize {
+    match token.kind {
+        TokenKind::Operator => usize::from(!matches!(token.text, "(" | ")" | "," | ".")),
+        TokenKind::Word => usize::from(OPERATOR_WORDS.iter().any(|word| token.is_word(word))),
+        TokenKind::Parameter => token.text.matches("::").count(),
+        TokenKind::Invalid => token.text.matches("::").count().max(1),
+        _ => 0,
+    }
 }
 
 /// The verbs whose parameters or results are worth a look.
