@@ -6,6 +6,7 @@ use bellwether_types::{Entry, HardState, LogIndex, NodeId, Position, Term};
 use bytes::Bytes;
 use raft::{GetEntriesContext, RawNode, ReadOnlyOption, StateRole};
 
+use crate::drop_reason::DropReason;
 use crate::message::{Message, MessageKind, entry_of_core};
 use crate::timing::{ELECTION_SPREAD_TICKS, ELECTION_TICKS, HEARTBEAT_TICKS, SNAPSHOT_REOFFER_TICKS};
 use crate::window::{Fetch, Window};
@@ -198,10 +199,10 @@ impl Group {
     }
 
     /// A message of a member arrived. Wrong ones are dropped; the answer says why.
-    pub fn handle_message(&mut self, message: Message) -> Result<(), &'static str> {
+    pub fn handle_message(&mut self, message: Message) -> Result<(), DropReason> {
         self.check(&message)?;
         if message.needs_room() && !self.has_room {
-            return Err(NO_ROOM);
+            return Err(DropReason::NoRoom);
         }
         match message.kind {
             MessageKind::AppendReply | MessageKind::HeartbeatReply if message.is_full => {
@@ -219,7 +220,7 @@ impl Group {
         self.drain_core();
         match step {
             Ok(()) => Ok(()),
-            Err(_) => Err("the core refused it"),
+            Err(_) => Err(DropReason::RefusedByCore),
         }
     }
 
@@ -426,45 +427,43 @@ impl Group {
     }
 
     /// Why a message must not reach the core: it would panic, or it is not from a member.
-    pub fn check(&self, message: &Message) -> Result<(), &'static str> {
+    pub fn check(&self, message: &Message) -> Result<(), DropReason> {
         check_numbers(message)?;
         if message.to != self.config.node {
-            return Err("addressed to another node");
+            return Err(DropReason::WrongAddressee);
         }
         if message.from == self.config.node || !self.config.voters.contains(&message.from) {
-            return Err("not from a member of the group");
+            return Err(DropReason::NotAMember);
         }
         let last = LogIndex(self.core.raft.raft_log.last_index());
         match message.kind {
             MessageKind::Append => self.check_append(message),
             MessageKind::Heartbeat if message.term >= self.term() && message.commit > last => {
-                Err("a commit index beyond this log: has it lost its end?")
+                Err(DropReason::CommitBeyondLog)
             }
             MessageKind::AppendReply if !message.reject && message.log.index > last => {
-                Err("acknowledges entries that this log does not have")
+                Err(DropReason::AcknowledgesTooMuch)
             }
-            MessageKind::Snapshot if message.log.index.0 == 0 => Err("a snapshot of nothing"),
-            MessageKind::Snapshot if message.voters != self.config.voters => Err("of other members"),
-            MessageKind::TransferLeader => Err("not a member's to ask"),
-            MessageKind::TimeoutNow if self.resetting.is_some() => Err("a snapshot is being put in place"),
-            MessageKind::VoteReply if self.persisted() < last => {
-                Err("an answer to a vote that was not asked for yet")
-            }
+            MessageKind::Snapshot if message.log.index.0 == 0 => Err(DropReason::EmptySnapshot),
+            MessageKind::Snapshot if message.voters != self.config.voters => Err(DropReason::OtherMembers),
+            MessageKind::TransferLeader => Err(DropReason::NotAMembersToAsk),
+            MessageKind::TimeoutNow if self.resetting.is_some() => Err(DropReason::BeingSeeded),
+            MessageKind::VoteReply if self.persisted() < last => Err(DropReason::UnaskedVote),
             _ => Ok(()),
         }
     }
 
     /// Appends follow each other.
-    fn check_append(&self, message: &Message) -> Result<(), &'static str> {
+    fn check_append(&self, message: &Message) -> Result<(), DropReason> {
         let mut previous = message.log;
         for entry in &message.entries {
             let follows =
                 entry.position.index == previous.index.next() && entry.position.term >= previous.term;
             if !follows || entry.position.term.0 == 0 {
-                return Err("entries are not consecutive");
+                return Err(DropReason::NotConsecutive);
             }
             if entry.position.term > message.term {
-                return Err("an entry is of a later term than its message");
+                return Err(DropReason::EntryOfLaterTerm);
             }
             let committed = entry.position.index <= self.commit();
             let known = self.term_at(entry.position.index);
@@ -472,7 +471,7 @@ impl Group {
                 && message.term >= self.term()
                 && known.is_some_and(|term| term != entry.position.term)
             {
-                return Err("contradicts a committed entry");
+                return Err(DropReason::ContradictsCommitted);
             }
             previous = entry.position;
         }
@@ -567,14 +566,12 @@ impl Group {
     }
 }
 
-const NO_ROOM: &str = "the log finds no space for its entries";
-
 /// Far above what a log reaches ([`Position::to_lsn`]), and far below where adding one overflows.
 const NUMBER_MAX: u64 = 1 << 60;
 
 /// Numbers that the core takes for something else, or computes with unchecked: term 0 marks its own messages, and is
 /// what it answers for places beyond the log.
-fn check_numbers(message: &Message) -> Result<(), &'static str> {
+fn check_numbers(message: &Message) -> Result<(), DropReason> {
     let numbers = [
         message.term.0,
         message.log.term.0,
@@ -586,10 +583,10 @@ fn check_numbers(message: &Message) -> Result<(), &'static str> {
         message.request_snapshot.0,
     ];
     if numbers.iter().any(|number| *number > NUMBER_MAX) {
-        return Err("a number beyond any log");
+        return Err(DropReason::NumberTooLarge);
     }
     if (message.term.0 == 0) != (message.kind == MessageKind::ReadIndex) {
-        return Err("a term where there is none, or none where there is one");
+        return Err(DropReason::WrongTerm);
     }
     let carries = match message.kind {
         MessageKind::Append => true,
@@ -597,14 +594,14 @@ fn check_numbers(message: &Message) -> Result<(), &'static str> {
         _ => message.entries.is_empty(),
     };
     if !carries {
-        return Err("entries where there are none, or none where there is one");
+        return Err(DropReason::WrongEntries);
     }
     let places = matches!(message.kind, MessageKind::Append | MessageKind::Snapshot);
     if places && (message.log.term.0 == 0) != (message.log.index.0 == 0) {
-        return Err("a place without a term, or a term without a place");
+        return Err(DropReason::WrongPlace);
     }
     if places && message.log.term > message.term {
-        return Err("a place of a later term than its message");
+        return Err(DropReason::WrongPlace);
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! What goes into the machine and what comes out: with the driver's duties, the whole of its specification.
 
-use bellwether_consensus::{Fetch, Message, Persist, Role};
+use bellwether_consensus::{DropReason, Fetch, Message, Persist, Role};
 use bellwether_types::{Entry, LogIndex, NodeId, Position, Term};
 use bytes::Bytes;
 
@@ -174,6 +174,6 @@ pub enum Effect {
         /// The sender.
         from: NodeId,
         /// What is wrong with it.
-        reason: &'static str,
+        reason: DropReason,
     },
 }

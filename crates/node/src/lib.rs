@@ -42,6 +42,6 @@ mod reads;
 mod replica;
 
 pub use bellwether_consensus::Recovered as RecoveredLog;
-pub use bellwether_consensus::{Fetch, Message, MessageKind, Persist, Role, TICK_MS};
+pub use bellwether_consensus::{DropReason, Fetch, Message, MessageKind, Persist, Role, TICK_MS};
 pub use event::{Effect, Event, FetchPurpose};
 pub use replica::{Config, Recovered, Replica, Status};

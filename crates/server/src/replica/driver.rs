@@ -254,7 +254,7 @@ impl Driver {
                 self.desk.command(Command::InstallSnapshot { position });
             }
             Effect::Dropped { from, reason } => {
-                tracing::warn!(database = self.name, %from, reason, "dropped a peer's message");
+                tracing::warn!(database = self.name, %from, %reason, "dropped a peer's message");
             }
         }
         Ok(None)

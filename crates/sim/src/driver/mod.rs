@@ -39,16 +39,6 @@ use crate::workload::{Guarantee, Kind};
 /// Transactions that wait for one writer; more are sent away, and come again.
 const WAITING_MAX: usize = 64;
 
-/// Reasons for which the machine drops messages that no correct member sends to a correct one. Others are dropped
-/// because they come late.
-const NEVER_DROPPED_FOR: [&str; 5] = [
-    "a commit index beyond this log: has it lost its end?",
-    "contradicts a committed entry",
-    "addressed to another node",
-    "not from a member of the group",
-    "of other members",
-];
-
 /// One process.
 pub struct Driver {
     node: NodeId,
@@ -377,7 +367,7 @@ impl Driver {
                 self.log.is_blocked = true;
                 self.writer.command(Command::Install, context);
             }
-            Effect::Dropped { reason, .. } if !NEVER_DROPPED_FOR.contains(&reason) => {}
+            Effect::Dropped { reason, .. } if reason.is_innocent() => {}
             Effect::Dropped { from, reason } => {
                 context.actions.push(Action::Broken(format!(
                     "a message of node {from} was dropped: {reason}"
