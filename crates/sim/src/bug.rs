@@ -40,11 +40,19 @@ pub enum Bug {
     AnswerBeforeCommit,
     /// A read reuses the snapshot that its connection had open before.
     ReadFromOldSnapshot,
+    /// A leader that hands over COMMITs the group whose proposal was refused.
+    KeepGroupWhenHandingOver,
+    /// The leader forgets a session while its transaction is tried again.
+    EndSessionTooEarly,
+    /// What an interactive transaction read before its first write is not compared.
+    ForgetPriorReads,
+    /// An interactive transaction whose client is gone is committed.
+    CommitVanished,
 }
 
 impl Bug {
     /// All, in the order of the declaration.
-    pub const ALL: [Bug; 18] = [
+    pub const ALL: [Bug; 22] = [
         Bug::AckBeforeFsync,
         Bug::SendBeforePersist,
         Bug::VoteWithoutPersisting,
@@ -63,6 +71,10 @@ impl Bug {
         Bug::UnknownReportedAsFailed,
         Bug::AnswerBeforeCommit,
         Bug::ReadFromOldSnapshot,
+        Bug::KeepGroupWhenHandingOver,
+        Bug::EndSessionTooEarly,
+        Bug::ForgetPriorReads,
+        Bug::CommitVanished,
     ];
 
     /// As the command line has it: `ack-before-fsync`.

@@ -1,7 +1,7 @@
 //! Clients: each is connected to one node at a time, runs one operation after another, and carries what it has seen
 //! from node to node.
 
-use bellwether_types::{NodeId, Position};
+use bellwether_types::{NodeId, Position, SessionId};
 
 use crate::clock::Time;
 use crate::driver::Request;
@@ -17,8 +17,8 @@ const PATIENCE_US: u64 = 4_000_000;
 pub struct Underway {
     /// Which operation.
     pub operation: OperationId,
-    /// Whether it is a write or a read.
-    pub kind: Kind,
+    /// What it is.
+    pub what: Operation,
 }
 
 /// One client.
@@ -53,11 +53,16 @@ impl Client {
         }
     }
 
-    /// Connects to one of these nodes and processes: a new session, with what was seen in the old one.
-    pub fn connect(&mut self, to: &[(NodeId, u64)]) {
+    /// Connects to one of these nodes and processes: a new session, with what was seen in the old one. Answers where
+    /// the old session was, if it was.
+    pub fn connect(&mut self, to: &[(NodeId, u64)]) -> Option<((NodeId, u64), SessionId)> {
+        let left = self
+            .connection
+            .map(|connection| (connection, SessionId(self.session)));
         self.connection = Some(*self.random.pick(to));
         self.session = u128::from(self.random.bits()) << 64 | u128::from(self.random.bits());
         self.sequence = 0;
+        left
     }
 
     /// Whether it goes to another node now, just so.
@@ -72,7 +77,7 @@ impl Client {
         }
         self.underway = Some(Underway {
             operation,
-            kind: what.kind,
+            what: what.clone(),
         });
         Request {
             client: self.id,
@@ -95,7 +100,7 @@ impl Client {
         let counts = self
             .underway
             .take()
-            .is_some_and(|ended| ended.kind != Kind::Read(Guarantee::Eventual));
+            .is_some_and(|ended| ended.what.kind != Kind::Read(Guarantee::Eventual));
         if let Outcome::Done { position, .. } = outcome
             && counts
         {

@@ -5,7 +5,7 @@ use std::fmt;
 use bellwether_node::Message;
 use bellwether_storage::SessionState;
 use bellwether_storage::snapshot::SnapshotInfo;
-use bellwether_types::{Decoder, Encoder, Position, RequestId, SqlError, Statement, Term};
+use bellwether_types::{Decoder, Encoder, Position, RequestId, SessionId, SqlError, Statement, Term};
 use bytes::Bytes;
 
 use crate::workload::Rows;
@@ -23,10 +23,33 @@ pub struct Attempt {
     pub request: RequestId,
     /// The how-manieth attempt, from 1.
     pub number: u32,
+    /// The whole transaction, or which part of an interactive one.
+    pub part: Part,
     /// What to execute.
     pub statements: Vec<Statement>,
     /// The session's state.
     pub session: SessionState,
+}
+
+/// What an attempt is of its transaction.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Part {
+    /// All of it.
+    Whole,
+    /// It comes to its first write, and takes the writer.
+    Open {
+        /// What it has read before, elsewhere: must still be so.
+        reads: Vec<(Statement, Rows)>,
+    },
+    /// One statement of an open one.
+    Step {
+        /// The how-manieth, from 1.
+        index: u32,
+    },
+    /// COMMIT.
+    Commit,
+    /// ROLLBACK.
+    Rollback,
 }
 
 /// How an attempt ended.
@@ -54,6 +77,13 @@ pub enum PeerMessage {
     Consensus(Bytes),
     /// A write, from the node that has the client to the leader.
     Forward(Box<Attempt>),
+    /// To the leader: a session is over, and so are all attempts of it.
+    EndSession {
+        /// Whom it is for.
+        term: Term,
+        /// Which.
+        session: SessionId,
+    },
     /// The leader's answer.
     Reply {
         /// Which transaction.
@@ -90,7 +120,10 @@ impl PeerMessage {
         match self {
             PeerMessage::Consensus(bytes) => bytes.len(),
             PeerMessage::Snapshot { image, .. } => image.len(),
-            PeerMessage::Forward(_) | PeerMessage::Reply { .. } | PeerMessage::AskSnapshot { .. } => 256,
+            PeerMessage::Forward(_)
+            | PeerMessage::EndSession { .. }
+            | PeerMessage::Reply { .. }
+            | PeerMessage::AskSnapshot { .. } => 256,
         }
     }
 }
@@ -134,8 +167,14 @@ impl fmt::Display for PeerMessage {
                     f,
                     "forward {} #{} term {}",
                     attempt.request.sequence, attempt.number, attempt.term
-                )
+                )?;
+                match &attempt.part {
+                    Part::Whole => Ok(()),
+                    Part::Open { reads } => write!(f, " open after {} reads", reads.len()),
+                    other => write!(f, " {other:?}"),
+                }
             }
+            PeerMessage::EndSession { term, .. } => write!(f, "end of a session, term {term}"),
             PeerMessage::Reply {
                 request,
                 number,

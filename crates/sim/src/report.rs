@@ -25,6 +25,10 @@ pub struct Counts {
     pub seconds: u64,
     /// Writes answered as done.
     pub writes: u64,
+    /// Of these, interactive transactions.
+    pub interactive: u64,
+    /// Of these, VACUUMs.
+    pub vacuums: u64,
     /// Reads answered.
     pub reads: u64,
     /// Writes that failed, for certain.
@@ -80,6 +84,8 @@ impl fmt::Display for Report {
             nodes,
             seconds,
             writes,
+            interactive,
+            vacuums,
             reads,
             failed,
             refused,
@@ -96,7 +102,7 @@ impl fmt::Display for Report {
         } = self.counts;
         write!(
             f,
-            "seed {:>6}: {nodes} nodes {seconds} s, {writes} writes {reads} reads ({failed} failed {refused} refused \
+            "seed {:>6}: {nodes} nodes {seconds} s, {writes} writes ({interactive} interactive {vacuums} vacuums) {reads} reads ({failed} failed {refused} refused \
              {unknown} unknown), {faults} faults {leader_changes} leader changes {restarts} restarts \
              {snapshots} snapshots, {messages} messages, trace {:016x}",
             self.seed, self.trace_hash

@@ -3,6 +3,7 @@
 
 mod agreement;
 mod bounds;
+mod commit_order;
 mod conservation;
 mod durability;
 mod fingerprint;
@@ -69,6 +70,7 @@ impl Checkers {
             Box::new(linearizable::Linearizable::default()),
             Box::new(session::Sessions::default()),
             Box::new(conservation::Conservation::default()),
+            Box::new(commit_order::CommitOrder::default()),
             Box::new(serializable::Serializable::default()),
             Box::new(bounds::Bounds),
         ];

@@ -25,11 +25,7 @@ impl Checker for Serializable {
     fn observe(&mut self, at: Time, observation: &Observation) -> Verdict {
         self.history.observe(at, observation);
         if let Observation::Final { tables, .. } = observation {
-            let list = |row: &Vec<bellwether_types::Value>| match &row[0] {
-                bellwether_types::Value::Text(key) => Some((key.clone(), list::elements(row, 1))),
-                _ => None,
-            };
-            self.lists = tables["list"].iter().filter_map(list).collect();
+            self.lists = list::all(&tables["list"]);
         }
         Ok(())
     }
@@ -43,15 +39,16 @@ impl Checker for Serializable {
             }
         }
         for (operation, call) in &self.history.calls {
-            let Action::List(action) = &call.what.action else {
-                continue;
-            };
             let Some((_, Outcome::Done { answer, .. })) = &call.returned else {
                 continue;
             };
-            let Some(seen) = action.seen(answer) else { continue };
-            for (key, read) in action.reads.iter().zip(seen) {
-                let whole = self.lists.get(key).map_or(&[][..], |list| list);
+            let seen = match &call.what.action {
+                Action::List(action) => action.seen(answer),
+                Action::Interactive(action) => action.seen(answer),
+                _ => None,
+            };
+            for (key, read) in seen.unwrap_or_default() {
+                let whole = self.lists.get(&key).map_or(&[][..], |list| list);
                 if !whole.starts_with(&read) {
                     return Err(format!(
                         "{operation:?} read {read:?} of {key}, which at the end is {whole:?}"
@@ -80,10 +77,14 @@ impl Serializable {
     fn writers(&self) -> BTreeMap<i64, OperationId> {
         let mut writers = BTreeMap::new();
         for (operation, call) in &self.history.calls {
-            if let Action::List(action) = &call.what.action
-                && call.what.kind != Kind::Read(Guarantee::Eventual)
-            {
-                writers.extend(action.appends.iter().map(|(_, element)| (*element, *operation)));
+            match &call.what.action {
+                Action::List(action) if call.what.kind != Kind::Read(Guarantee::Eventual) => {
+                    writers.extend(action.appends.iter().map(|(_, element)| (*element, *operation)));
+                }
+                Action::Interactive(action) => {
+                    writers.extend(action.appends().map(|(_, element)| (element, *operation)));
+                }
+                _ => {}
             }
         }
         writers

@@ -1,7 +1,7 @@
 //! What a driver is given with each event, and what it hands back.
 
 use bellwether_node::FetchPurpose;
-use bellwether_types::{LogIndex, NodeId, Position};
+use bellwether_types::{LogIndex, NodeId, Position, RequestId, SessionId};
 
 use crate::bug::Bug;
 use crate::clock::Time;
@@ -40,6 +40,28 @@ pub enum NodeEvent {
     },
     /// The writer's thread is done with its job.
     WriterDone,
+    /// The transaction that holds the writer should have gone on.
+    HolderIdle {
+        /// What it had done then.
+        activity: u64,
+    },
+    /// The client of an interactive transaction has thought, or has waited too long for an answer.
+    Talk {
+        /// Which.
+        request: RequestId,
+        /// What it waited for then.
+        number: u32,
+    },
+    /// A client left, or went to another node.
+    SessionOver {
+        /// Its session here.
+        session: SessionId,
+    },
+    /// An operator wants another leader.
+    Transfer {
+        /// The heir.
+        to: NodeId,
+    },
     /// A reader is done with the first, or the last, part of a read.
     ReadStep {
         /// Which read.

@@ -1,7 +1,7 @@
 //! The front side of a node: it holds its clients' writes until they are done, sends each to whoever leads, again
 //! when that changes, and tells the truth when time is up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bellwether_node::{Role, Status};
 use bellwether_storage::SessionState;
@@ -11,7 +11,7 @@ use super::context::{Action, Context, Request};
 use crate::bug::Bug;
 use crate::clock::Time;
 use crate::observation::Outcome;
-use crate::peer::{Attempt, Reply};
+use crate::peer::{Attempt, Part, Reply};
 
 /// An attempt unanswered for so long is made again: a few round trips under load.
 const RETRY_US: u64 = 400_000;
@@ -31,6 +31,8 @@ pub(super) struct Gateway {
     pending: BTreeMap<RequestId, Pending>,
     /// Of each session, as its last transaction left it.
     sessions: BTreeMap<SessionId, SessionState>,
+    /// Sessions whose clients have gone, and whose last transaction may not be over.
+    over: BTreeSet<SessionId>,
 }
 
 impl Gateway {
@@ -49,6 +51,30 @@ impl Gateway {
         self.pending.insert(id, pending);
     }
 
+    /// A client has gone.
+    pub fn end_session(&mut self, session: SessionId) {
+        self.over.insert(session);
+    }
+
+    /// Sessions of which nothing more will come, but for those that `is_talking`.
+    pub fn poll_ended(
+        &mut self,
+        is_talking: impl Fn(SessionId) -> bool,
+        context: &Context<'_>,
+    ) -> Vec<SessionId> {
+        let pending: BTreeSet<SessionId> = self.pending.keys().map(|id| id.session).collect();
+        let is_free = |session: &SessionId| {
+            context.has(Bug::EndSessionTooEarly) || (!pending.contains(session) && !is_talking(*session))
+        };
+        let (ended, waiting): (BTreeSet<_>, BTreeSet<_>) =
+            std::mem::take(&mut self.over).into_iter().partition(is_free);
+        self.over = waiting;
+        for session in &ended {
+            self.sessions.remove(session);
+        }
+        ended.into_iter().collect()
+    }
+
     /// Attempts to be made now, by leader.
     pub fn poll_attempts(
         &mut self,
@@ -62,6 +88,10 @@ impl Gateway {
             Role::Follower { leader: None } | Role::Candidate => return Vec::new(),
         };
         let mut attempts = Vec::new();
+        if context.has(Bug::EndSessionTooEarly) {
+            let retried = self.pending.values().filter(|pending| pending.attempts > 0);
+            self.over.extend(retried.map(|pending| pending.id.session));
+        }
         for pending in self.pending.values_mut() {
             let is_underway = pending.sent.is_some_and(|(to, term, at)| {
                 to == leader && term == status.term && context.now.since_us(at) < RETRY_US
@@ -81,6 +111,7 @@ impl Gateway {
                     term: status.term,
                     request,
                     number: pending.attempts,
+                    part: Part::Whole,
                     statements: pending.request.what.statements(),
                     session: self
                         .sessions
@@ -159,6 +190,13 @@ pub(super) struct Fence {
 }
 
 impl Fence {
+    /// A session is over: what comes of it in this term comes late, and its request may be forgotten already.
+    pub fn end_session(&mut self, term: Term, session: SessionId) {
+        if term == self.term {
+            self.latest.insert(session, (u64::MAX, u32::MAX));
+        }
+    }
+
     /// Whether this attempt is the latest of its session in this term, and was not seen before.
     pub fn admit(&mut self, attempt: &Attempt) -> bool {
         if attempt.term != self.term {

@@ -9,10 +9,12 @@ mod checkpoints;
 mod context;
 mod duties;
 mod gateway;
+mod holder;
 mod log_thread;
 mod reads;
 mod seeding;
 mod start;
+mod talks;
 mod writer_thread;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -20,7 +22,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bellwether_node::{Effect, Event, Fetch, Message, MessageKind, Persist, Replica, Role};
 use bellwether_storage::checkpoint::Checkpointer;
 use bellwether_storage::files::Files;
-use bellwether_types::{NodeId, Position, Term};
+use bellwether_types::{NodeId, Position, RequestId, SessionId, Term};
 
 pub use self::context::{Action, Context, NodeEvent, Request};
 use self::duties::Duties;
@@ -29,12 +31,13 @@ use self::log_thread::LogThread;
 use self::reads::Reads;
 use self::seeding::Seeding;
 pub use self::start::{Settings, start};
+use self::talks::Talks;
 use self::writer_thread::{Command, Output, Submission, WriterThread};
 use crate::bug::Bug;
 use crate::fault::CrashPoint;
 use crate::observation::{Observation, Promise};
-use crate::peer::{Attempt, PeerMessage, Reply, decode_consensus};
-use crate::workload::{Guarantee, Kind};
+use crate::peer::{Attempt, Part, PeerMessage, Reply, decode_consensus};
+use crate::workload::{self, Guarantee, Kind};
 
 /// Transactions that wait for one writer; more are sent away, and come again.
 const WAITING_MAX: usize = 64;
@@ -49,6 +52,7 @@ pub struct Driver {
     checkpointer: Option<Checkpointer>,
     reads: Reads,
     gateway: Gateway,
+    talks: Talks,
     fence: Fence,
     seeding: Seeding,
     /// Answers of groups that wrote nothing, until this node is known to have led still.
@@ -92,6 +96,20 @@ impl Driver {
                 let outputs = self.writer.handle_done(context);
                 self.take_outputs(outputs, context);
             }
+            NodeEvent::HolderIdle { activity } => {
+                let outputs = self.writer.handle_idle(activity, context);
+                self.take_outputs(outputs, context);
+            }
+            NodeEvent::Talk { request, number } => {
+                let status = self.replica.status();
+                self.talks
+                    .handle_time(request, number, &status, self.node, &self.files, context);
+            }
+            NodeEvent::SessionOver { session } => self.gateway.end_session(session),
+            NodeEvent::Transfer { to } => {
+                self.writer.is_handing_over = true;
+                self.feed(Event::Transfer { to }, context);
+            }
             NodeEvent::ReadStep { ticket } => self.reads.handle_step(ticket, context),
             NodeEvent::CheckpointDue => self.begin_checkpoint(context),
             NodeEvent::CheckpointDone { upto } => self.end_checkpoint(upto, context),
@@ -108,7 +126,11 @@ impl Driver {
     /// What may go on after any event.
     fn advance(&mut self, context: &mut Context<'_>) {
         let status = self.replica.status();
-        for (leader, attempt) in self.gateway.poll_attempts(&status, self.node, context) {
+        self.talks.expire(&status, context);
+        let mut attempts = self.gateway.poll_attempts(&status, self.node, context);
+        attempts.extend(self.talks.poll_attempts());
+        self.tell_ended_sessions(&status, context);
+        for (leader, attempt) in attempts {
             if leader == self.node {
                 self.submit(self.node, attempt, context);
             } else {
@@ -118,6 +140,34 @@ impl Driver {
             }
         }
         self.reads.advance(self.serving(), context);
+    }
+
+    /// Best effort: without a leader nobody hears it.
+    fn tell_ended_sessions(&mut self, status: &bellwether_node::Status, context: &mut Context<'_>) {
+        let talks = &self.talks;
+        for session in self.gateway.poll_ended(|session| talks.has(session), context) {
+            let term = status.term;
+            match status.role {
+                Role::Leader => self.end_session(term, session, context),
+                Role::Follower { leader: Some(leader) } => {
+                    let message = PeerMessage::EndSession { term, session };
+                    context.actions.push(Action::Send(leader, message));
+                }
+                Role::Follower { leader: None } | Role::Candidate => {}
+            }
+        }
+    }
+
+    /// At the leader. One of another term is not heard: attempts of this one may be on their way.
+    fn end_session(&mut self, term: Term, session: SessionId, context: &Context<'_>) {
+        let status = self.replica.status();
+        if status.role != Role::Leader || status.term != term {
+            return;
+        }
+        if !context.has(Bug::EndSessionTooEarly) {
+            self.fence.end_session(term, session);
+        }
+        self.writer.end_session(session);
     }
 
     /// Through where this replica serves reads; `None` while it is being seeded.
@@ -146,12 +196,13 @@ impl Driver {
                     .push(Action::Broken("a message cannot be decoded".to_owned())),
             },
             PeerMessage::Forward(attempt) => self.submit(from, *attempt, context),
+            PeerMessage::EndSession { term, session } => self.end_session(term, session, context),
             PeerMessage::Reply {
                 request,
                 number,
                 reply,
             } => {
-                self.gateway.handle_reply(request, number, reply, context);
+                self.take_reply(request, number, reply, context);
             }
             PeerMessage::AskSnapshot { at_least } => {
                 let status = self.replica.status();
@@ -172,7 +223,13 @@ impl Driver {
         self.tickets += 1;
         let ticket = self.tickets;
         match request.what.kind {
-            Kind::Write { .. } => self.gateway.push(request),
+            Kind::Write { .. } => match &request.what.action {
+                workload::Action::Interactive(script) => {
+                    let script = script.clone();
+                    self.talks.push(request, script, context);
+                }
+                _ => self.gateway.push(request),
+            },
             Kind::Read(Guarantee::Eventual) => self.reads.push_ready(ticket, request, context),
             Kind::Read(Guarantee::Session) if context.has(Bug::IgnoreToken) => {
                 self.reads.push_ready(ticket, request, context);
@@ -201,6 +258,12 @@ impl Driver {
         if !self.fence.admit(&submission.attempt) {
             return;
         }
+        let is_asked_again = self.writer.is_held_by(submission.attempt.request);
+        match submission.attempt.part {
+            Part::Whole => {}
+            Part::Open { .. } if !is_asked_again => {}
+            _ => return self.writer.submit_step(submission, context),
+        }
         if self.writer.waiting() >= WAITING_MAX {
             return self.reply(submission, Reply::NotLeader, context);
         }
@@ -210,7 +273,7 @@ impl Driver {
     fn reply(&mut self, submission: Submission, reply: Reply, context: &mut Context<'_>) {
         let Attempt { request, number, .. } = submission.attempt;
         if submission.origin == self.node {
-            self.gateway.handle_reply(request, number, reply, context);
+            self.take_reply(request, number, reply, context);
         } else {
             let message = PeerMessage::Reply {
                 request,
@@ -218,6 +281,12 @@ impl Driver {
                 reply,
             };
             context.actions.push(Action::Send(submission.origin, message));
+        }
+    }
+
+    fn take_reply(&mut self, request: RequestId, number: u32, reply: Reply, context: &mut Context<'_>) {
+        if !self.talks.handle_reply(request, number, &reply, context) {
+            self.gateway.handle_reply(request, number, reply, context);
         }
     }
 
@@ -281,6 +350,7 @@ impl Driver {
 
     fn install(&mut self, context: &mut Context<'_>) {
         self.reads.close(context);
+        self.talks.close(context);
         self.checkpointer = None;
         self.seeding.install(context);
         if context.crash_point(CrashPoint::SnapshotPlaced) {

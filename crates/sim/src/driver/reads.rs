@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use bellwether_storage::Reader;
 use bellwether_storage::files::Files;
+use bellwether_storage::{Cursor, Reader};
 use bellwether_types::{NodeId, Position, SqlError, Statement, Value, ValueRef};
 
 use super::context::{Action, Context, NodeEvent, Request};
@@ -254,7 +254,11 @@ impl Reads {
 
 /// All rows.
 pub(super) fn query(reader: &mut Reader, statement: &Statement) -> Result<Rows, SqlError> {
-    let mut cursor = reader.open_cursor(statement)?;
+    query_cursor(reader.open_cursor(statement)?)
+}
+
+/// All rows that are left.
+pub(super) fn query_cursor(mut cursor: Cursor) -> Result<Rows, SqlError> {
     let columns = cursor.columns().len();
     let mut rows = Rows::new();
     while cursor.step()? {
@@ -263,7 +267,7 @@ pub(super) fn query(reader: &mut Reader, statement: &Statement) -> Result<Rows, 
     Ok(rows)
 }
 
-fn owned(value: ValueRef<'_>) -> Value {
+pub(super) fn owned(value: ValueRef<'_>) -> Value {
     match value {
         ValueRef::Null => Value::Null,
         ValueRef::Integer(value) => Value::Integer(value),

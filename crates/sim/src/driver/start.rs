@@ -17,6 +17,7 @@ use super::gateway::{Fence, Gateway};
 use super::log_thread::LogThread;
 use super::reads::Reads;
 use super::seeding::Seeding;
+use super::talks::Talks;
 use super::writer_thread::WriterThread;
 use super::{Context, Driver, NodeEvent};
 use crate::bug::Bug;
@@ -193,6 +194,7 @@ pub fn start(settings: Settings, mount: &Mount, context: &mut Context<'_>) -> Re
         checkpointer: Some(checkpointer),
         reads: Reads::new(settings.node),
         gateway: Gateway::default(),
+        talks: Talks::default(),
         fence: Fence::default(),
         seeding: Seeding::default(),
         confirmations: Default::default(),

@@ -7,10 +7,11 @@ use bellwether_storage::files::Files;
 use bellwether_storage::{
     ApplyError, ClientTransaction, GroupStart, Sealed, StorageError, Writer, run_group,
 };
-use bellwether_types::{Entry, HybridClock, LogIndex, NodeId, Position, SqlError};
+use bellwether_types::{Entry, HybridClock, LogIndex, NodeId, Position, SessionId, SqlError};
 use bytes::Bytes;
 
 use super::context::{Context, NodeEvent};
+use super::holder::{Holder, Vacuum, is_alone};
 use crate::bug::Bug;
 use crate::observation::{Logged, Observation, hash};
 use crate::peer::{Attempt, Reply};
@@ -61,27 +62,60 @@ pub(super) enum Output {
 enum Job {
     Command(Command),
     Group(Vec<Submission>),
+    /// Shares its group with no other.
+    Alone(Submission),
+    /// A part of the transaction that holds the writer.
+    Step(Submission),
 }
 
 /// A group that is proposed, or about to be.
-struct Held {
-    replies: Vec<(Submission, Reply)>,
+pub(super) struct Held {
+    pub replies: Vec<(Submission, Reply)>,
     logged: Vec<Logged>,
     next: Position,
     remaining: u64,
     is_committed: bool,
+    /// What is done at COMMIT instead of it.
+    vacuum: Option<Vacuum>,
+}
+
+impl Held {
+    pub fn new(
+        replies: Vec<(Submission, Reply)>,
+        next: Position,
+        remaining: u64,
+        vacuum: Option<Vacuum>,
+    ) -> Held {
+        Held {
+            replies,
+            logged: Vec::new(),
+            next,
+            remaining,
+            is_committed: false,
+            vacuum,
+        }
+    }
 }
 
 pub(super) struct WriterThread {
-    node: NodeId,
-    writer: Option<Writer>,
+    pub node: NodeId,
+    pub writer: Option<Writer>,
     commands: VecDeque<Command>,
     waiting: VecDeque<Submission>,
     job: Option<Job>,
     /// Where the next group starts; while leading and without a group.
-    next: Option<Position>,
-    held: Option<Held>,
-    clock: HybridClock,
+    pub next: Option<Position>,
+    pub held: Option<Held>,
+    /// An interactive transaction, and what it wants next.
+    pub holder: Option<Holder>,
+    steps: VecDeque<Submission>,
+    /// Counts what holders did.
+    pub activity: u64,
+    /// Sessions that are over: told with the next group.
+    ended: Vec<SessionId>,
+    /// Leadership is being handed over.
+    pub is_handing_over: bool,
+    pub clock: HybridClock,
 }
 
 impl WriterThread {
@@ -94,6 +128,11 @@ impl WriterThread {
             job: None,
             next: None,
             held: None,
+            holder: None,
+            steps: VecDeque::new(),
+            activity: 0,
+            ended: Vec::new(),
+            is_handing_over: false,
             clock: HybridClock::default(),
         }
     }
@@ -129,34 +168,71 @@ impl WriterThread {
         self.maybe_start(context);
     }
 
-    fn maybe_start(&mut self, context: &mut Context<'_>) {
+    /// A part of an open transaction.
+    pub fn submit_step(&mut self, submission: Submission, context: &mut Context<'_>) {
+        self.steps.push_back(submission);
+        self.maybe_start(context);
+    }
+
+    /// A session is over.
+    pub fn end_session(&mut self, session: SessionId) {
+        self.ended.push(session);
+    }
+
+    pub fn is_busy(&self) -> bool {
+        self.job.is_some()
+    }
+
+    pub fn maybe_start(&mut self, context: &mut Context<'_>) {
         if self.job.is_some() || self.writer.is_none() {
             return;
         }
-        let job = match self.commands.pop_front() {
-            Some(command) => Job::Command(command),
-            None if self.next.is_some() && self.held.is_none() && !self.waiting.is_empty() => {
-                let count = self.waiting.len().min(GROUP_MAX);
-                Job::Group(self.waiting.drain(..count).collect())
+        let job = match (self.commands.pop_front(), self.steps.pop_front()) {
+            (Some(command), step) => {
+                self.steps.extend(step);
+                Job::Command(command)
             }
-            None => return,
+            (None, Some(step)) => Job::Step(step),
+            (None, None) => match self.take_waiting() {
+                Some(job) => job,
+                None => return,
+            },
         };
         let usual_us = match &job {
             Job::Group(batch) => 100 + 60 * batch.len() as u64,
             Job::Command(Command::Apply { entries, .. }) => 40 + 50 * entries.len() as u64,
             Job::Command(Command::Install) => 20_000,
-            Job::Command(_) => 40,
+            Job::Step(_) | Job::Alone(_) | Job::Command(_) => 40,
         };
         let delay_us = context.random.latency_us(usual_us);
         context.after(delay_us, NodeEvent::WriterDone);
         self.job = Some(job);
     }
 
+    /// While leading, and while nothing has the writer.
+    fn take_waiting(&mut self) -> Option<Job> {
+        if self.next.is_none() || self.held.is_some() || self.holder.is_some() {
+            return None;
+        }
+        if self.waiting.front().is_some_and(is_alone) {
+            return self.waiting.pop_front().map(Job::Alone);
+        }
+        let together = self.waiting.iter().take_while(|submission| !is_alone(submission));
+        let count = together.count().min(GROUP_MAX);
+        (count > 0).then(|| Job::Group(self.waiting.drain(..count).collect()))
+    }
+
     /// The time of the job under way is over: its work is done now.
     pub fn handle_done(&mut self, context: &mut Context<'_>) -> Vec<Output> {
         let outputs = match self.job.take() {
             Some(Job::Group(batch)) => self.run(batch, context),
-            Some(Job::Command(command)) => self.perform(command, context),
+            Some(Job::Command(command)) => {
+                let mut outputs = self.end_holder(context);
+                outputs.extend(self.perform(command, context));
+                outputs
+            }
+            Some(Job::Alone(submission)) => self.run_alone(submission, context),
+            Some(Job::Step(submission)) => self.step(submission, context),
             None => Vec::new(),
         };
         self.maybe_start(context);
@@ -167,6 +243,7 @@ impl WriterThread {
         match command {
             Command::Lead { next } => {
                 self.next = Some(next);
+                self.is_handing_over = false;
                 Vec::new()
             }
             Command::Follow => self.follow(context),
@@ -201,41 +278,50 @@ impl WriterThread {
             .into_iter()
             .partition(|submission| submission.attempt.term == next.term);
         let mut outputs = vec![not_leader(late)];
-        match self.execute(&batch, next, context) {
-            Ok((replies, Sealed::Empty)) => {
-                self.next = Some(next);
-                let submissions = batch.into_iter().zip(replies).collect();
-                outputs.push(Output::Confirm(submissions));
-            }
-            Ok((replies, Sealed::Payloads(count))) => {
-                let index = LogIndex(next.index.0 + count - 1);
-                let replies = replies
-                    .into_iter()
-                    .map(|reply| at(reply, Position { index, ..next }));
+        self.next = Some(next);
+        match self.execute(&batch, context) {
+            Ok(replies) => {
                 let replies = batch.into_iter().zip(replies).collect();
-                self.held = Some(Held {
-                    replies,
-                    logged: Vec::new(),
-                    next,
-                    remaining: count,
-                    is_committed: false,
-                });
-                outputs.extend(self.propose_next(context));
+                outputs.extend(self.seal(next, replies, context));
             }
-            Err(error) => {
-                self.next = Some(next);
-                outputs.extend(self.fail(batch, error, context));
-            }
+            Err(error) => outputs.extend(self.fail(batch, error, context)),
         }
         outputs
+    }
+
+    /// Ends the open group's execution, and proposes its first payload.
+    pub fn seal(
+        &mut self,
+        next: Position,
+        replies: Vec<(Submission, Reply)>,
+        context: &mut Context<'_>,
+    ) -> Vec<Output> {
+        let writer = self.writer.as_mut().expect("it just executed");
+        for session in std::mem::take(&mut self.ended) {
+            writer.end_session(session);
+        }
+        match writer.seal(next) {
+            Ok(Sealed::Empty) => vec![Output::Confirm(replies)],
+            Ok(Sealed::Payloads(count)) => {
+                let index = LogIndex(next.index.0 + count - 1);
+                let place = |(submission, reply)| (submission, at(reply, Position { index, ..next }));
+                let replies = replies.into_iter().map(place).collect();
+                self.next = None;
+                self.held = Some(Held::new(replies, next, count, None));
+                self.propose_next(context)
+            }
+            Err(error) => {
+                let batch = replies.into_iter().map(|(submission, _)| submission).collect();
+                self.fail(batch, error, context)
+            }
+        }
     }
 
     fn execute(
         &mut self,
         batch: &[Submission],
-        next: Position,
         context: &mut Context<'_>,
-    ) -> Result<(Vec<Reply>, Sealed), StorageError> {
+    ) -> Result<Vec<Reply>, StorageError> {
         let transaction = |submission: &Submission| ClientTransaction {
             request: submission.attempt.request,
             statements: submission.attempt.statements.clone(),
@@ -257,7 +343,6 @@ impl WriterThread {
             &transactions,
         )?;
         let seen = writer.position();
-        let sealed = writer.seal(next)?;
         let reply = |answer: Result<bellwether_storage::Answer, SqlError>| match answer {
             Ok(answer) => Reply::Done {
                 answer: answer
@@ -270,11 +355,11 @@ impl WriterThread {
             },
             Err(error) => Reply::Failed(error),
         };
-        Ok((answers.into_iter().map(reply).collect(), sealed))
+        Ok(answers.into_iter().map(reply).collect())
     }
 
     /// Nothing of the group was done.
-    fn fail(
+    pub fn fail(
         &mut self,
         batch: Vec<Submission>,
         error: StorageError,
@@ -297,7 +382,7 @@ impl WriterThread {
     }
 
     fn propose_next(&mut self, context: &mut Context<'_>) -> Vec<Output> {
-        let (Some(held), Some(writer)) = (&mut self.held, &mut self.writer) else {
+        let (Some(_), Some(writer)) = (&self.held, &mut self.writer) else {
             return Vec::new();
         };
         let payload = match writer.next_payload() {
@@ -312,6 +397,14 @@ impl WriterThread {
                 context.stop(format!("SQLite: {error}"));
                 return Vec::new();
             }
+        };
+        self.propose(payload, context)
+    }
+
+    /// A payload of the group that is held.
+    pub fn propose(&mut self, payload: Bytes, context: &mut Context<'_>) -> Vec<Output> {
+        let Some(held) = &mut self.held else {
+            return Vec::new();
         };
         let at = held.next;
         held.next.index = at.index.next();
@@ -345,7 +438,11 @@ impl WriterThread {
             return Vec::new();
         };
         if !held.is_committed {
-            if let Err(error) = writer.commit() {
+            let committed = match &held.vacuum {
+                Some(vacuum) => writer.vacuum(position, vacuum.timestamp, &vacuum.transaction),
+                None => writer.commit(),
+            };
+            if let Err(error) = committed {
                 context.stop(format!("SQLite: {error}"));
                 return Vec::new();
             }
@@ -378,7 +475,9 @@ impl WriterThread {
         self.next = None;
         let mut homeless: Vec<Submission> = self.waiting.drain(..).collect();
         if let (Some(held), Some(writer)) = (self.held.take(), &mut self.writer) {
-            let ended = match context.has(Bug::KeepGroupAfterFollow) {
+            let keeps = context.has(Bug::KeepGroupAfterFollow)
+                || (context.has(Bug::KeepGroupWhenHandingOver) && self.is_handing_over);
+            let ended = match keeps && held.vacuum.is_none() {
                 true if held.remaining == 0 => writer.commit(),
                 _ if held.is_committed => Ok(()),
                 _ => writer.rollback(),
@@ -439,7 +538,7 @@ fn visible(node: NodeId, writer: &Writer) -> Observation {
     }
 }
 
-fn not_leader(submissions: Vec<Submission>) -> Output {
+pub(super) fn not_leader(submissions: Vec<Submission>) -> Output {
     Output::Replies(
         submissions
             .into_iter()

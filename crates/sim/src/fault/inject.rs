@@ -80,6 +80,12 @@ impl World {
             }
             Fault::SlowDiskThenPowerLoss(who) => self.slow_then_power_loss(who, until),
             Fault::PowerLossAt(point) => self.arm(point),
+            Fault::Transfer => {
+                if let Some(leader) = self.leader() {
+                    let to = self.choose(Who::Follower);
+                    self.transfer(leader, to);
+                }
+            }
             Fault::ClockJump(who) => {
                 let node = self.choose(who);
                 let by_ms = self.random.range(0, 1_200_000) as i64 - 600_000;

@@ -12,6 +12,8 @@
 //! **Networks** lose, delay, double and reorder messages all the time, sometimes much more; a node is cut off, in
 //! both directions or in one; two nodes cannot talk while others can (a partial partition).
 //!
+//! **Operators** hand leadership over, to heirs that may be down or cut off.
+//!
 //! **Wall clocks** jump, forward and back, and differ between nodes by minutes from the start. Monotonic clocks do
 //! not.
 //!
@@ -76,6 +78,8 @@ pub enum Fault {
     PowerLossAt(CrashPoint),
     /// The wall clock is set.
     ClockJump(Who),
+    /// An operator hands leadership over, be the heir well or not.
+    Transfer,
 }
 
 /// A moment at which a power loss matters.
@@ -146,7 +150,7 @@ pub fn draw(random: &mut Random) -> Vec<Planned> {
 fn plan(fault: Fault, random: &mut Random) -> Planned {
     let longest_us = match fault {
         Fault::KillAll | Fault::PowerLossAll | Fault::FullDisk(_) => 1_500_000,
-        Fault::FailSync(_) | Fault::ClockJump(_) => 100_000,
+        Fault::FailSync(_) | Fault::ClockJump(_) | Fault::Transfer => 100_000,
         _ => 4_500_000,
     };
     let at = Time(random.range(FIRST.0, LAST.0 - 5_000_000));
@@ -190,5 +194,6 @@ fn any(random: &mut Random) -> Fault {
         (3, Fault::IsolateThenPowerLoss(who)),
         (8, Fault::PowerLossAt(point)),
         (2, Fault::ClockJump(who)),
+        (5, Fault::Transfer),
     ])
 }

@@ -1,6 +1,8 @@
 //! Lists that only grow, and transactions that append to some and read others: the order of elements in each list
 //! is the order of the transactions.
 
+use std::collections::BTreeMap;
+
 use bellwether_types::{Statement, Value};
 
 use super::{IntoValue, Rows, sql};
@@ -54,7 +56,7 @@ impl Generator {
         }
     }
 
-    fn key(&self, random: &mut Random) -> String {
+    pub(crate) fn key(&self, random: &mut Random) -> String {
         let age = self.appends / (APPENDS_MAX * LISTS);
         format!("list-{}", age * LISTS + random.range(0, LISTS))
     }
@@ -62,36 +64,53 @@ impl Generator {
 
 impl Action {
     pub(crate) fn statements(&self) -> Vec<Statement> {
-        let append = |(key, element): &(String, i64)| {
-            sql(
-                "INSERT INTO list VALUES ($1, $2 || ',') \
-                 ON CONFLICT(key) DO UPDATE SET elements = elements || excluded.elements",
-                [key.clone().into_value(), element.into_value()],
-            )
-        };
-        let read = |key: &String| {
-            sql(
-                "SELECT elements FROM list WHERE key = $1",
-                [key.clone().into_value()],
-            )
-        };
         self.appends
             .iter()
-            .map(append)
-            .chain(self.reads.iter().map(read))
+            .map(|(key, element)| append(key, *element))
+            .chain(self.reads.iter().map(|key| read(key)))
             .collect()
     }
 
-    /// The lists read, in the order of `reads`; `None` when the answer has no rows because it is a retry's.
-    pub fn seen(&self, answer: &[Rows]) -> Option<Vec<Vec<i64>>> {
+    /// The lists read, with their keys; `None` when the answer has no rows because it is a retry's.
+    pub fn seen(&self, answer: &[Rows]) -> Option<Vec<(String, Vec<i64>)>> {
         let answers = answer.get(self.appends.len()..self.appends.len() + self.reads.len())?;
         Some(
-            answers
+            self.reads
                 .iter()
-                .map(|rows| rows.first().map_or_else(Vec::new, |row| elements(row, 0)))
+                .zip(answers)
+                .map(|(key, rows)| {
+                    let read = rows.first().map_or_else(Vec::new, |row| elements(row, 0));
+                    (key.clone(), read)
+                })
                 .collect(),
         )
     }
+}
+
+/// Appends to a list.
+pub(crate) fn append(key: &str, element: i64) -> Statement {
+    sql(
+        "INSERT INTO list VALUES ($1, $2 || ',') \
+         ON CONFLICT(key) DO UPDATE SET elements = elements || excluded.elements",
+        [key.to_owned().into_value(), element.into_value()],
+    )
+}
+
+/// Reads a list.
+pub(crate) fn read(key: &str) -> Statement {
+    sql(
+        "SELECT elements FROM list WHERE key = $1",
+        [key.to_owned().into_value()],
+    )
+}
+
+/// All lists, of rows of (key, elements).
+pub fn all(rows: &Rows) -> BTreeMap<String, Vec<i64>> {
+    let list = |row: &Vec<Value>| match &row[0] {
+        Value::Text(key) => Some((key.clone(), elements(row, 1))),
+        _ => None,
+    };
+    rows.iter().filter_map(list).collect()
 }
 
 /// The elements in a column of a row.

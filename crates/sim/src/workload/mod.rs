@@ -5,6 +5,7 @@
 
 pub mod bank;
 pub mod bulk;
+pub mod interactive;
 pub mod list;
 pub mod register;
 pub mod set;
@@ -66,6 +67,10 @@ pub enum Action {
     Shapes(shapes::Action),
     /// More than fits one log entry.
     Bulk(bulk::Action),
+    /// Several statements between BEGIN and COMMIT.
+    Interactive(interactive::Action),
+    /// VACUUM; leaves no mark.
+    Vacuum,
 }
 
 impl Operation {
@@ -79,6 +84,10 @@ impl Operation {
             Action::Set(action) => action.statements(),
             Action::Shapes(action) => action.statements(),
             Action::Bulk(action) => action.statements(),
+            Action::Interactive(action) => {
+                return action.steps.iter().map(interactive::Step::statement).collect();
+            }
+            Action::Vacuum => return vec![Statement::new("VACUUM")],
         };
         if let Kind::Write { mark } = self.kind {
             statements.push(sql("INSERT INTO ledger(mark) VALUES ($1)", [mark.into_value()]));
@@ -89,8 +98,8 @@ impl Operation {
     /// What a write leaves in the ledger.
     pub fn mark(&self) -> Option<i64> {
         match self.kind {
-            Kind::Write { mark } => Some(mark),
-            Kind::Read(_) => None,
+            Kind::Write { mark } if self.action != Action::Vacuum => Some(mark),
+            Kind::Write { .. } | Kind::Read(_) => None,
         }
     }
 }
@@ -135,6 +144,9 @@ pub const AUDITS: [(&str, &str); 6] = [
     ),
 ];
 
+/// So many writes of a thousand are interactive: each holds the writer for some tens of milliseconds.
+const INTERACTIVE_PER_MILLE: u64 = 50;
+
 /// Draws operations: what one run's clients do.
 pub struct Mix {
     random: Random,
@@ -172,6 +184,10 @@ impl Mix {
         let random = &mut self.random;
         let mark = self.marks;
         let action = match (random.range(0, 100), kind) {
+            (_, Kind::Write { .. }) if random.per_mille(2) => Action::Vacuum,
+            (_, Kind::Write { .. }) if random.per_mille(INTERACTIVE_PER_MILLE) => {
+                Action::Interactive(interactive::Action::draw(&mut self.lists, random, mark))
+            }
             (0..40, Kind::Read(_)) => Action::Register(register::Action::read(random, self.recent)),
             (0..40, _) => Action::Register(register::Action::write(random, mark)),
             (40..60, Kind::Read(_)) => Action::List(self.lists.read(random)),

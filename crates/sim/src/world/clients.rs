@@ -6,7 +6,10 @@ use super::{CLIENTS, LAST_CALL, Phase, World, WorldEvent};
 use crate::client::{Client, outcome_of_silence};
 use crate::driver::{NodeEvent, Request};
 use crate::observation::{ClientId, Observation, OperationId, Outcome};
-use crate::workload::{Operation, SETUP};
+use crate::workload::{Action, Kind, Operation, SETUP};
+
+/// From a client's going until its node knows.
+const SESSION_ENDS_US: u64 = 200;
 
 impl World {
     pub(super) fn client(&mut self, id: ClientId) -> &mut Client {
@@ -29,9 +32,19 @@ impl World {
                 let delay_us = client.waits_us();
                 return self.at(self.now.plus_us(delay_us), WorldEvent::Wake(id));
             }
-            client.connect(&up);
+            if let Some(((node, incarnation), session)) = client.connect(&up) {
+                let event = Box::new(NodeEvent::SessionOver { session });
+                self.at(
+                    self.now.plus_us(SESSION_ENDS_US),
+                    WorldEvent::Node {
+                        node,
+                        incarnation,
+                        event,
+                    },
+                );
+            }
         }
-        let is_prober = client.is_prober;
+        let is_prober = self.client(id).is_prober;
         let what = match self.phase {
             Phase::Setup { step } => self.mix.setup(step),
             _ if is_prober => self.mix.probe(),
@@ -85,7 +98,7 @@ impl World {
             return;
         };
         client.connection = None;
-        self.answer(id, operation, outcome_of_silence(underway.kind));
+        self.answer(id, operation, outcome_of_silence(underway.what.kind));
     }
 
     pub(super) fn answer(&mut self, id: ClientId, operation: OperationId, outcome: Outcome) {
@@ -97,10 +110,9 @@ impl World {
         {
             return;
         }
-        let is_write = client
-            .underway
-            .as_ref()
-            .is_some_and(|underway| outcome_of_silence(underway.kind) == Outcome::Unknown);
+        let underway = client.underway.as_ref().expect("just seen");
+        let what = underway.what.clone();
+        let is_write = matches!(what.kind, Kind::Write { .. });
         client.end(&outcome);
         let delay_us = client.thinks_us();
         let counter = match (&outcome, is_write) {
@@ -111,6 +123,11 @@ impl World {
             (Outcome::Unknown, _) => &mut self.counts.unknown,
         };
         *counter += 1;
+        match (&outcome, &what.action) {
+            (Outcome::Done { .. }, Action::Interactive(_)) => self.counts.interactive += 1,
+            (Outcome::Done { .. }, Action::Vacuum) => self.counts.vacuums += 1,
+            _ => {}
+        }
         self.trace.note(
             self.now,
             format_args!("client {} ends {}: {outcome:?}", id.0, operation.0),

@@ -46,6 +46,10 @@ impl World {
         self.node(node).clock.jump_ms(by_ms);
     }
 
+    pub(crate) fn transfer(&mut self, leader: NodeId, to: NodeId) {
+        self.give(leader, NodeEvent::Transfer { to });
+    }
+
     pub(crate) fn arm(&mut self, point: CrashPoint) {
         self.armed = Some(point);
     }
@@ -139,7 +143,7 @@ impl World {
         }
         for (client, underway) in broken {
             let at = self.now.plus_us(self.random.range(100, 3_000));
-            let outcome = outcome_of_silence(underway.kind);
+            let outcome = outcome_of_silence(underway.what.kind);
             self.at(
                 at,
                 WorldEvent::Answer {
