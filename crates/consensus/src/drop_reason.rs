@@ -9,6 +9,8 @@ pub enum DropReason {
     WrongAddressee,
     /// Its sender is not a member of the group, or this node itself.
     NotAMember,
+    /// This node's own read: who was taken for the leader took this node for it, and passed it on.
+    ReadCameBack,
     /// A number is beyond what any log reaches.
     NumberTooLarge,
     /// A term where there is none, or none where there is one.
@@ -49,7 +51,8 @@ impl DropReason {
     pub fn is_innocent(self) -> bool {
         matches!(
             self,
-            DropReason::AcknowledgesTooMuch
+            DropReason::ReadCameBack
+                | DropReason::AcknowledgesTooMuch
                 | DropReason::BeingSeeded
                 | DropReason::NoRoom
                 | DropReason::UnaskedVote
@@ -63,6 +66,7 @@ impl fmt::Display for DropReason {
         f.write_str(match self {
             DropReason::WrongAddressee => "addressed to another node",
             DropReason::NotAMember => "not from a member of the group",
+            DropReason::ReadCameBack => "this node's own read came back",
             DropReason::NumberTooLarge => "a number beyond any log",
             DropReason::WrongTerm => "a term where there is none, or none where there is one",
             DropReason::WrongEntries => "entries where there are none, or none where there is one",

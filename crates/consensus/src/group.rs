@@ -432,6 +432,9 @@ impl Group {
         if message.to != self.config.node {
             return Err(DropReason::WrongAddressee);
         }
+        if message.from == self.config.node && message.kind == MessageKind::ReadIndex {
+            return Err(DropReason::ReadCameBack);
+        }
         if message.from == self.config.node || !self.config.voters.contains(&message.from) {
             return Err(DropReason::NotAMember);
         }

@@ -48,11 +48,21 @@ pub enum Bug {
     ForgetPriorReads,
     /// An interactive transaction whose client is gone is committed.
     CommitVanished,
+    /// The leader runs VACUUM when it is proposed.
+    VacuumBeforeCommit,
+    /// Entries for which the log finds no space are taken for written.
+    IgnoreFullDisk,
+    /// After a snapshot the log goes on one record too late.
+    SkipRecordAfterSnapshot,
+    /// What the scrub finds is not told.
+    IgnoreScrub,
+    /// A log that is damaged is replaced by an empty one, and the node goes on voting.
+    ForgetDamagedLog,
 }
 
 impl Bug {
     /// All, in the order of the declaration.
-    pub const ALL: [Bug; 22] = [
+    pub const ALL: [Bug; 27] = [
         Bug::AckBeforeFsync,
         Bug::SendBeforePersist,
         Bug::VoteWithoutPersisting,
@@ -75,6 +85,11 @@ impl Bug {
         Bug::EndSessionTooEarly,
         Bug::ForgetPriorReads,
         Bug::CommitVanished,
+        Bug::VacuumBeforeCommit,
+        Bug::IgnoreFullDisk,
+        Bug::SkipRecordAfterSnapshot,
+        Bug::IgnoreScrub,
+        Bug::ForgetDamagedLog,
     ];
 
     /// As the command line has it: `ack-before-fsync`.

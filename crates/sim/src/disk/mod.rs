@@ -100,7 +100,7 @@ impl SimDisk {
         shared.live = shared.durable.clone();
     }
 
-    /// No file can grow from now on, or again.
+    /// No file can be made or grow from now on, or again.
     pub fn set_full(&self, is_full: bool) {
         lock(&self.shared).is_full = is_full;
     }
@@ -174,6 +174,7 @@ impl Disk for Mount {
         let found = shared.live.get(path).cloned();
         let content = match found {
             Some(content) => content,
+            None if create && shared.is_full => return Err(io::ErrorKind::StorageFull.into()),
             None if create => {
                 let content = Content::default();
                 shared.change_name(NameChange::Link {
@@ -285,9 +286,13 @@ impl DiskFile for Handle {
     }
 
     fn truncate(&mut self, len: u64) -> io::Result<()> {
-        drop(self.mount.alive()?);
+        let shared = self.mount.alive()?;
         let len = usize::try_from(len).map_err(|_| io::ErrorKind::FileTooLarge)?;
-        lock(&self.content).change(Change::Truncate { len });
+        let mut content = lock(&self.content);
+        if shared.is_full && len > content.live.len() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        content.change(Change::Truncate { len });
         Ok(())
     }
 
@@ -400,5 +405,13 @@ mod tests {
             io::ErrorKind::StorageFull
         );
         file.write_at(1, b"xy").expect("room");
+        assert_eq!(
+            file.truncate(4).expect_err("full").kind(),
+            io::ErrorKind::StorageFull
+        );
+        let made = disk.mount().open(Path::new("/d/b"), true).err().expect("full");
+        assert_eq!(made.kind(), io::ErrorKind::StorageFull);
+        disk.set_full(false);
+        file.truncate(4).expect("room again");
     }
 }

@@ -3,11 +3,13 @@
 
 use bellwether_storage::{Begin, GroupStart, RowSink};
 use bellwether_types::record::Transaction;
-use bellwether_types::{Column, CommandTag, ErrorKind, Payload, RequestId, SqlError, Timestamp, ValueRef};
+use bellwether_types::{
+    Column, CommandTag, ErrorKind, Payload, Position, RequestId, SqlError, Timestamp, ValueRef,
+};
 
 use super::context::{Context, NodeEvent};
 use super::reads::{owned, query_cursor};
-use super::writer_thread::{Held, Output, Submission, WriterThread, not_leader};
+use super::writer_thread::{Held, Output, Submission, WriterThread, not_leader, visible};
 use crate::bug::Bug;
 use crate::peer::{Part, Reply};
 use crate::workload::Rows;
@@ -79,6 +81,9 @@ impl WriterThread {
                     transaction,
                 });
                 self.held = Some(Held::new(vec![(submission, done)], next, 1, vacuum));
+                if context.has(Bug::VacuumBeforeCommit) {
+                    self.vacuum_held(next, context);
+                }
                 return self.propose(payload.to_bytes(), context);
             }
             Ok(Some((_, position))) => Reply::Done {
@@ -89,6 +94,25 @@ impl WriterThread {
             Err(error) => Reply::Failed(error),
         };
         vec![Output::Replies(vec![(submission, reply)])]
+    }
+
+    /// What the held VACUUM is committed with.
+    pub(super) fn vacuum_held(&mut self, position: Position, context: &mut Context<'_>) {
+        let (Some(held), Some(writer)) = (&mut self.held, &mut self.writer) else {
+            return;
+        };
+        let Some(Vacuum {
+            timestamp,
+            transaction,
+        }) = held.vacuum.take()
+        else {
+            return;
+        };
+        held.is_committed = true;
+        match writer.vacuum(position, timestamp, &transaction) {
+            Ok(()) => context.observe(visible(self.node, writer)),
+            Err(error) => context.stop(format!("SQLite: {error}")),
+        }
     }
 
     fn open_holder(&mut self, submission: Submission, context: &mut Context<'_>) -> Vec<Output> {

@@ -29,6 +29,8 @@ pub(super) struct LogThread {
     pub is_blocked: bool,
     /// The newest ticket given to it.
     newest: u64,
+    /// By a planted bug something was taken for written that is not.
+    unwritten: bool,
 }
 
 impl LogThread {
@@ -41,6 +43,7 @@ impl LogThread {
             syncing: Vec::new(),
             is_blocked: false,
             newest: 0,
+            unwritten: false,
         }
     }
 
@@ -79,6 +82,10 @@ impl LogThread {
                 }
             };
             if let Err(error) = done {
+                if context.has(Bug::IgnoreFullDisk) && matches!(error, WriteError::Full { .. }) {
+                    self.unwritten = true;
+                    continue;
+                }
                 return context.stop(format!("the log: {error}"));
             }
         }
@@ -136,6 +143,7 @@ impl LogThread {
     pub fn handle_synced(&mut self, context: &mut Context<'_>) -> Option<u64> {
         let written = std::mem::take(&mut self.syncing);
         match self.log.sync() {
+            Ok(()) if self.unwritten => {}
             Ok(()) => {
                 for persist in &written {
                     context.observe(self.durable(persist, context.has(Bug::VoteWithoutPersisting)));

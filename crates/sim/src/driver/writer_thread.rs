@@ -74,9 +74,9 @@ pub(super) struct Held {
     logged: Vec<Logged>,
     next: Position,
     remaining: u64,
-    is_committed: bool,
+    pub is_committed: bool,
     /// What is done at COMMIT instead of it.
-    vacuum: Option<Vacuum>,
+    pub vacuum: Option<Vacuum>,
 }
 
 impl Held {
@@ -438,11 +438,11 @@ impl WriterThread {
             return Vec::new();
         };
         if !held.is_committed {
-            let committed = match &held.vacuum {
-                Some(vacuum) => writer.vacuum(position, vacuum.timestamp, &vacuum.transaction),
-                None => writer.commit(),
-            };
-            if let Err(error) = committed {
+            if held.vacuum.is_some() {
+                self.vacuum_held(position, context);
+                return self.commit(position, next, context);
+            }
+            if let Err(error) = writer.commit() {
                 context.stop(format!("SQLite: {error}"));
                 return Vec::new();
             }
@@ -530,7 +530,7 @@ impl WriterThread {
     }
 }
 
-fn visible(node: NodeId, writer: &Writer) -> Observation {
+pub(super) fn visible(node: NodeId, writer: &Writer) -> Observation {
     Observation::Visible {
         node,
         position: writer.position(),

@@ -6,7 +6,7 @@
 //! **Power** fails, at one node or at all: what was not synced vanishes, survives or tears, write by write, file by
 //! file or all of it. Processes are **paused**, and go on as if no time had passed.
 //!
-//! **Disks** are full for a while (nothing can grow), fail a sync (what it was to make durable is durable or not, and
+//! **Disks** are full for a while (no file can be made or grow), fail a sync (what it was to make durable is durable or not, and
 //! a later sync does not help), are slow. The node stops itself where duty says so, and is started again.
 //!
 //! **Networks** lose, delay, double and reorder messages all the time, sometimes much more; a node is cut off, in
@@ -149,7 +149,7 @@ pub fn draw(random: &mut Random) -> Vec<Planned> {
 
 fn plan(fault: Fault, random: &mut Random) -> Planned {
     let longest_us = match fault {
-        Fault::KillAll | Fault::PowerLossAll | Fault::FullDisk(_) => 1_500_000,
+        Fault::KillAll | Fault::PowerLossAll => 1_500_000,
         Fault::FailSync(_) | Fault::ClockJump(_) | Fault::Transfer => 100_000,
         _ => 4_500_000,
     };
@@ -187,7 +187,7 @@ fn any(random: &mut Random) -> Fault {
         (2, Fault::Deaf(who)),
         (3, Fault::Split),
         (3, Fault::Noise),
-        (1, Fault::FullDisk(who)),
+        (3, Fault::FullDisk(who)),
         (3, Fault::FailSync(who)),
         (2, Fault::SlowDisk(who)),
         (3, Fault::SlowDiskThenPowerLoss(who)),
