@@ -54,11 +54,11 @@ impl Client {
     }
 
     /// Connects to one of these nodes and processes: a new session, with what was seen in the old one. Answers where
-    /// the old session was, if it was.
+    /// the old session was, if it wrote anything.
     pub fn connect(&mut self, to: &[(NodeId, u64)]) -> Option<((NodeId, u64), SessionId)> {
-        let left = self
-            .connection
-            .map(|connection| (connection, SessionId(self.session)));
+        let session = SessionId(self.session);
+        let left = self.connection.filter(|_| self.sequence > 0);
+        let left = left.map(|connection| (connection, session));
         self.connection = Some(*self.random.pick(to));
         self.session = u128::from(self.random.bits()) << 64 | u128::from(self.random.bits());
         self.sequence = 0;

@@ -141,6 +141,8 @@ pub enum Observation {
     Leads {
         /// Which.
         node: NodeId,
+        /// In this term.
+        term: Term,
         /// Just before the first entry.
         base: Position,
         /// All entries.

@@ -1,5 +1,6 @@
 //! I1: one leader per term. I2: what is committed is the same at its place on every node, and in every later
-//! leader's log.
+//! leader's log. A leader of an earlier term may not have heard of its end yet: what was committed since it need not
+//! have.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,8 @@ use crate::observation::{Logged, Observation};
 #[derive(Default)]
 pub(super) struct Agreement {
     leaders: BTreeMap<Term, NodeId>,
-    committed: BTreeMap<LogIndex, Logged>,
+    /// With the latest term that had a leader when the first node applied it.
+    committed: BTreeMap<LogIndex, (Logged, Term)>,
 }
 
 impl Checker for Agreement {
@@ -29,19 +31,29 @@ impl Checker for Agreement {
                 _ => Ok(()),
             },
             Observation::Applied { node, entries } => {
+                let latest = self.leaders.last_key_value().map_or(Term(0), |(term, _)| *term);
                 for entry in entries {
-                    let known = self.committed.entry(entry.position.index).or_insert(*entry);
+                    let (known, _) = self
+                        .committed
+                        .entry(entry.position.index)
+                        .or_insert((*entry, latest));
                     if known != entry {
                         return Err(format!("node {node} applied {entry:?}, another node {known:?}"));
                     }
                 }
                 Ok(())
             }
-            Observation::Leads { node, base, log } => {
+            Observation::Leads {
+                node,
+                term,
+                base,
+                log,
+            } => {
                 let held: BTreeMap<LogIndex, Term> = log.iter().map(|at| (at.index, at.term)).collect();
                 let above_base = self.committed.range(base.index.next()..);
                 let lost = above_base
-                    .map(|(_, entry)| entry.position)
+                    .filter(|(_, (_, committed_in))| committed_in <= term)
+                    .map(|(_, (entry, _))| entry.position)
                     .find(|at| held.get(&at.index) != Some(&at.term));
                 match lost {
                     Some(position) => Err(format!(

@@ -470,6 +470,7 @@ impl Driver {
         let (base, log) = self.log.positions();
         context.observe(Observation::Leads {
             node: self.node,
+            term: next.term,
             base,
             log,
         });

@@ -175,6 +175,12 @@ pub fn start(settings: Settings, mount: &Mount, context: &mut Context<'_>) -> Re
     });
     if is_ahead {
         log.restart_after(applied)?;
+        context.observe(Observation::Durable {
+            node: settings.node,
+            reset: Some(applied),
+            hard_state: None,
+            entries: Vec::new(),
+        });
     }
     let replica = Replica::new(
         Config {

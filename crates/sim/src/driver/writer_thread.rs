@@ -164,6 +164,11 @@ impl WriterThread {
     }
 
     pub fn submit(&mut self, submission: Submission, context: &mut Context<'_>) {
+        // A transaction that waits for the writer, and asks again, waits once.
+        let request = submission.attempt.request;
+        if is_alone(&submission) && self.waiting.iter().any(|other| other.attempt.request == request) {
+            return;
+        }
         self.waiting.push_back(submission);
         self.maybe_start(context);
     }
@@ -174,8 +179,11 @@ impl WriterThread {
         self.maybe_start(context);
     }
 
-    /// A session is over.
+    /// A session is over. So are its attempts that wait: nobody does for them, and once it is forgotten they would be
+    /// executed again.
     pub fn end_session(&mut self, session: SessionId) {
+        self.waiting
+            .retain(|submission| submission.attempt.request.session != session);
         self.ended.push(session);
     }
 
