@@ -97,14 +97,26 @@ pub enum PeerMessage {
     AskSnapshot {
         /// At this position or a later one.
         at_least: Position,
+        /// What comes next: of this image, from this offset on. Absent: an image.
+        next: Option<(u128, u64)>,
     },
-    /// The copy.
-    Snapshot {
-        /// Its facts.
-        info: SnapshotInfo,
-        /// Its pages.
-        image: Bytes,
-    },
+    /// Some of it.
+    Snapshot(Piece),
+}
+
+/// A piece of an image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Piece {
+    /// Which image.
+    pub id: u128,
+    /// Its length.
+    pub bytes: u64,
+    /// Where this piece begins.
+    pub offset: u64,
+    /// None in the first, which only tells of the image.
+    pub content: Bytes,
+    /// With the last, which has no content: what the image must come to.
+    pub info: Option<SnapshotInfo>,
 }
 
 impl PeerMessage {
@@ -119,7 +131,7 @@ impl PeerMessage {
     pub fn size_bytes(&self) -> usize {
         match self {
             PeerMessage::Consensus(bytes) => bytes.len(),
-            PeerMessage::Snapshot { image, .. } => image.len(),
+            PeerMessage::Snapshot(piece) => 64 + piece.content.len(),
             PeerMessage::Forward(_)
             | PeerMessage::EndSession { .. }
             | PeerMessage::Reply { .. }
@@ -187,10 +199,14 @@ impl fmt::Display for PeerMessage {
                 };
                 write!(f, "reply {} #{number}: {reply}", request.sequence)
             }
-            PeerMessage::AskSnapshot { at_least } => write!(f, "ask for a snapshot at {at_least}"),
-            PeerMessage::Snapshot { info, .. } => {
-                write!(f, "snapshot at {}, {} bytes", info.position, info.bytes)
-            }
+            PeerMessage::AskSnapshot { at_least, next } => match next {
+                Some((id, offset)) => write!(f, "ask for {offset} of {id:x}"),
+                None => write!(f, "ask for a snapshot at {at_least}"),
+            },
+            PeerMessage::Snapshot(piece) => match piece.info {
+                Some(info) => write!(f, "snapshot {:x} ends, at {}", piece.id, info.position),
+                None => write!(f, "snapshot {:x}, {} of {}", piece.id, piece.offset, piece.bytes),
+            },
         }
     }
 }

@@ -74,15 +74,19 @@ pub enum NodeEvent {
         /// Not past here.
         upto: Position,
     },
-    /// The copy of the database for a peer is made.
-    SnapshotTaken {
+    /// A piece of a snapshot was read.
+    SnapshotPiece {
         /// For whom.
         peer: NodeId,
+        /// Which: of this image, at this offset.
+        next: Option<(u128, u64)>,
     },
-    /// A snapshot asked for should have arrived.
+    /// A piece of a snapshot asked for should have arrived.
     SnapshotOverdue {
         /// Which attempt.
         attempt: u64,
+        /// What was there then.
+        received: Option<u64>,
     },
 }
 

@@ -1,79 +1,166 @@
-//! Snapshots: giving one to a peer, getting one, putting it in SQLite's place.
+//! Snapshots: giving one to a peer, getting one, putting it in SQLite's place. They travel in pieces, each asked for;
+//! what was received is kept over restarts, and a sender that still has the same image goes on with it.
+
+use std::collections::BTreeMap;
+use std::io;
 
 use bellwether_storage::files::Files;
-use bellwether_storage::snapshot::{Copying, ImageId, Receiving, SnapshotError, SnapshotInfo, read_chunk};
-use bellwether_types::{NodeId, Position};
+use bellwether_storage::snapshot::{ImageId, Receiving, Snapshot, SnapshotError, SnapshotInfo};
+use bellwether_types::{LogIndex, NodeId, Position};
 use bytes::Bytes;
 
 use super::context::{Action, Context, NodeEvent};
-use crate::peer::PeerMessage;
+use crate::bug::Bug;
+use crate::clock::Time;
+use crate::peer::{PeerMessage, Piece};
 
-/// A snapshot that has not come after so long is asked for again.
-const OVERDUE_US: u64 = 3_000_000;
+/// A piece that has not come after so long is asked for again; after so many times the attempt is given up.
+const OVERDUE_US: u64 = 300_000;
+const ASKED_MAX: u32 = 8;
 
-/// Bytes copied or read at a time.
-const PIECE_BYTES: usize = 1 << 20;
+/// Bytes read at a time: small, so that faults fall between pieces.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// A peer that asks for nothing so long has gone, and its snapshot no longer holds checkpoints back.
+const KEPT_US: u64 = 2_500_000;
+
+/// One that is wanted.
+struct Wanted {
+    attempt: u64,
+    from: NodeId,
+    at_least: Position,
+    receiving: Option<(u128, Receiving)>,
+    /// How often the next piece was asked for.
+    asked: u32,
+}
+
+/// One that a peer gets.
+struct Given {
+    id: u128,
+    snapshot: Snapshot,
+    touched: Time,
+}
 
 #[derive(Default)]
 pub(super) struct Seeding {
     attempts: u64,
-    /// The attempt under way.
-    wanted: Option<u64>,
+    wanted: Option<Wanted>,
     staged: Option<(Receiving, SnapshotInfo)>,
+    given: BTreeMap<NodeId, Given>,
 }
 
+/// What a piece led to.
+pub(super) enum Progress {
+    /// More is to come.
+    Going,
+    /// All is here; its position.
+    Staged(Position),
+    /// Nothing comes of this attempt.
+    Failed,
+}
+
+/// Getting one.
 impl Seeding {
     /// The machine wants one.
     pub fn ask(&mut self, from: NodeId, at_least: Position, context: &mut Context<'_>) {
         self.attempts += 1;
-        self.wanted = Some(self.attempts);
-        context
-            .actions
-            .push(Action::Send(from, PeerMessage::AskSnapshot { at_least }));
-        context.after(
-            OVERDUE_US,
-            NodeEvent::SnapshotOverdue {
-                attempt: self.attempts,
-            },
-        );
+        self.wanted = Some(Wanted {
+            attempt: self.attempts,
+            from,
+            at_least,
+            receiving: None,
+            asked: 0,
+        });
+        self.ask_next(context);
+    }
+
+    fn ask_next(&mut self, context: &mut Context<'_>) {
+        let Some(wanted) = &mut self.wanted else { return };
+        wanted.asked += 1;
+        let message = PeerMessage::AskSnapshot {
+            at_least: wanted.at_least,
+            next: wanted.receiving.as_ref().map(|(id, part)| (*id, part.received())),
+        };
+        context.actions.push(Action::Send(wanted.from, message));
+        let overdue = NodeEvent::SnapshotOverdue {
+            attempt: wanted.attempt,
+            received: received(wanted),
+        };
+        context.after(OVERDUE_US, overdue);
     }
 
     /// Whether the attempt is given up now.
-    pub fn handle_overdue(&mut self, attempt: u64) -> bool {
-        self.wanted.take_if(|wanted| *wanted == attempt).is_some()
+    pub fn handle_overdue(&mut self, attempt: u64, at: Option<u64>, context: &mut Context<'_>) -> bool {
+        let is_stuck = |wanted: &&mut Wanted| wanted.attempt == attempt && received(wanted) == at;
+        let Some(wanted) = self.wanted.as_mut().filter(is_stuck) else {
+            return false;
+        };
+        let gives_up = wanted.asked >= ASKED_MAX;
+        match gives_up {
+            true => self.wanted = None,
+            false => self.ask_next(context),
+        }
+        gives_up
     }
 
-    /// It came: puts it aside, durably when it is put in place. Answers its position.
-    pub fn handle_image(
-        &mut self,
-        files: &Files,
-        info: SnapshotInfo,
-        image: &[u8],
-        context: &mut Context<'_>,
-    ) -> Option<Position> {
-        self.wanted.take()?;
-        let receive = || {
-            let mut receiving = Receiving::start(files, ImageId(info.checksum), info.bytes)?;
-            let missing = image.get(receiving.received() as usize..).unwrap_or_default();
-            missing
-                .chunks(PIECE_BYTES)
-                .try_for_each(|piece| receiving.append(piece))?;
-            Ok::<Receiving, SnapshotError>(receiving)
-        };
-        match receive() {
-            Ok(receiving) => {
-                self.staged = Some((receiving, info));
-                Some(info.position)
+    /// A piece came. One that was not asked for is left.
+    pub fn handle_piece(&mut self, files: &Files, piece: Piece, context: &mut Context<'_>) -> Progress {
+        match self.take(files, piece) {
+            Ok(Some(Progress::Going)) => {
+                if let Some(wanted) = &mut self.wanted {
+                    wanted.asked = 0;
+                }
+                self.ask_next(context);
+                Progress::Going
+            }
+            Ok(Some(Progress::Staged(mut position))) => {
+                if context.has(Bug::SkipRecordAfterSnapshot) {
+                    position.index = position.index.next();
+                }
+                Progress::Staged(position)
+            }
+            Ok(Some(Progress::Failed) | None) => Progress::Going,
+            Err(SnapshotError::Io {
+                kind: io::ErrorKind::StorageFull,
+                ..
+            }) => {
+                self.wanted = None;
+                Progress::Failed
             }
             Err(error) => {
                 context.stop(format!("a snapshot cannot be received: {error}"));
-                None
+                Progress::Going
             }
         }
     }
 
-    /// Puts what is staged in place. No connection is open.
+    fn take(&mut self, files: &Files, piece: Piece) -> Result<Option<Progress>, SnapshotError> {
+        let Some(wanted) = &mut self.wanted else {
+            return Ok(None);
+        };
+        if wanted.receiving.as_ref().is_none_or(|(id, _)| *id != piece.id) {
+            let receiving = Receiving::start(files, ImageId(piece.id), piece.bytes)?;
+            wanted.receiving = Some((piece.id, receiving));
+            return Ok(Some(Progress::Going));
+        }
+        let (_, receiving) = wanted.receiving.as_mut().expect("just seen");
+        if piece.offset != receiving.received() {
+            return Ok(None);
+        }
+        let Some(info) = piece.info else {
+            let is_head = piece.content.is_empty();
+            receiving.append(&piece.content)?;
+            return Ok((!is_head).then_some(Progress::Going));
+        };
+        let (_, receiving) = wanted.receiving.take().expect("just seen");
+        self.wanted = None;
+        self.staged = Some((receiving, info));
+        Ok(Some(Progress::Staged(info.position)))
+    }
+
+    /// Puts what is staged in place, and answers where it stands. No connection is open.
     pub fn install(&mut self, context: &mut Context<'_>) {
+        self.given.clear();
         let Some((staged, info)) = self.staged.take() else {
             return context.actions.push(Action::Broken(
                 "InstallSnapshot without one that is staged".to_owned(),
@@ -85,27 +172,86 @@ impl Seeding {
     }
 }
 
-/// Copies the replica for a peer.
-pub(super) fn take(files: &Files, peer: NodeId, context: &mut Context<'_>) {
-    let path = files.path.with_extension(format!("for-{peer}"));
-    let copy = || {
-        let mut copying = Copying::start(files, &path)?;
-        let info = loop {
-            if let Some(info) = copying.step(PIECE_BYTES)? {
-                break info;
-            }
-        };
-        let mut image = Vec::new();
-        while (image.len() as u64) < info.bytes {
-            image.extend(read_chunk(files, &path, image.len() as u64, PIECE_BYTES)?);
+fn received(wanted: &Wanted) -> Option<u64> {
+    wanted.receiving.as_ref().map(|(_, part)| part.received())
+}
+
+/// Giving one.
+impl Seeding {
+    /// A peer asks; `applied` is what there is, if it may be given.
+    pub fn handle_ask(
+        &mut self,
+        peer: NodeId,
+        at_least: Position,
+        next: Option<(u128, u64)>,
+        applied: Option<LogIndex>,
+        context: &mut Context<'_>,
+    ) {
+        self.given
+            .retain(|to, given| *to != peer || given.snapshot.position().index >= at_least.index);
+        if self.given.contains_key(&peer) || applied.is_some_and(|applied| applied >= at_least.index) {
+            let delay_us = context.random.latency_us(1_000) * context.disk_factor;
+            context.after(delay_us, NodeEvent::SnapshotPiece { peer, next });
         }
-        Ok::<_, SnapshotError>(PeerMessage::Snapshot {
-            info,
-            image: Bytes::from(image),
-        })
-    };
-    match copy() {
-        Ok(message) => context.actions.push(Action::Send(peer, message)),
-        Err(error) => context.stop(format!("a snapshot cannot be taken: {error}")),
+    }
+
+    /// The next piece was read. Without `next`, or when it is of an image that is no longer there, it is the head.
+    pub fn give(
+        &mut self,
+        files: &Files,
+        peer: NodeId,
+        next: Option<(u128, u64)>,
+        context: &mut Context<'_>,
+    ) {
+        match self.read_piece(files, peer, next, context) {
+            Ok(piece) => {
+                let message = PeerMessage::Snapshot(piece);
+                context.actions.push(Action::Send(peer, message));
+            }
+            Err(error) => context.stop(format!("a snapshot cannot be taken: {error}")),
+        }
+    }
+
+    fn read_piece(
+        &mut self,
+        files: &Files,
+        peer: NodeId,
+        next: Option<(u128, u64)>,
+        context: &mut Context<'_>,
+    ) -> Result<Piece, SnapshotError> {
+        if !self.given.contains_key(&peer) {
+            let given = Given {
+                id: u128::from(context.random.bits()),
+                snapshot: Snapshot::start(files)?,
+                touched: context.now,
+            };
+            self.given.insert(peer, given);
+        }
+        let given = self.given.get_mut(&peer).expect("just made");
+        given.touched = context.now;
+        let bytes = given.snapshot.bytes();
+        let mut piece = Piece {
+            id: given.id,
+            bytes,
+            offset: 0,
+            content: Bytes::new(),
+            info: None,
+        };
+        if let Some((id, offset)) = next
+            && id == given.id
+        {
+            piece.offset = offset;
+            match offset < bytes {
+                true => piece.content = given.snapshot.read_chunk(offset, PIECE_BYTES)?.into(),
+                false => piece.info = given.snapshot.info(u64::MAX)?,
+            }
+        }
+        Ok(piece)
+    }
+
+    /// Gives up what nobody asks for.
+    pub fn expire(&mut self, now: Time) {
+        self.given
+            .retain(|_, given| now.since_us(given.touched) < KEPT_US);
     }
 }
