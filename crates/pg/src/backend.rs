@@ -5,7 +5,7 @@ use bellwether_types::{CommandTag, SqlError};
 use crate::frontend::CancelKey;
 use crate::row::{Field, Formats};
 use crate::sqlstate::sqlstate;
-use crate::types::Oid;
+use crate::types::{Format, Oid};
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -184,6 +184,29 @@ impl Output {
     /// A statement or portal without rows.
     pub fn no_data(&mut self) {
         self.message(b'n', |_| {});
+    }
+
+    /// Rows are wanted, of so many columns, all in one format.
+    pub fn copy_in_response(&mut self, format: Format, columns: usize) {
+        self.copy_response(b'G', format, columns);
+    }
+
+    /// Rows follow, of so many columns, all in one format.
+    pub fn copy_out_response(&mut self, format: Format, columns: usize) {
+        self.copy_response(b'H', format, columns);
+    }
+
+    fn copy_response(&mut self, tag: u8, format: Format, columns: usize) {
+        self.message(tag, |out| {
+            out.bytes.push(format.code() as u8);
+            out.u16(columns as u16);
+            (0..columns).for_each(|_| out.u16(format.code() as u16));
+        });
+    }
+
+    /// There are no more rows.
+    pub fn copy_done(&mut self) {
+        self.message(b'c', |_| {});
     }
 
     /// A statement is done.

@@ -3,8 +3,7 @@
 //! Promises: no sockets, no threads, no clock, no SQLite; any bytes are answered, never with a panic and never
 //! with an allocation that their own length does not back. [`connection::Connection`] is the door; the driver's
 //! duties stand there.
-//! Does not do yet: COPY, SCRAM, TLS, `pg_catalog`. Their places: `frontend` reads COPY's messages,
-//! `connection::Connection::challenge` carries a password exchange, `connection::startup` answers the request
+//! Does not do yet: SCRAM, TLS, `pg_catalog`. Their places: `connection::Connection::challenge` carries a password exchange, `connection::startup` answers the request
 //! for TLS.
 
 #![allow(
@@ -15,6 +14,7 @@
 pub mod backend;
 pub mod command;
 pub mod connection;
+mod copy;
 pub mod frontend;
 pub mod infer;
 mod input;

@@ -155,6 +155,16 @@ impl RowEncoder {
     ) -> Result<(), SqlError> {
         out.push(b'D');
         out.extend_from_slice(&[0; 4]);
+        self.encode_values(values, out)?;
+        patch_length(out, start + 1, start + 1)
+    }
+
+    /// The values of one row: how many, and each with its length, as DataRow and binary COPY have them.
+    pub(crate) fn encode_values<'v>(
+        &self,
+        values: impl IntoIterator<Item = ValueRef<'v>>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), SqlError> {
         // At most 65,535: SQLite's own limit is 32,767 columns.
         out.extend_from_slice(&(self.columns.len() as u16).to_be_bytes());
         let mut count = 0;
@@ -173,7 +183,13 @@ impl RowEncoder {
             let message = format!("a row has {count} values for {} columns", self.columns.len());
             return Err(SqlError::new(ErrorKind::Internal, message));
         }
-        patch_length(out, start + 1, start + 1)
+        Ok(())
+    }
+
+    /// The value of the column at `index`, which is not NULL, without its length.
+    pub(crate) fn put(&self, index: usize, value: ValueRef<'_>, out: &mut Vec<u8>) -> Result<(), SqlError> {
+        let (type_, format) = self.columns[index];
+        put_value(type_, format, value, out).map_err(|error| self.of_column(index, error))
     }
 
     fn of_column(&self, index: usize, mut error: SqlError) -> SqlError {
@@ -185,7 +201,7 @@ impl RowEncoder {
 }
 
 /// Writes the length of what stands from `content` to the end.
-fn patch_length(out: &mut [u8], at: usize, content: usize) -> Result<(), SqlError> {
+pub(crate) fn patch_length(out: &mut [u8], at: usize, content: usize) -> Result<(), SqlError> {
     let length = out.len() - content;
     if length > MAX_ROW_BYTES {
         return Err(SqlError::new(

@@ -50,6 +50,7 @@ pub fn sqlstate(kind: ErrorKind) -> &'static str {
         ErrorKind::UndefinedCursor => "34000",
         ErrorKind::DuplicateStatement => "42P05",
         ErrorKind::DuplicateCursor => "42P03",
+        ErrorKind::BadCopy => "22P04",
         ErrorKind::Protocol | ErrorKind::WrongParameterCount => "08P01",
         ErrorKind::DiskFull => "53100",
         ErrorKind::DataCorrupted => "XX001",

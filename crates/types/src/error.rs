@@ -126,6 +126,8 @@ error_kinds! {
     DuplicateCursor = 56,
     /// A number of parameters other than the statement has.
     WrongParameterCount = 57,
+    /// Data of a COPY that are no rows.
+    BadCopy = 58,
 }
 
 /// A failed statement, told to the client: what happened, why, what to do.

@@ -3,6 +3,7 @@
 //! What PostgreSQL's tools send and we do not do is refused here with a hint, before SQLite calls it a syntax
 //! error. Nothing is accepted that would be ignored, except where there is truly nothing to do.
 
+mod copy;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -11,6 +12,8 @@ use bellwether_session::SetScope;
 use bellwether_types::lexer::{self, TokenKind};
 use bellwether_types::{ErrorKind, SqlError};
 use reader::Reader;
+
+use crate::copy::Copy;
 
 /// What BEGIN, START TRANSACTION and SET TRANSACTION say. Isolation levels are checked and then forgotten:
 /// every transaction is serializable.
@@ -74,6 +77,8 @@ pub enum Command {
         /// For CommandComplete.
         tag: &'static str,
     },
+    /// COPY.
+    Copy(Box<Copy>),
     /// For SQLite.
     Sql {
         /// As [`lexer::verb`] tells it.
@@ -82,8 +87,7 @@ pub enum Command {
 }
 
 /// PostgreSQL's commands that SQLite does not know, and what to do instead.
-const NOT_SUPPORTED: [(&str, &str); 20] = [
-    ("COPY", "Use INSERT with several rows in one transaction."),
+const NOT_SUPPORTED: [(&str, &str); 19] = [
     (
         "DECLARE",
         "Use a portal with a row limit (setFetchSize and the like) instead of a cursor.",
@@ -152,6 +156,7 @@ impl Command {
         }
         reader.tokens.next();
         let command = match word.as_str() {
+            "COPY" => reader.copy()?,
             "BEGIN" => reader.begin()?,
             "START" => reader.start_transaction()?,
             "COMMIT" | "END" => reader.commit()?,

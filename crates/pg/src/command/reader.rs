@@ -16,19 +16,19 @@ pub(super) struct Reader<'a, I: Iterator<Item = Token<'a>>> {
 
 impl<'a, I: Iterator<Item = Token<'a>>> Reader<'a, I> {
     /// Takes the next token if it is this word.
-    fn word(&mut self, word: &str) -> bool {
+    pub(super) fn word(&mut self, word: &str) -> bool {
         self.tokens.next_if(|token| token.is_word(word)).is_some()
     }
 
-    fn any_word(&mut self, words: &[&'static str]) -> Option<&'static str> {
+    pub(super) fn any_word(&mut self, words: &[&'static str]) -> Option<&'static str> {
         words.iter().copied().find(|word| self.word(word))
     }
 
-    fn operator(&mut self, operator: &str) -> bool {
+    pub(super) fn operator(&mut self, operator: &str) -> bool {
         self.tokens.next_if(|token| token.is_operator(operator)).is_some()
     }
 
-    fn expect(&mut self, word: &str) -> Result<(), SqlError> {
+    pub(super) fn expect(&mut self, word: &str) -> Result<(), SqlError> {
         if self.word(word) {
             Ok(())
         } else {
@@ -71,7 +71,7 @@ impl<'a, I: Iterator<Item = Token<'a>>> Reader<'a, I> {
         }
     }
 
-    fn unexpected(&mut self) -> SqlError {
+    pub(super) fn unexpected(&mut self) -> SqlError {
         let Some(token) = self.tokens.peek() else {
             return SqlError::new(ErrorKind::Syntax, "syntax error at end of input");
         };

@@ -150,7 +150,12 @@ fn sql_is_left_to_sqlite() {
 #[test]
 fn what_is_not_supported_says_so_and_what_is_misspelled_says_where() {
     for (sql, kind) in [
-        ("COPY t FROM STDIN", ErrorKind::NotSupported),
+        ("COPY t FROM '/tmp/t'", ErrorKind::NotSupported),
+        ("COPY t FROM STDIN WHERE a > 1", ErrorKind::NotSupported),
+        ("COPY t FROM STDIN (FORMAT xml)", ErrorKind::InvalidSetting),
+        ("COPY t FROM STDIN CSV QUOTE ','", ErrorKind::InvalidSetting),
+        ("COPY (SELECT 1) FROM STDIN", ErrorKind::Syntax),
+        ("COPY (SELECT 1 TO STDOUT", ErrorKind::Syntax),
         ("DECLARE c CURSOR FOR SELECT 1", ErrorKind::NotSupported),
         ("LISTEN x", ErrorKind::NotSupported),
         ("COMMIT AND CHAIN", ErrorKind::NotSupported),
@@ -174,4 +179,38 @@ fn what_is_not_supported_says_so_and_what_is_misspelled_says_where() {
         Command::parse("BEGIN /* ä */ NOW").expect_err("NOW").position,
         Some(15)
     );
+}
+
+#[test]
+fn copy_says_the_same_in_all_its_forms() {
+    for (one, other) in [
+        (
+            "COPY t FROM STDIN",
+            "copy t from stdin with (format text, null '\\N', delimiter E'\\t')",
+        ),
+        (
+            "COPY t (a, \"B c\") FROM STDIN CSV HEADER",
+            "COPY t(a,\"B c\") FROM STDIN (FORMAT csv, HEADER true)",
+        ),
+        (
+            "COPY t TO STDOUT WITH CSV DELIMITER ';' QUOTE AS '''' FORCE QUOTE *",
+            "COPY t TO STDOUT (FORMAT 'csv', DELIMITER ';', QUOTE '''', FORCE_QUOTE *)",
+        ),
+        (
+            "COPY BINARY t FROM STDIN",
+            "COPY t FROM STDIN WITH (FORMAT BINARY, FREEZE)",
+        ),
+        (
+            "COPY t FROM STDIN CSV FORCE NOT NULL a, b",
+            "COPY t FROM STDIN (FORMAT csv, FORCE_NOT_NULL (a, b), ENCODING 'utf-8')",
+        ),
+    ] {
+        let [one, other] = [one, other].map(|sql| Command::parse(sql).expect(sql));
+        assert_eq!(one, other);
+    }
+    let query = Command::parse("COPY (SELECT (1), ')' FROM t) TO STDOUT;").expect("a query");
+    let Command::Copy(copy) = query else {
+        panic!("{query:?}")
+    };
+    assert_eq!(copy.select(), "SELECT (1), ')' FROM t");
 }

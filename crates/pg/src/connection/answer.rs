@@ -7,7 +7,9 @@ use bellwether_types::{CommandTag, ErrorKind, SqlError, ValueRef};
 use super::{Connection, Ending, Phase, PortalProgress, Rows, Transaction, Waiting};
 use crate::backend::Severity;
 use crate::command::TransactionModes;
+use crate::copy;
 use crate::row::{Description, Formats, RowEncoder};
+use crate::types::Format;
 
 impl Connection {
     /// Answers `Describe`.
@@ -43,6 +45,15 @@ impl Connection {
             }
             None => Formats::Text,
         };
+        if let Some(layout) = &rows.copy {
+            let format = if layout.is_binary() {
+                Format::Binary
+            } else {
+                Format::Text
+            };
+            self.output.copy_out_response(format, encoder.fields().len());
+            copy::put_header(layout, &encoder, self.output.bytes_mut());
+        }
         if std::mem::take(&mut rows.describe) {
             self.output.row_description(encoder.fields(), &formats);
         }
@@ -61,21 +72,34 @@ impl Connection {
 
     /// One row. An error (a value that does not fit its column) is for `fail`.
     pub fn row<'v>(&mut self, values: impl IntoIterator<Item = ValueRef<'v>>) -> Result<(), SqlError> {
-        let encoder = match &self.waiting {
-            Waiting::Rows(rows) => rows.encoder.as_ref(),
-            _ => None,
+        let Waiting::Rows(rows) = &self.waiting else {
+            return Err(out_of_turn("a row"));
         };
-        encoder
-            .ok_or_else(|| out_of_turn("a row"))?
-            .encode(values, self.output.bytes_mut())
+        let encoder = rows.encoder.as_ref().ok_or_else(|| out_of_turn("a row"))?;
+        match &rows.copy {
+            Some(layout) => copy::put_row(layout, encoder, values, self.output.bytes_mut()),
+            None => encoder.encode(values, self.output.bytes_mut()),
+        }
     }
 
     /// Ends the answer to `Run` or `Fetch`: all rows were given (`tag` counts those of this answer only), or there
     /// are none to give.
     pub fn complete(&mut self, tag: CommandTag) {
-        if self.end_rows().is_some() {
-            self.complete_command(tag);
+        if matches!(self.waiting, Waiting::Copy) {
+            self.waiting = Waiting::Nothing;
+            return;
         }
+        let Some(rows) = self.end_rows() else { return };
+        let Some(layout) = &rows.copy else {
+            return self.complete_command(tag);
+        };
+        if rows.encoder.is_none() {
+            let message = "COPY TO needs a query that answers rows";
+            return self.failed(SqlError::new(ErrorKind::NotSupported, message));
+        }
+        copy::put_end(layout, self.output.bytes_mut());
+        self.output.copy_done();
+        self.complete_command(CommandTag::counted("COPY", tag.rows.unwrap_or(0)));
     }
 
     /// Ends the answer to `Run` or `Fetch`: `max_rows` were given and there are more.
@@ -179,6 +203,7 @@ impl Connection {
     /// Answers any request: it failed. Before the client is let in, that ends the connection.
     pub fn fail(&mut self, error: SqlError) {
         match std::mem::replace(&mut self.waiting, Waiting::Nothing) {
+            Waiting::Copy => self.copy_failed(error),
             Waiting::Nothing => debug_assert!(self.is_closed(), "nothing was asked that could fail: {error}"),
             Waiting::Authentication => self.abort(&error),
             // The client has been told of a failure already, and the transaction is over.

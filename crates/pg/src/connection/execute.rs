@@ -69,11 +69,13 @@ impl Connection {
         }
     }
 
-    /// Everything but SQL. `formats`: of a portal, which was described before; `None`: of a simple query.
+    /// Everything but SQL. `formats`: of a portal, which was described before; `None`: of a simple query. `is_last`:
+    /// nothing follows that belongs to the same transaction.
     pub(super) fn execute_command(
         &mut self,
         command: &Command,
         formats: Option<&Formats>,
+        is_last: bool,
     ) -> Result<Step, SqlError> {
         self.settings.begin();
         match command {
@@ -117,6 +119,7 @@ impl Connection {
             Command::DiscardAll => self.discard_all()?,
             Command::Deallocate(name) => self.deallocate(name.as_deref())?,
             Command::Nothing { tag } => self.complete_command(CommandTag::plain(tag)),
+            Command::Copy(copy) => return self.copy(copy, is_last),
             Command::Sql { .. } => unreachable!("callers run SQL themselves"),
         }
         Ok(Step::Done)

@@ -263,8 +263,14 @@ impl Connection {
         }
         let Command::Sql { verb } = &prepared.command else {
             let formats = self.portal(name)?.formats.clone();
-            self.portal_mut(name)?.progress = PortalProgress::Done { had_rows: false };
-            return self.execute_command(&prepared.command, Some(&formats));
+            let is_alone = next_tag == Some(tag::SYNC);
+            let step = self.execute_command(&prepared.command, Some(&formats), is_alone)?;
+            if !matches!(step, Step::AskFirst(_))
+                && let Some(portal) = self.portals.get_mut(name)
+            {
+                portal.progress = PortalProgress::Done { had_rows: false };
+            }
+            return Ok(step);
         };
         self.settings.begin();
         let is_alone = next_tag == Some(tag::SYNC);
@@ -311,6 +317,7 @@ impl Connection {
             cursor,
             encoder: None,
             describe,
+            copy: None,
         };
         self.waiting = Waiting::Rows(Box::new(rows));
         Step::Ask(Request::Run(run))
@@ -327,6 +334,7 @@ impl Connection {
             cursor: Some(cursor),
             encoder,
             describe: false,
+            copy: None,
         };
         self.waiting = Waiting::Rows(Box::new(rows));
         Step::Ask(Request::Fetch { cursor, max_rows })

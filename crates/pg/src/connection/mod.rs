@@ -18,6 +18,7 @@
 //! with the next ReadyForQuery.
 
 mod answer;
+mod copy;
 mod execute;
 mod extended;
 mod request;
@@ -36,6 +37,7 @@ use bellwether_types::{CommandTag, ErrorKind, SqlError, Value};
 
 use crate::backend::{Output, Severity, Status};
 use crate::command::Command;
+use crate::copy::Layout;
 use crate::frontend::{Frontend, FrontendError, tag};
 use crate::input::{Frame, Input};
 use crate::row::{Description, Field, Formats, RowEncoder};
@@ -60,6 +62,8 @@ pub struct Connection {
     /// A portal whose description is sent with its rows, since its Execute follows at once.
     describe_with_rows: Option<String>,
     script: Option<script::Script>,
+    /// Rows come in.
+    copying: Option<Box<copy::CopyIn>>,
     waiting: Waiting,
     /// The answer to the last `Request::Describe`, for the message that asked.
     description: Option<Arc<Description>>,
@@ -146,6 +150,8 @@ enum Waiting {
         read_only: Option<bool>,
     },
     Rows(Box<Rows>),
+    /// Rows of a COPY are inserted.
+    Copy,
     Commit(Ending),
     Rollback(Ending),
     Savepoint(String),
@@ -162,6 +168,8 @@ struct Rows {
     encoder: Option<RowEncoder>,
     /// RowDescription (or NoData) is due before the result.
     describe: bool,
+    /// Of COPY TO: rows are written so, and not as a query's.
+    copy: Option<Layout>,
 }
 
 /// What ends a transaction, and so what follows.
@@ -206,6 +214,7 @@ impl Connection {
             portals: BTreeMap::new(),
             describe_with_rows: None,
             script: None,
+            copying: None,
             waiting: Waiting::Nothing,
             description: None,
             skip_to_sync: false,
@@ -237,6 +246,8 @@ impl Connection {
                     self.waiting = Waiting::Rollback(Ending::Failure);
                     Step::Ask(Request::Rollback)
                 }
+                Phase::Open if self.has_rows_to_copy() => self.step_copy(),
+                Phase::Open if self.copying.is_some() => self.step_message()?,
                 Phase::Open if self.script.is_some() => self.step_script(),
                 Phase::Open if self.owes_ready => {
                     self.ready();
@@ -293,7 +304,10 @@ impl Connection {
 
     /// Whether the client is silent between two statements: when timeouts of idle sessions count.
     pub fn is_idle(&self) -> bool {
-        self.phase == Phase::Open && matches!(self.waiting, Waiting::Nothing) && self.script.is_none()
+        self.phase == Phase::Open
+            && matches!(self.waiting, Waiting::Nothing)
+            && self.script.is_none()
+            && self.copying.is_none()
     }
 
     fn step_message(&mut self) -> Option<Step> {
@@ -332,6 +346,11 @@ impl Connection {
 
     fn handle_message(&mut self, message: Frontend<'_>, frame: &Frame) -> Result<Step, SqlError> {
         match message {
+            Frontend::Terminate => {
+                self.phase = Phase::Closed;
+                Ok(Step::Ask(Request::Terminate))
+            }
+            message if self.copying.is_some() => self.copy_message(&message),
             Frontend::Query { sql } => self.start_script(sql),
             Frontend::Parse { name, sql, types } => self.parse(name, sql, types, frame.next_tag),
             Frontend::Bind(bind) => self.bind(&bind),
@@ -346,10 +365,6 @@ impl Connection {
                 Ok(Step::Done)
             }
             Frontend::Sync => Ok(self.sync()),
-            Frontend::Terminate => {
-                self.phase = Phase::Closed;
-                Ok(Step::Ask(Request::Terminate))
-            }
             // Left over from a COPY that failed: dropped, as the protocol says.
             Frontend::CopyData(_) | Frontend::CopyDone | Frontend::CopyFail(_) => Ok(Step::Done),
             Frontend::FunctionCall => {
@@ -382,6 +397,7 @@ impl Connection {
 
     /// A statement or message failed.
     fn failed(&mut self, error: SqlError) {
+        self.copying = None;
         match self.script.take() {
             Some(script) => {
                 self.report_failure(&script.place(error));

@@ -103,7 +103,11 @@ impl Connection {
         let command = Command::parse(text)?;
         let Command::Sql { verb } = command else {
             self.refuse_when_failed(&command)?;
-            return self.execute_command(&command, None);
+            let step = self.execute_command(&command, None, is_last)?;
+            if matches!(step, Step::AskFirst(_)) {
+                self.script.as_mut().expect("still there").next -= 1;
+            }
+            return Ok(step);
         };
         if highest_parameter(text) > 0 {
             let message = "there are no parameters in a simple query";
@@ -129,6 +133,7 @@ impl Connection {
             cursor: None,
             encoder: None,
             describe: true,
+            copy: None,
         };
         self.waiting = Waiting::Rows(Box::new(rows));
         Ok(Step::Ask(Request::Run(Run {

@@ -199,14 +199,10 @@ fn spawn_threads(
     let input = handle.input.clone();
     let staged: Staged = Arc::new(Mutex::new(None));
     let (snapshots, wanted) = tokio::sync::mpsc::channel(1);
-    let members = bellwether_node::Config {
-        node: config.node,
-        voters: config.voters(),
-    };
     let driver = Driver {
         name,
         database,
-        replica: Replica::new(members, on_disk.recovered),
+        replica: Replica::new(members(config), on_disk.recovered),
         log: on_disk.log,
         input: inputs,
         desk: Arc::clone(&handle.desk),
@@ -257,6 +253,13 @@ fn spawn_threads(
     };
     tokio::spawn(fetcher.run(wanted));
     spawn_upkeep(shared, name, files, checkpoints, input);
+}
+
+fn members(config: &Config) -> bellwether_node::Config {
+    bellwether_node::Config {
+        node: config.node,
+        voters: config.voters(),
+    }
 }
 
 /// What keeps a replica sound and its files small.
