@@ -516,6 +516,8 @@ impl Replica {
             return;
         };
         match offer {
+            // Of a leader whose reign is over: the present one offers its own.
+            Some(offer) if offer.term < position.term.max(self.group.term()) => {}
             Some(mut offer) => {
                 offer.log = position;
                 let from = offer.from;

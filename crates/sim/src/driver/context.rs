@@ -40,6 +40,8 @@ pub enum NodeEvent {
     },
     /// The writer's thread is done with its job.
     WriterDone,
+    /// SQLite found no space for what is committed: the pause until it is tried again is over.
+    Starved,
     /// The transaction that holds the writer should have gone on.
     HolderIdle {
         /// What it had done then.

@@ -76,6 +76,13 @@ impl Duties {
                 self.leading = false;
                 Ok(())
             }
+            Effect::Refuse => {
+                if !self.leading || self.applying.is_some() {
+                    return Err("duty 10: Refuse without a group that was just proposed".to_owned());
+                }
+                self.leading = false;
+                Ok(())
+            }
             Effect::CutLog { through } if *through > self.checkpointed => Err(format!(
                 "duty 6: cut through {through}, checkpointed is {}",
                 self.checkpointed
@@ -101,6 +108,13 @@ impl Duties {
     pub fn applied(&mut self, through: LogIndex) {
         self.applied = self.applied.max(through);
         self.applying = None;
+    }
+
+    /// SQLite found no space. A leader does not go on with what it held: there is a `Lead` first.
+    pub fn apply_failed(&mut self, applied: LogIndex) {
+        self.applied = applied;
+        self.applying = None;
+        self.leading = false;
     }
 
     pub fn checkpointed(&mut self, through: LogIndex) {

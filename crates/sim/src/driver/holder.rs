@@ -1,7 +1,7 @@
 //! What has the writer for itself: an interactive transaction, which holds it from its first write to its end, and
 //! VACUUM, a record of its own that every replica runs when it is committed.
 
-use bellwether_storage::{Begin, GroupStart, RowSink};
+use bellwether_storage::{Begin, GroupStart, RowSink, StorageError};
 use bellwether_types::record::Transaction;
 use bellwether_types::{
     Column, CommandTag, ErrorKind, Payload, Position, RequestId, SqlError, Timestamp, ValueRef,
@@ -81,8 +81,10 @@ impl WriterThread {
                     transaction,
                 });
                 self.held = Some(Held::new(vec![(submission, done)], next, 1, vacuum));
-                if context.has(Bug::VacuumBeforeCommit) {
-                    self.vacuum_held(next, context);
+                if context.has(Bug::VacuumBeforeCommit)
+                    && let Err(error) = self.vacuum_held(next, context)
+                {
+                    context.stop(format!("SQLite: {error}"));
                 }
                 return self.propose(payload.to_bytes(), context);
             }
@@ -97,22 +99,21 @@ impl WriterThread {
     }
 
     /// What the held VACUUM is committed with.
-    pub(super) fn vacuum_held(&mut self, position: Position, context: &mut Context<'_>) {
+    pub(super) fn vacuum_held(
+        &mut self,
+        position: Position,
+        context: &mut Context<'_>,
+    ) -> Result<(), StorageError> {
         let (Some(held), Some(writer)) = (&mut self.held, &mut self.writer) else {
-            return;
+            return Ok(());
         };
-        let Some(Vacuum {
-            timestamp,
-            transaction,
-        }) = held.vacuum.take()
-        else {
-            return;
+        let Some(vacuum) = held.vacuum.take() else {
+            return Ok(());
         };
+        writer.vacuum(position, vacuum.timestamp, &vacuum.transaction)?;
         held.is_committed = true;
-        match writer.vacuum(position, timestamp, &transaction) {
-            Ok(()) => context.observe(visible(self.node, writer)),
-            Err(error) => context.stop(format!("SQLite: {error}")),
-        }
+        context.observe(visible(self.node, writer));
+        Ok(())
     }
 
     fn open_holder(&mut self, submission: Submission, context: &mut Context<'_>) -> Vec<Output> {

@@ -25,6 +25,10 @@ pub(super) struct LogThread {
     queue: VecDeque<Job>,
     /// Written, and being synced.
     syncing: Vec<Persist>,
+    /// Written while others are being synced.
+    written: Vec<Persist>,
+    /// More is not reserved at a time: what waits is written first.
+    reserved_max_bytes: usize,
     /// While a snapshot is put in place: what resets the log must wait.
     pub is_blocked: bool,
     /// The newest ticket given to it.
@@ -34,13 +38,15 @@ pub(super) struct LogThread {
 }
 
 impl LogThread {
-    pub fn new(node: NodeId, log: Log) -> LogThread {
+    pub fn new(node: NodeId, log: Log, segment_bytes: u32) -> LogThread {
         LogThread {
             node,
             reader: log.reader(),
             log,
             queue: VecDeque::new(),
             syncing: Vec::new(),
+            written: Vec::new(),
+            reserved_max_bytes: segment_bytes as usize / 4,
             is_blocked: false,
             newest: 0,
             unwritten: false,
@@ -58,18 +64,43 @@ impl LogThread {
         self.maybe_start(context);
     }
 
+    /// Finds room for entries before the machine hears of them. Whether there is some.
+    pub fn reserve(&mut self, payload_bytes: Vec<usize>, context: &mut Context<'_>) -> bool {
+        if self.log.reserved_bytes() > self.reserved_max_bytes && !self.is_blocked {
+            self.write_waiting(context);
+        }
+        match self.log.reserve(payload_bytes) {
+            Ok(()) => true,
+            Err(error) => {
+                if error.is_fatal() {
+                    context.stop(format!("the log: {error}"));
+                }
+                context.has(Bug::IgnoreFullDisk)
+            }
+        }
+    }
+
     /// Takes all that waits, when idle.
     pub fn maybe_start(&mut self, context: &mut Context<'_>) {
         if !self.syncing.is_empty() || self.is_blocked {
             return;
         }
+        self.write_waiting(context);
+        self.syncing = std::mem::take(&mut self.written);
+        if !self.syncing.is_empty() {
+            let delay_us = context.sync_us();
+            context.after(delay_us, NodeEvent::LogSynced);
+        }
+    }
+
+    fn write_waiting(&mut self, context: &mut Context<'_>) {
         let mut points = Vec::new();
         while let Some(job) = self.queue.pop_front() {
             let done = match job {
                 Job::Persist(persist) => {
                     points.extend(self.crash_points(&persist));
                     let written = self.write(&persist, context.bug);
-                    self.syncing.push(persist);
+                    self.written.push(persist);
                     written
                 }
                 Job::Cut(through) => {
@@ -88,10 +119,6 @@ impl LogThread {
                 }
                 return context.stop(format!("the log: {error}"));
             }
-        }
-        if !self.syncing.is_empty() {
-            let delay_us = context.sync_us();
-            context.after(delay_us, NodeEvent::LogSynced);
         }
         for point in points {
             context.crash_point(point);

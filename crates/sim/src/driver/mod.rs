@@ -32,8 +32,9 @@ use self::reads::Reads;
 use self::seeding::{Progress, Seeding};
 pub use self::start::{Settings, start};
 use self::talks::Talks;
-use self::writer_thread::{Command, Output, Submission, WriterThread};
+use self::writer_thread::{Command, Output, Submission, WriterThread, refusal};
 use crate::bug::Bug;
+use crate::clock::Time;
 use crate::fault::CrashPoint;
 use crate::observation::{Observation, Promise};
 use crate::peer::{Attempt, Part, PeerMessage, Reply, decode_consensus};
@@ -41,6 +42,10 @@ use crate::workload::{self, Guarantee, Kind};
 
 /// Transactions that wait for one writer; more are sent away, and come again.
 const WAITING_MAX: usize = 64;
+
+/// A log without room is asked again this often, for this much.
+const ROOM_PAUSE_US: u64 = 500_000;
+const ROOM_BYTES: usize = 4 << 10;
 
 /// One process.
 pub struct Driver {
@@ -54,6 +59,8 @@ pub struct Driver {
     gateway: Gateway,
     talks: Talks,
     fence: Fence,
+    /// Since when the log has had no room, or when that was last looked at.
+    full_since: Option<Time>,
     seeding: Seeding,
     /// Answers of groups that wrote nothing, until this node is known to have led still.
     confirmations: BTreeMap<u64, Vec<(Submission, Reply)>>,
@@ -96,6 +103,10 @@ impl Driver {
                 let outputs = self.writer.handle_done(context);
                 self.take_outputs(outputs, context);
             }
+            NodeEvent::Starved => {
+                let outputs = self.writer.handle_starved(context);
+                self.take_outputs(outputs, context);
+            }
             NodeEvent::HolderIdle { activity } => {
                 let outputs = self.writer.handle_idle(activity, context);
                 self.take_outputs(outputs, context);
@@ -130,6 +141,10 @@ impl Driver {
     /// What may go on after any event.
     fn advance(&mut self, context: &mut Context<'_>) {
         let status = self.replica.status();
+        if status.is_full {
+            let outputs = self.writer.refuse_waiting();
+            self.take_outputs(outputs, context);
+        }
         self.talks.expire(&status, context);
         let mut attempts = self.gateway.poll_attempts(&status, self.node, context);
         attempts.extend(self.talks.poll_attempts());
@@ -261,6 +276,10 @@ impl Driver {
         if !self.fence.admit(&submission.attempt) {
             return;
         }
+        if status.is_full && matches!(submission.attempt.part, Part::Whole | Part::Open { .. }) {
+            let reply = refusal(&submission);
+            return self.reply(submission, reply, context);
+        }
         let is_asked_again = self.writer.is_held_by(submission.attempt.request);
         match submission.attempt.part {
             Part::Whole => {}
@@ -329,6 +348,10 @@ impl Driver {
                     self.duties.applied(through);
                     self.feed(Event::Applied { through }, context);
                 }
+                Output::ApplyFailed { applied } => {
+                    self.duties.apply_failed(applied);
+                    self.feed(Event::ApplyFailed { applied }, context);
+                }
                 Output::Replies(replies) => {
                     for (submission, reply) in replies {
                         self.reply(submission, reply, context);
@@ -372,8 +395,32 @@ impl Driver {
         self.log.maybe_start(context);
     }
 
-    /// Gives the machine an event and does what it asks.
+    /// Gives the machine an event, after room for its entries was found, and does what it asks.
     fn feed(&mut self, event: Event, context: &mut Context<'_>) {
+        self.reserve(&event, context);
+        self.feed_at_once(event, context);
+    }
+
+    /// Room for the entries of an event, or word to the machine that there is none.
+    fn reserve(&mut self, event: &Event, context: &mut Context<'_>) {
+        let looks_again = |since: Time| context.now.since_us(since) >= ROOM_PAUSE_US;
+        let payloads = match event {
+            Event::Propose { payload, .. } => vec![payload.len()],
+            Event::Message(message) if message.needs_room() => {
+                message.entries.iter().map(|entry| entry.payload.len()).collect()
+            }
+            Event::Tick if self.full_since.is_some_and(looks_again) => vec![ROOM_BYTES],
+            _ => return,
+        };
+        let had_room = self.full_since.is_none();
+        let has_room = self.log.reserve(payloads, context);
+        self.full_since = (!has_room).then_some(context.now);
+        if has_room != had_room {
+            self.feed_at_once(Event::LogRoom { has_room }, context);
+        }
+    }
+
+    fn feed_at_once(&mut self, event: Event, context: &mut Context<'_>) {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             for effect in self.replica.handle(event, context.now.ms()) {
@@ -426,10 +473,7 @@ impl Driver {
                 self.writer.command(Command::Commit { position, next }, context)
             }
             Effect::Follow => self.writer.command(Command::Follow, context),
-            Effect::Refuse => {
-                let what = "a group was refused for want of room: no disk here is ever full";
-                context.actions.push(Action::Broken(what.to_owned()));
-            }
+            Effect::Refuse => self.writer.command(Command::Refuse, context),
             Effect::RoleChanged { .. } => {}
             Effect::ReadReady { ticket } => self.handle_index(ticket, true, context),
             Effect::ReadRefused { ticket } => self.handle_index(ticket, false, context),

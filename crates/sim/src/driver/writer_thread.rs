@@ -7,24 +7,28 @@ use bellwether_storage::files::Files;
 use bellwether_storage::{
     ApplyError, ClientTransaction, GroupStart, Sealed, StorageError, Writer, run_group,
 };
-use bellwether_types::{Entry, HybridClock, LogIndex, NodeId, Position, SessionId, SqlError};
+use bellwether_types::{Entry, ErrorKind, HybridClock, LogIndex, NodeId, Position, SessionId, SqlError};
 use bytes::Bytes;
 
 use super::context::{Context, NodeEvent};
 use super::holder::{Holder, Vacuum, is_alone};
 use crate::bug::Bug;
 use crate::observation::{Logged, Observation, hash};
-use crate::peer::{Attempt, Reply};
+use crate::peer::{Attempt, Part, Reply};
 use crate::workload::Rows;
 
 /// So many transactions make a group at most.
 const GROUP_MAX: usize = 16;
+
+/// Until committed records for which there was no space are tried again.
+const STARVED_US: u64 = 200_000;
 
 /// From the machine's loop.
 #[derive(Debug)]
 pub(super) enum Command {
     Lead { next: Position },
     Follow,
+    Refuse,
     NextPayload,
     Commit { position: Position, next: Position },
     Apply { entries: Vec<Entry>, is_committed: bool },
@@ -48,6 +52,10 @@ pub(super) enum Output {
     },
     Applied {
         through: LogIndex,
+    },
+    /// There was no space for what is committed.
+    ApplyFailed {
+        applied: LogIndex,
     },
     /// Of transactions that are over.
     Replies(Vec<(Submission, Reply)>),
@@ -115,6 +123,8 @@ pub(super) struct WriterThread {
     ended: Vec<SessionId>,
     /// Leadership is being handed over.
     pub is_handing_over: bool,
+    /// SQLite had no space for what is committed, and it is not tried again yet.
+    is_starving: bool,
     pub clock: HybridClock,
 }
 
@@ -133,6 +143,7 @@ impl WriterThread {
             activity: 0,
             ended: Vec::new(),
             is_handing_over: false,
+            is_starving: false,
             clock: HybridClock::default(),
         }
     }
@@ -192,7 +203,7 @@ impl WriterThread {
     }
 
     pub fn maybe_start(&mut self, context: &mut Context<'_>) {
-        if self.job.is_some() || self.writer.is_none() {
+        if self.job.is_some() || self.writer.is_none() || self.is_starving {
             return;
         }
         let job = match (self.commands.pop_front(), self.steps.pop_front()) {
@@ -255,6 +266,7 @@ impl WriterThread {
                 Vec::new()
             }
             Command::Follow => self.follow(context),
+            Command::Refuse => self.refuse(context),
             Command::NextPayload => self.propose_next(context),
             Command::Commit { position, next } => self.commit(position, Some(next), context),
             Command::Apply {
@@ -381,12 +393,11 @@ impl WriterThread {
         // Nothing may be open any more, for instance after an error that lost the group.
         let _ = writer.rollback();
         let error = error.into_sql_error();
-        vec![Output::Replies(
-            batch
-                .into_iter()
-                .map(|submission| (submission, Reply::Failed(error.clone())))
-                .collect(),
-        )]
+        let reply = |submission: Submission| match refusal(&submission) {
+            Reply::Failed(_) => (submission, Reply::Failed(error.clone())),
+            unknown => (submission, unknown),
+        };
+        vec![Output::Replies(batch.into_iter().map(reply).collect())]
     }
 
     fn propose_next(&mut self, context: &mut Context<'_>) -> Vec<Output> {
@@ -447,12 +458,13 @@ impl WriterThread {
         };
         if !held.is_committed {
             if held.vacuum.is_some() {
-                self.vacuum_held(position, context);
-                return self.commit(position, next, context);
+                return match self.vacuum_held(position, context) {
+                    Ok(()) => self.commit(position, next, context),
+                    Err(error) => self.fail_commit(error, context),
+                };
             }
             if let Err(error) = writer.commit() {
-                context.stop(format!("SQLite: {error}"));
-                return Vec::new();
+                return self.fail_commit(error, context);
             }
             held.is_committed = true;
             if writer.position() != position {
@@ -499,6 +511,62 @@ impl WriterThread {
         vec![not_leader(homeless)]
     }
 
+    /// The log has no room for what is held.
+    fn refuse(&mut self, context: &mut Context<'_>) -> Vec<Output> {
+        self.next = None;
+        let Some(held) = self.held.take() else {
+            return Vec::new();
+        };
+        self.roll_back(context);
+        let replies = held
+            .replies
+            .into_iter()
+            .map(|(submission, _)| refused(submission));
+        vec![Output::Replies(replies.collect())]
+    }
+
+    /// Nothing can be written for want of space: nobody waits for it.
+    pub fn refuse_waiting(&mut self) -> Vec<Output> {
+        vec![Output::Replies(self.waiting.drain(..).map(refused).collect())]
+    }
+
+    /// What is held is committed, and SQLite could not COMMIT it.
+    fn fail_commit(&mut self, error: StorageError, context: &mut Context<'_>) -> Vec<Output> {
+        if !error.is_full() {
+            context.stop(format!("SQLite: {error}"));
+            return Vec::new();
+        }
+        self.roll_back(context);
+        let held = self.held.take().expect("it was to be committed");
+        let homeless = held.replies.into_iter().map(|(submission, _)| submission);
+        let mut outputs = vec![not_leader(homeless.collect())];
+        outputs.extend(self.starve(context));
+        outputs
+    }
+
+    fn roll_back(&mut self, context: &mut Context<'_>) {
+        if let Some(writer) = &mut self.writer
+            && let Err(error) = writer.rollback()
+        {
+            context.stop(format!("SQLite: {error}"));
+        }
+    }
+
+    /// Nothing is done until it is tried again.
+    fn starve(&mut self, context: &mut Context<'_>) -> Vec<Output> {
+        self.next = None;
+        self.is_starving = true;
+        context.after(STARVED_US, NodeEvent::Starved);
+        self.refuse_waiting()
+    }
+
+    pub fn handle_starved(&mut self, context: &mut Context<'_>) -> Vec<Output> {
+        self.is_starving = false;
+        self.maybe_start(context);
+        let applied = self.position().index;
+        vec![Output::ApplyFailed { applied }]
+    }
+
     fn apply(&mut self, entries: Vec<Entry>, is_committed: bool, context: &mut Context<'_>) -> Vec<Output> {
         let Some(writer) = &mut self.writer else {
             return Vec::new();
@@ -511,6 +579,16 @@ impl WriterThread {
             let before = writer.position();
             match writer.apply(entry) {
                 Ok(()) => {}
+                Err(error) if error.is_full() => {
+                    let reached = writer.position().index;
+                    let there = entries.iter().filter(|entry| entry.position.index <= reached);
+                    let entries = there.map(logged).collect();
+                    context.observe(Observation::Applied {
+                        node: self.node,
+                        entries,
+                    });
+                    return self.starve(context);
+                }
                 Err(ApplyError::Storage(error)) => {
                     context.stop(format!("SQLite: {error}"));
                     return Vec::new();
@@ -524,10 +602,6 @@ impl WriterThread {
         if !is_committed {
             return Vec::new();
         }
-        let logged = |entry: &Entry| Logged {
-            position: entry.position,
-            hash: hash(&entry.payload),
-        };
         let through = entries.last().expect("an Apply has entries").position.index;
         let entries = entries.iter().map(logged).collect();
         context.observe(Observation::Applied {
@@ -536,6 +610,27 @@ impl WriterThread {
         });
         vec![Output::Applied { through }]
     }
+}
+
+fn logged(entry: &Entry) -> Logged {
+    Logged {
+        position: entry.position,
+        hash: hash(&entry.payload),
+    }
+}
+
+/// What is told when there is no space for it. Of a transaction that was tried before nobody knows: that may have
+/// been committed.
+pub(super) fn refusal(submission: &Submission) -> Reply {
+    match submission.attempt.part {
+        Part::Whole if submission.attempt.number > 1 => Reply::NotLeader,
+        _ => Reply::Failed(SqlError::new(ErrorKind::DiskFull, "no space left on device")),
+    }
+}
+
+fn refused(submission: Submission) -> (Submission, Reply) {
+    let reply = refusal(&submission);
+    (submission, reply)
 }
 
 pub(super) fn visible(node: NodeId, writer: &Writer) -> Observation {
