@@ -83,7 +83,8 @@ pub enum Event {
         /// Its position.
         position: Position,
     },
-    /// This replica's content is damaged or diverged: it needs a snapshot before it applies anything more.
+    /// This replica's content is damaged or diverged: it needs a snapshot before it applies anything more. An `Apply`
+    /// that found it is not answered.
     Damaged,
 }
 

@@ -489,7 +489,8 @@ impl Replica {
         {
             self.install(position);
         }
-        if !self.damaged || self.seeding.is_some() || self.applying || self.fetching {
+        // An `Apply` that found the damage is never answered; another one is done before the snapshot is put in place.
+        if !self.damaged || self.seeding.is_some() || self.fetching {
             return;
         }
         match self.group.role() {
@@ -547,6 +548,7 @@ impl Replica {
     fn handle_installed(&mut self, position: Position) {
         self.seeding = None;
         self.damaged = false;
+        self.applying = false;
         self.starved = false;
         self.set_room();
         self.applied = position.index;

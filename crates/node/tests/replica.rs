@@ -13,6 +13,8 @@ struct Disk {
     applied_through: LogIndex,
     log_is_full: bool,
     sqlite_is_full: bool,
+    is_damaged: bool,
+    snapshot_asked_of: Option<NodeId>,
 }
 
 struct Node {
@@ -149,6 +151,11 @@ impl Node {
                 })
             }
             Effect::Apply { .. } if self.disk.sqlite_is_full => None,
+            Effect::Apply { .. } if self.disk.is_damaged => Some(Event::Damaged),
+            Effect::FetchSnapshot { from, .. } => {
+                self.disk.snapshot_asked_of = Some(from);
+                None
+            }
             Effect::Apply { entries } => {
                 let through = entries.last().expect("not empty").position.index;
                 let fresh = entries
@@ -456,6 +463,25 @@ fn a_node_stands_for_election_after_a_snapshot_and_not_while_it_is_put_in_place(
     replica.handle(Event::Persisted { ticket }, 0);
     assert!(stands(replica));
     assert_eq!(replica.status().applied, position.index);
+}
+
+#[test]
+fn an_apply_that_finds_damage_is_never_answered_and_the_replica_is_seeded_all_the_same() {
+    let (mut cluster, leader, [follower, _]) = Cluster::of_three();
+    cluster.disk(follower).is_damaged = true;
+    cluster.propose(leader, "one");
+    cluster.run_ms(1_000);
+    assert_eq!(cluster.disk(follower).snapshot_asked_of, Some(leader));
+    let position = cluster.nodes[&leader].replica.status().last;
+    cluster.disk(follower).is_damaged = false;
+    cluster.disk(follower).applied_through = position.index;
+    cluster.handle(follower, Event::SnapshotStaged { position });
+    cluster.handle(follower, Event::SnapshotInstalled { position });
+    cluster.propose(leader, "two");
+    cluster.run_ms(1_000);
+    let status = |id| cluster.nodes[&id].replica.status();
+    assert!(!status(follower).seeding);
+    assert_eq!(status(follower).applied, status(leader).applied);
 }
 
 impl Cluster {

@@ -50,6 +50,11 @@ impl SqliteError {
         self.code & 0xFF == ffi::SQLITE_FULL || self.code == ffi::SQLITE_IOERR_SHMSIZE
     }
 
+    /// Whether SQLite found the file damaged.
+    fn is_damage(&self) -> bool {
+        matches!(self.code & 0xFF, ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB)
+    }
+
     /// Whether SQLite found the file damaged, or the disk failed.
     fn is_fatal(&self) -> bool {
         !self.is_full()
@@ -256,6 +261,15 @@ pub enum StorageError {
     ChangedAfterSeal,
     /// A table of ours does not hold what we wrote.
     Malformed(String),
+    /// Rows are not what records made them: found where all of them are read anyhow.
+    Diverged {
+        /// The table; empty: the schema.
+        table: String,
+        /// What records came to.
+        kept: Fingerprint,
+        /// What is there.
+        found: Fingerprint,
+    },
 }
 
 impl StorageError {
@@ -268,12 +282,24 @@ impl StorageError {
         }
     }
 
+    /// Whether the replica is damaged: it must stop serving and be seeded anew.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            StorageError::Sqlite(error) => error.is_damage(),
+            StorageError::Diverged { .. } => true,
+            _ => false,
+        }
+    }
+
     /// Whether this node must stop serving the database.
     pub fn is_fatal(&self) -> bool {
         match self {
             StorageError::Sqlite(error) => error.is_fatal(),
             StorageError::Spill(_) | StorageError::GroupLost | StorageError::RecordTooLarge { .. } => false,
-            StorageError::OutOfOrder(_) | StorageError::ChangedAfterSeal | StorageError::Malformed(_) => true,
+            StorageError::OutOfOrder(_)
+            | StorageError::ChangedAfterSeal
+            | StorageError::Malformed(_)
+            | StorageError::Diverged { .. } => true,
         }
     }
 
@@ -320,6 +346,13 @@ impl fmt::Display for StorageError {
             }
             StorageError::ChangedAfterSeal => write!(f, "rows changed after the group was sealed"),
             StorageError::Malformed(what) => write!(f, "internal table: {what}"),
+            StorageError::Diverged { table, kept, found } => {
+                let table = if table.is_empty() { "the schema" } else { table };
+                write!(
+                    f,
+                    "{table} is not what records made it: {kept} is kept, {found} found"
+                )
+            }
         }
     }
 }
@@ -368,6 +401,14 @@ pub enum ApplyError {
 }
 
 impl ApplyError {
+    /// Whether the replica is damaged, or is not what the leader has: it must be seeded anew.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            ApplyError::Storage(error) => error.is_damage(),
+            _ => true,
+        }
+    }
+
     /// As [`StorageError::is_full`].
     pub fn is_full(&self) -> bool {
         matches!(self, ApplyError::Storage(error) if error.is_full())

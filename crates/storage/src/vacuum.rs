@@ -3,11 +3,12 @@
 //! SQLite gives new rowids to the rows of a table that has neither an INTEGER PRIMARY KEY nor an index
 //! (sqlite.org/lang_vacuum.html): in the order of the old ones, from 1, so equal replicas stay equal. Their
 //! fingerprints change; all are computed anew. A crash between VACUUM and the position runs it again, which changes
-//! nothing more.
+//! nothing more. Tables with a key of their own keep their sums, which are compared.
 
 use bellwether_types::record::Transaction;
-use bellwether_types::{Position, Timestamp};
+use bellwether_types::{Fingerprint, Position, TableId, Timestamp};
 
+use crate::catalog::Key;
 use crate::error::{SqliteError, StorageError};
 use crate::files::{ConnectionRole, OpenError, Vfs};
 use crate::writer::{Phase, Writer};
@@ -27,6 +28,7 @@ impl Writer {
         }
         self.run_vacuum()?;
         let sums = self.recompute_fingerprints()?;
+        self.compare_keyed(&sums)?;
         {
             let database = self.connection.database.clone();
             let _gate = database.enter();
@@ -51,6 +53,27 @@ impl Writer {
         let ended_sessions = std::mem::take(&mut self.ended_sessions);
         *self = Writer::open(&self.files.clone()).map_err(not_opened)?;
         self.ended_sessions = ended_sessions;
+        Ok(())
+    }
+
+    /// All sums are about to be written anew: rows that changed behind the replica's back must not become right by
+    /// that. Tables whose rowids VACUUM may change, or changed before a crash, cannot be compared.
+    fn compare_keyed(&self, sums: &[(TableId, String, Fingerprint)]) -> Result<(), StorageError> {
+        let capture = self.connection.hook.capture();
+        for (id, name, found) in sums {
+            let is_keyed = match capture.catalog().tables.get(id) {
+                Some(table) => matches!(table.key, Key::IntegerPrimary(_) | Key::Primary(_)),
+                None => *id == TableId(0),
+            };
+            let kept = capture.sums().get(id).copied().unwrap_or_default();
+            if is_keyed && kept != *found {
+                return Err(StorageError::Diverged {
+                    table: name.clone(),
+                    kept,
+                    found: *found,
+                });
+            }
+        }
         Ok(())
     }
 

@@ -2,11 +2,18 @@
 
 mod support;
 
+use bellwether_storage::ApplyError;
 use bellwether_types::record::Transaction;
 use bellwether_types::{CommandTag, Entry, NodeId, Payload, Position, RequestId, SessionId, Timestamp};
 use support::Pair;
 
 fn vacuum(pair: &mut Pair) -> Position {
+    let (position, applied) = try_vacuum(pair);
+    applied.expect("the follower vacuums");
+    position
+}
+
+fn try_vacuum(pair: &mut Pair) -> (Position, Result<(), ApplyError>) {
     pair.position.index = pair.position.index.next();
     let position = pair.position;
     let request = RequestId {
@@ -29,10 +36,7 @@ fn vacuum(pair: &mut Pair) -> Position {
         transaction,
     }
     .to_bytes();
-    pair.follower
-        .apply(&Entry { position, payload })
-        .expect("the follower vacuums");
-    position
+    (position, pair.follower.apply(&Entry { position, payload }))
 }
 
 #[test]
@@ -73,4 +77,24 @@ fn vacuum_run_again_after_a_crash_changes_nothing_more() {
     vacuum(&mut pair);
     assert_eq!(pair.leader.fingerprint(), once);
     assert_eq!(pair.follower.fingerprint(), once);
+}
+
+#[test]
+fn rows_changed_behind_a_replicas_back_do_not_become_right_by_vacuum() {
+    let mut pair = Pair::new();
+    pair.run(&[
+        "CREATE TABLE keyed(id INTEGER PRIMARY KEY, b TEXT)",
+        "INSERT INTO keyed VALUES (7, 'x'), (9, 'y')",
+    ]);
+    let path = pair.files("follower").path;
+    let other = rusqlite::Connection::open(path).expect("the file opens");
+    other
+        .execute("UPDATE keyed SET b = 'z' WHERE id = 9", [])
+        .expect("it can be changed");
+    drop(other);
+    let (position, applied) = try_vacuum(&mut pair);
+    let error = applied.expect_err("it differs");
+    assert!(error.is_damage(), "{error}");
+    assert!(matches!(error, ApplyError::Diverged { ref table, .. } if table == "keyed"));
+    assert!(pair.follower.position() < position);
 }

@@ -101,7 +101,17 @@ impl Writer {
                         found: entry.position,
                     });
                 }
-                Ok(self.vacuum(position, timestamp, &transaction)?)
+                self.vacuum(position, timestamp, &transaction)
+                    .map_err(|error| match error {
+                        StorageError::Diverged { table, kept, found } => ApplyError::Diverged {
+                            table,
+                            divergence: Divergence::Fingerprint {
+                                expected: kept,
+                                found,
+                            },
+                        },
+                        error => ApplyError::Storage(error),
+                    })
             }
         }
     }
