@@ -118,7 +118,7 @@ impl<'a, I: Iterator<Item = Token<'a>>> Reader<'a, I> {
         let Some(start) = self.tokens.peek().map(|token| token.start) else {
             return Err(self.unexpected());
         };
-        while let Some(token) = self.tokens.next() {
+        for token in self.tokens.by_ref() {
             depth += i32::from(token.is_operator("(")) - i32::from(token.is_operator(")"));
             if depth == 0 {
                 return Ok(&self.sql[start..token.start]);
