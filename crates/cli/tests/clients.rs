@@ -244,6 +244,89 @@ fn a_portal_gives_its_rows_in_pieces() {
     });
 }
 
+/// The integers that FETCH gives by the simple protocol.
+async fn fetch(client: &Client, sql: &str) -> Vec<i64> {
+    let messages = client.simple_query(sql).await.expect(sql);
+    let number = |message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0).and_then(|text| text.parse().ok()),
+        _ => None,
+    };
+    messages.into_iter().filter_map(number).collect()
+}
+
+#[test]
+fn cursors_show_what_was_there_when_they_were_opened_whatever_their_transaction_writes_meanwhile() {
+    run(async {
+        let cluster = shared_cluster();
+        for (node, client) in at_leader_and_follower(&cluster).await {
+            let table = table(&client, "cursor", node, "id INTEGER PRIMARY KEY").await;
+            let numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) SELECT i FROM n";
+            client
+                .batch_execute(&format!("INSERT INTO {table} {numbers}"))
+                .await
+                .expect("inserted");
+            // One is read before the writer is taken, one after.
+            client
+                .batch_execute(&format!(
+                    "BEGIN; DECLARE early CURSOR FOR SELECT id FROM {table} ORDER BY id"
+                ))
+                .await
+                .expect("declared");
+            assert_eq!(fetch(&client, "FETCH 2 FROM early").await, [1, 2]);
+            let write = format!("DELETE FROM {table} WHERE id = 3");
+            assert_eq!(client.execute(&write, &[]).await.expect("deleted"), 1);
+            client
+                .batch_execute(&format!(
+                    "DECLARE late CURSOR FOR SELECT id FROM {table} ORDER BY id"
+                ))
+                .await
+                .expect("declared");
+            assert_eq!(fetch(&client, "FETCH 3 FROM late").await, [1, 2, 4]);
+            let write = format!("INSERT INTO {table} VALUES (0), (5001) RETURNING id");
+            assert_eq!(client.query(&write, &[]).await.expect("inserted").len(), 2);
+            client.batch_execute("SAVEPOINT s").await.expect("a savepoint");
+            assert_eq!(fetch(&client, "FETCH 2 FROM early").await, [3, 4]);
+            assert_eq!(
+                fetch(&client, "FETCH ALL FROM late").await,
+                Vec::from_iter(5..=5000)
+            );
+            assert_eq!(fetch(&client, "FETCH ALL FROM early").await.len(), 4996);
+            client.batch_execute("COMMIT").await.expect("committed");
+            assert_eq!(
+                integer(&client, &format!("SELECT count(*) FROM {table}")).await,
+                5001
+            );
+        }
+        cluster.assert_equal_fingerprints();
+    });
+}
+
+#[test]
+fn a_write_is_done_whole_though_nobody_fetches_all_it_returns() {
+    run(async {
+        let cluster = shared_cluster();
+        for (node, mut client) in at_leader_and_follower(&cluster).await {
+            let table = table(&client, "returned", node, "id INTEGER PRIMARY KEY, t TEXT").await;
+            let fill = format!(
+                "INSERT INTO {table} WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) \
+                 SELECT i, 'a text that takes some room' FROM n RETURNING *"
+            );
+            let transaction = client.transaction().await.expect("begun");
+            let portal = transaction.bind(&fill, &[]).await.expect("bound");
+            assert_eq!(
+                transaction.query_portal(&portal, 10).await.expect("read").len(),
+                10
+            );
+            transaction.commit().await.expect("committed");
+            assert_eq!(
+                integer(&client, &format!("SELECT count(*) FROM {table}")).await,
+                20_000
+            );
+        }
+        cluster.assert_equal_fingerprints();
+    });
+}
+
 #[test]
 fn a_running_query_is_cancelled_and_its_session_goes_on() {
     run(async {

@@ -36,7 +36,7 @@ pub fn sqlstate(kind: ErrorKind) -> &'static str {
         // One code for three ways to be cut short, as in PostgreSQL; the message tells them apart.
         ErrorKind::Cancelled | ErrorKind::StatementTimeout | ErrorKind::WaitTimeout => "57014",
         // object_not_in_prerequisite_state: what WAIT FOR LSN says after a promotion.
-        ErrorKind::WrongBranch => "55000",
+        ErrorKind::WrongBranch | ErrorKind::WrongState => "55000",
         // cannot_connect_now: libpq then tries the next host.
         ErrorKind::NoLeader => "57P03",
         // statement_completion_unknown.

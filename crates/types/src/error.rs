@@ -128,6 +128,8 @@ error_kinds! {
     WrongParameterCount = 57,
     /// Data of a COPY that are no rows.
     BadCopy = 58,
+    /// What it names is not in the state that this needs.
+    WrongState = 59,
 }
 
 /// A failed statement, told to the client: what happened, why, what to do.

@@ -4,6 +4,7 @@
 //! error. Nothing is accepted that would be ignored, except where there is truly nothing to do.
 
 mod copy;
+mod cursor;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -11,6 +12,7 @@ mod tests;
 use bellwether_session::SetScope;
 use bellwether_types::lexer::{self, TokenKind};
 use bellwether_types::{ErrorKind, SqlError};
+pub use cursor::{Count, Declare, Fetch};
 use reader::Reader;
 
 use crate::copy::Copy;
@@ -77,6 +79,12 @@ pub enum Command {
         /// For CommandComplete.
         tag: &'static str,
     },
+    /// DECLARE.
+    Declare(Declare),
+    /// FETCH, MOVE.
+    Fetch(Fetch),
+    /// CLOSE; `None`: ALL.
+    Close(Option<String>),
     /// COPY.
     Copy(Box<Copy>),
     /// For SQLite.
@@ -87,19 +95,7 @@ pub enum Command {
 }
 
 /// PostgreSQL's commands that SQLite does not know, and what to do instead.
-const NOT_SUPPORTED: [(&str, &str); 19] = [
-    (
-        "DECLARE",
-        "Use a portal with a row limit (setFetchSize and the like) instead of a cursor.",
-    ),
-    (
-        "FETCH",
-        "Use a portal with a row limit (setFetchSize and the like) instead of a cursor.",
-    ),
-    (
-        "MOVE",
-        "Use a portal with a row limit (setFetchSize and the like) instead of a cursor.",
-    ),
+const NOT_SUPPORTED: [(&str, &str); 16] = [
     ("LISTEN", "There are no notifications; poll a table."),
     ("NOTIFY", "There are no notifications; write a row to a table."),
     (
@@ -168,7 +164,10 @@ impl Command {
             "RESET" => reader.reset()?,
             "DISCARD" => reader.discard()?,
             "DEALLOCATE" => reader.deallocate()?,
-            "CLOSE" => reader.close_all()?,
+            "CLOSE" => reader.close()?,
+            "DECLARE" => reader.declare()?,
+            "FETCH" => reader.fetch(false)?,
+            "MOVE" => reader.fetch(true)?,
             "UNLISTEN" => reader.unlisten()?,
             _ => return sql_command(sql, word),
         };

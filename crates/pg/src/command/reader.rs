@@ -320,20 +320,6 @@ impl<'a, I: Iterator<Item = Token<'a>>> Reader<'a, I> {
         Ok(Command::Deallocate(Some(self.name()?)))
     }
 
-    /// There are no cursors by SQL, so CLOSE ALL closes them all.
-    pub(super) fn close_all(&mut self) -> Result<Command, SqlError> {
-        if self.word("ALL") {
-            return Ok(Command::Nothing {
-                tag: "CLOSE CURSOR ALL",
-            });
-        }
-        let name = self.name()?;
-        Err(SqlError::new(
-            ErrorKind::UndefinedCursor,
-            format!("cursor \"{name}\" does not exist"),
-        ))
-    }
-
     /// Nothing can LISTEN, so there is nothing to stop.
     pub(super) fn unlisten(&mut self) -> Result<Command, SqlError> {
         if !self.operator("*") {

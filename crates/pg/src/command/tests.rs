@@ -120,12 +120,7 @@ fn what_pools_send_to_clean_up_is_accepted() {
         Command::Deallocate(Some("s".into()))
     );
     assert_eq!(parse("UNLISTEN *"), Command::Nothing { tag: "UNLISTEN" });
-    assert_eq!(
-        parse("CLOSE ALL"),
-        Command::Nothing {
-            tag: "CLOSE CURSOR ALL"
-        }
-    );
+    assert_eq!(parse("CLOSE ALL"), Command::Close(None));
 }
 
 #[test]
@@ -156,12 +151,15 @@ fn what_is_not_supported_says_so_and_what_is_misspelled_says_where() {
         ("COPY t FROM STDIN CSV QUOTE ','", ErrorKind::InvalidSetting),
         ("COPY (SELECT 1) FROM STDIN", ErrorKind::Syntax),
         ("COPY (SELECT 1 TO STDOUT", ErrorKind::Syntax),
-        ("DECLARE c CURSOR FOR SELECT 1", ErrorKind::NotSupported),
+        ("DECLARE c SCROLL CURSOR FOR SELECT 1", ErrorKind::NotSupported),
+        ("DECLARE c CURSOR WITH HOLD FOR SELECT 1", ErrorKind::NotSupported),
+        ("DECLARE c CURSOR FOR", ErrorKind::Syntax),
+        ("FETCH BACKWARD 1 FROM c", ErrorKind::WrongState),
+        ("FETCH -1 FROM c", ErrorKind::WrongState),
         ("LISTEN x", ErrorKind::NotSupported),
         ("COMMIT AND CHAIN", ErrorKind::NotSupported),
         ("COMMIT PREPARED 'x'", ErrorKind::NotSupported),
         ("SET ROLE r", ErrorKind::NotSupported),
-        ("CLOSE c", ErrorKind::UndefinedCursor),
         (
             "CREATE TRIGGER t AFTER INSERT ON a BEGIN DELETE FROM b",
             ErrorKind::Syntax,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bellwether_types::{CommandTag, ErrorKind, SqlError, ValueRef};
 
-use super::{Connection, Ending, Phase, PortalProgress, Rows, Transaction, Waiting};
+use super::{Connection, Ending, Phase, PortalProgress, Purpose, Rows, Transaction, Waiting};
 use crate::backend::Severity;
 use crate::command::TransactionModes;
 use crate::copy;
@@ -41,11 +41,14 @@ impl Connection {
                     ));
                 }
                 portal.progress = PortalProgress::Done { had_rows: true };
+                if !matches!(rows.purpose, Purpose::Query) {
+                    portal.told = Some(Arc::clone(encoder.fields()));
+                }
                 portal.formats.clone()
             }
             None => Formats::Text,
         };
-        if let Some(layout) = &rows.copy {
+        if let Purpose::Copy(layout) = &rows.purpose {
             let format = if layout.is_binary() {
                 Format::Binary
             } else {
@@ -76,9 +79,10 @@ impl Connection {
             return Err(out_of_turn("a row"));
         };
         let encoder = rows.encoder.as_ref().ok_or_else(|| out_of_turn("a row"))?;
-        match &rows.copy {
-            Some(layout) => copy::put_row(layout, encoder, values, self.output.bytes_mut()),
-            None => encoder.encode(values, self.output.bytes_mut()),
+        match &rows.purpose {
+            Purpose::Copy(layout) => copy::put_row(layout, encoder, values, self.output.bytes_mut()),
+            Purpose::Move { .. } => Ok(()),
+            Purpose::Query | Purpose::Fetch { .. } => encoder.encode(values, self.output.bytes_mut()),
         }
     }
 
@@ -90,16 +94,18 @@ impl Connection {
             return;
         }
         let Some(rows) = self.end_rows() else { return };
-        let Some(layout) = &rows.copy else {
-            return self.complete_command(tag);
-        };
-        if rows.encoder.is_none() {
-            let message = "COPY TO needs a query that answers rows";
-            return self.failed(SqlError::new(ErrorKind::NotSupported, message));
+        if let Purpose::Copy(layout) = &rows.purpose {
+            if rows.encoder.is_none() {
+                let message = "COPY TO needs a query that answers rows";
+                return self.failed(SqlError::new(ErrorKind::NotSupported, message));
+            }
+            copy::put_end(layout, self.output.bytes_mut());
+            self.output.copy_done();
         }
-        copy::put_end(layout, self.output.bytes_mut());
-        self.output.copy_done();
-        self.complete_command(CommandTag::counted("COPY", tag.rows.unwrap_or(0)));
+        self.complete_command(match rows.purpose {
+            Purpose::Query => tag,
+            other => CommandTag::counted(other.verb(), tag.rows.unwrap_or(0)),
+        });
     }
 
     /// Ends the answer to `Run` or `Fetch`: `max_rows` were given and there are more.
@@ -112,7 +118,13 @@ impl Connection {
                 encoder: rows.encoder,
             };
         }
-        self.output.portal_suspended();
+        match rows.purpose {
+            Purpose::Fetch { limit } | Purpose::Move { limit } => {
+                let given = limit.map_or(0, |limit| u64::from(limit.get()));
+                self.complete_command(CommandTag::counted(rows.purpose.verb(), given));
+            }
+            Purpose::Query | Purpose::Copy(_) => self.output.portal_suspended(),
+        }
     }
 
     /// What was due before the end, if a result is on its way at all.

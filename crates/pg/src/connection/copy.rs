@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bellwether_types::{CommandTag, ErrorKind, SqlError, Statement, Value};
 
-use super::{Connection, Request, Rows, Run, Scope, Step, Transaction, Waiting};
+use super::{Connection, Purpose, Request, Rows, Run, Scope, Step, Transaction, Waiting};
 use crate::copy::{Copy, Decoder, Direction};
 use crate::frontend::Frontend;
 use crate::row::{Field, Formats};
@@ -134,7 +134,7 @@ impl Connection {
             cursor: None,
             encoder: None,
             describe: false,
-            copy: Some(copy.layout.clone()),
+            purpose: Purpose::Copy(copy.layout.clone()),
         }));
         Step::Ask(Request::Run(Run {
             statement: Statement::new(copy.select()),

@@ -119,6 +119,9 @@ impl Connection {
             Command::DiscardAll => self.discard_all()?,
             Command::Deallocate(name) => self.deallocate(name.as_deref())?,
             Command::Nothing { tag } => self.complete_command(CommandTag::plain(tag)),
+            Command::Declare(declare) => return self.declare(declare, Vec::new()),
+            Command::Fetch(fetch) => return self.fetch_cursor(fetch, formats),
+            Command::Close(name) => self.close_cursor(name.as_deref())?,
             Command::Copy(copy) => return self.copy(copy, is_last),
             Command::Sql { .. } => unreachable!("callers run SQL themselves"),
         }

@@ -13,10 +13,10 @@ use bellwether_types::{CommandTag, ErrorKind, SqlError, Statement, Value, lexer}
 
 use super::execute::{highest_parameter, local_fields};
 use super::{
-    Connection, CursorId, Ending, Portal, PortalProgress, Prepared, Request, Rows, Run, Scope, Step,
+    Connection, CursorId, Ending, Portal, PortalProgress, Prepared, Purpose, Request, Rows, Run, Scope, Step,
     Transaction, Waiting,
 };
-use crate::command::Command;
+use crate::command::{Command, Fetch};
 use crate::frontend::{Bind, Target, tag};
 use crate::infer::cast;
 use crate::row::{Field, Formats};
@@ -33,7 +33,9 @@ impl Prepared {
     /// The columns, if they are known; `Some(None)`: there are none.
     fn fields(&self) -> Option<Option<Arc<[Field]>>> {
         match &self.command {
-            Command::Sql { .. } => self.described.get().map(|description| description.fields.clone()),
+            Command::Sql { .. } | Command::Fetch(Fetch { moves: false, .. }) => {
+                self.described.get().map(|description| description.fields.clone())
+            }
             local => Some(local_fields(local)),
         }
     }
@@ -113,17 +115,22 @@ impl Connection {
     }
 
     /// The statement's description is there, or was asked for.
-    fn describe_first(&mut self, prepared: &Prepared) -> Option<Step> {
-        if !matches!(prepared.command, Command::Sql { .. }) || prepared.described.get().is_some() {
-            return None;
+    fn describe_first(&mut self, prepared: &Prepared) -> Result<Option<Step>, SqlError> {
+        if prepared.described.get().is_some() {
+            return Ok(None);
         }
-        match self.description.take() {
+        let sql = match &prepared.command {
+            Command::Sql { .. } => prepared.sql.clone(),
+            Command::Fetch(fetch) if !fetch.moves => self.query_of_cursor(&fetch.name)?.sql.clone(),
+            _ => return Ok(None),
+        };
+        Ok(match self.description.take() {
             Some(description) => {
                 prepared.described.get_or_init(|| description);
                 None
             }
-            None => Some(self.ask_description(&prepared.sql)),
-        }
+            None => Some(self.ask_description(&sql)),
+        })
     }
 
     fn statement(&self, name: &str) -> Result<Arc<Prepared>, SqlError> {
@@ -150,7 +157,7 @@ impl Connection {
         }
         if prepared.parameter_count > 0
             && !prepared.all_types_said()
-            && let Some(ask) = self.describe_first(&prepared)
+            && let Some(ask) = self.describe_first(&prepared)?
         {
             return Ok(ask);
         }
@@ -159,9 +166,7 @@ impl Connection {
             return Err(SqlError::new(ErrorKind::DuplicateCursor, message));
         }
         self.forget_portal(bind.portal);
-        if self.portals.len() >= MAX_PORTALS {
-            return Err(SqlError::new(ErrorKind::ProgramLimit, "too many open portals"));
-        }
+        self.check_portal_count()?;
         let portal = Portal {
             parameters: decode_parameters(&prepared, bind)?,
             formats: Formats::from_codes(&bind.result_formats)?,
@@ -193,7 +198,7 @@ impl Connection {
             self.describe_with_rows = Some(name.to_owned());
             return Ok(Step::Done);
         }
-        if let Some(ask) = self.describe_first(&prepared) {
+        if let Some(ask) = self.describe_first(&prepared)? {
             return Ok(ask);
         }
         let fields = prepared.fields().flatten();
@@ -214,6 +219,13 @@ impl Connection {
             None => self.output.no_data(),
         }
         Ok(Step::Done)
+    }
+
+    pub(super) fn check_portal_count(&self) -> Result<(), SqlError> {
+        if self.portals.len() < MAX_PORTALS {
+            return Ok(());
+        }
+        Err(SqlError::new(ErrorKind::ProgramLimit, "too many open portals"))
     }
 
     fn portal(&self, name: &str) -> Result<&Portal, SqlError> {
@@ -264,7 +276,13 @@ impl Connection {
         let Command::Sql { verb } = &prepared.command else {
             let formats = self.portal(name)?.formats.clone();
             let is_alone = next_tag == Some(tag::SYNC);
-            let step = self.execute_command(&prepared.command, Some(&formats), is_alone)?;
+            let step = match &prepared.command {
+                Command::Declare(declare) => {
+                    let parameters = std::mem::take(&mut self.portal_mut(name)?.parameters);
+                    self.declare(declare, parameters)?
+                }
+                command => self.execute_command(command, Some(&formats), is_alone)?,
+            };
             if !matches!(step, Step::AskFirst(_))
                 && let Some(portal) = self.portals.get_mut(name)
             {
@@ -282,16 +300,25 @@ impl Connection {
         } else {
             Scope::Transaction
         };
-        Ok(self.run_portal(name, &prepared.sql, verb, scope, max_rows))
+        let describe = self.describe_with_rows.take().is_some();
+        Ok(self.run_portal(
+            name,
+            &prepared.sql,
+            verb,
+            scope,
+            max_rows,
+            (Purpose::Query, describe),
+        ))
     }
 
-    fn run_portal(
+    pub(super) fn run_portal(
         &mut self,
         name: &str,
         sql: &str,
         verb: &str,
         scope: Scope,
         max_rows: Option<NonZeroU32>,
+        (purpose, describe): (Purpose, bool),
     ) -> Step {
         let cursor = (scope == Scope::Transaction && max_rows.is_some()).then(|| {
             self.next_cursor += 1;
@@ -311,13 +338,12 @@ impl Connection {
             cursor,
         };
         portal.progress = PortalProgress::Done { had_rows: false };
-        let describe = self.describe_with_rows.take().is_some();
         let rows = Rows {
             portal: Some(name.to_owned()),
             cursor,
             encoder: None,
             describe,
-            copy: None,
+            purpose,
         };
         self.waiting = Waiting::Rows(Box::new(rows));
         Step::Ask(Request::Run(run))
@@ -334,7 +360,7 @@ impl Connection {
             cursor: Some(cursor),
             encoder,
             describe: false,
-            copy: None,
+            purpose: Purpose::Query,
         };
         self.waiting = Waiting::Rows(Box::new(rows));
         Step::Ask(Request::Fetch { cursor, max_rows })

@@ -19,6 +19,7 @@
 
 mod answer;
 mod copy;
+mod cursor;
 mod execute;
 mod extended;
 mod request;
@@ -29,6 +30,7 @@ pub(crate) use execute::highest_parameter;
 pub use request::{Config, CursorId, Request, Run, Scope, Startup, Welcome};
 
 use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 
 use bellwether_session::Settings;
@@ -168,8 +170,32 @@ struct Rows {
     encoder: Option<RowEncoder>,
     /// RowDescription (or NoData) is due before the result.
     describe: bool,
-    /// Of COPY TO: rows are written so, and not as a query's.
-    copy: Option<Layout>,
+    purpose: Purpose,
+}
+
+/// What a result is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Purpose {
+    /// A statement, or a portal's.
+    Query,
+    /// COPY TO: rows are written so.
+    Copy(Layout),
+    /// FETCH: it is complete when so many rows were given.
+    Fetch { limit: Option<NonZeroU32> },
+    /// MOVE: the same without the rows.
+    Move { limit: Option<NonZeroU32> },
+}
+
+impl Purpose {
+    /// For CommandComplete.
+    fn verb(&self) -> &'static str {
+        match self {
+            Purpose::Query => "SELECT",
+            Purpose::Copy(_) => "COPY",
+            Purpose::Fetch { .. } => "FETCH",
+            Purpose::Move { .. } => "MOVE",
+        }
+    }
 }
 
 /// What ends a transaction, and so what follows.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use bellwether_types::{CommandTag, ErrorKind, SqlError, Statement, lexer};
 
 use super::execute::highest_parameter;
-use super::{Connection, Ending, Request, Rows, Run, Scope, Step, Transaction, Waiting};
+use super::{Connection, Ending, Purpose, Request, Rows, Run, Scope, Step, Transaction, Waiting};
 use crate::command::Command;
 use crate::row::Formats;
 
@@ -133,7 +133,7 @@ impl Connection {
             cursor: None,
             encoder: None,
             describe: true,
-            copy: None,
+            purpose: Purpose::Query,
         };
         self.waiting = Waiting::Rows(Box::new(rows));
         Ok(Step::Ask(Request::Run(Run {

@@ -107,6 +107,17 @@ impl<'a> Body<'a> {
                 let oids: Vec<_> = (0..count).map(|_| self.number(4).to_string()).collect();
                 format!("ParameterDescription {}", oids.join(" "))
             }
+            b'G' | b'H' => {
+                let which = if tag == b'G' { "In" } else { "Out" };
+                let (format, count) = (self.number(1), self.number(2));
+                let formats: Vec<_> = (0..count).map(|_| self.number(2).to_string()).collect();
+                format!("Copy{which}Response {format}: {}", formats.join(" "))
+            }
+            b'd' => {
+                let content = self.raw(self.0.len());
+                format!("CopyData {:?}", String::from_utf8_lossy(content))
+            }
+            b'c' => "CopyDone".to_owned(),
             b'T' => self.columns(),
             b'D' => self.row(),
             b'v' => {

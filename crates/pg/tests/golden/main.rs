@@ -5,6 +5,7 @@
 
 mod client;
 mod commands;
+mod cursors;
 mod decode;
 mod extended;
 mod server;

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use crate::node::Node;
 use crate::random::random_bytes;
 use crate::replica::{Reign, SavepointAction};
-use crate::session::{Cancel, Rows, Session};
+use crate::session::{Cancel, PARKED_BYTES, Rows, Session};
 use crate::system;
 
 /// More output than this goes to the socket before more rows are fetched.
@@ -34,6 +34,9 @@ const STARTING_MAX: usize = 64;
 
 /// A client that is closed on has so long to stop sending.
 const GOODBYE: Duration = Duration::from_secs(2);
+
+/// What needs the writer only where a transaction has it already.
+const ANY_READ: &str = "SELECT";
 
 /// What cancel requests are looked up in.
 type Cancels = Mutex<BTreeMap<i32, Registered>>;
@@ -148,6 +151,8 @@ struct Open {
     rows: Rows,
     /// The next row is fetched already: how else to know that there is one?
     has_row: bool,
+    /// Of rows read before they were fetched.
+    parked_bytes: usize,
 }
 
 impl Client {
@@ -252,7 +257,7 @@ impl Client {
             Request::Authenticate(startup) => self.let_in(&startup).await,
             Request::Password(_) => self.connection.fail(not_asked()),
             Request::Cancel(key) => self.cancel(key),
-            Request::CloseCursor(cursor) => self.close_cursor(cursor),
+            Request::CloseCursor(cursor) => self.close_cursor(cursor).await,
             Request::Terminate => {}
             Request::Run(run) => return self.run_statement(run).await,
             Request::Fetch { cursor, max_rows } => {
@@ -265,32 +270,34 @@ impl Client {
                     .send_rows(open, max_rows.map(|max| max.get()), Some(cursor))
                     .await;
             }
-            Request::Describe { sql } => match self.describe(&sql).await {
-                Ok(description) => self.connection.described(description),
-                Err(error) => self.fail(error).await,
-            },
+            Request::Describe { sql } => {
+                let described = match self.park_cursors(ANY_READ).await {
+                    Ok(()) => self.describe(&sql).await,
+                    Err(error) => Err(error),
+                };
+                match described {
+                    Ok(description) => self.connection.described(description),
+                    Err(error) => self.fail(error).await,
+                }
+            }
             Request::Begin { read_only, .. } => {
                 self.session().begin(read_only);
                 self.connection.done();
             }
-            Request::Commit => {
-                self.cursors.clear();
-                let session = self.session.as_mut().expect("let in");
-                match session.commit(self.connection.settings_mut()).await {
-                    Ok(()) => self.connection.done(),
-                    Err(error) => self.fail(error).await,
-                }
-            }
+            Request::Commit => match self.commit().await {
+                Ok(()) => self.connection.done(),
+                Err(error) => self.fail(error).await,
+            },
             Request::Rollback => {
                 self.cursors.clear();
                 self.session().rollback().await;
                 self.connection.done();
             }
             Request::Savepoint(name) => self.savepoint(&name, SavepointAction::Set).await,
-            Request::RollbackTo(name) => {
-                self.cursors.clear();
-                self.savepoint(&name, SavepointAction::RollbackTo).await;
-            }
+            Request::RollbackTo(name) => match self.close_cursors().await {
+                Ok(()) => self.savepoint(&name, SavepointAction::RollbackTo).await,
+                Err(error) => self.fail(error).await,
+            },
             Request::Release(name) => self.savepoint(&name, SavepointAction::Release).await,
         }
         Ok(())
@@ -303,7 +310,11 @@ impl Client {
     }
 
     async fn savepoint(&mut self, name: &str, action: SavepointAction) {
-        match self.session().savepoint(name, action).await {
+        let done = match self.park_cursors(ANY_READ).await {
+            Ok(()) => self.session().savepoint(name, action).await,
+            Err(error) => Err(error),
+        };
+        match done {
             Ok(()) => self.connection.done(),
             Err(error) => self.fail(error).await,
         }
@@ -390,14 +401,57 @@ impl Client {
         }
     }
 
-    fn close_cursor(&mut self, cursor: CursorId) {
-        if let Some(open) = self.cursors.remove(&cursor) {
+    async fn close_cursor(&mut self, cursor: CursorId) {
+        if let Some(mut open) = self.cursors.remove(&cursor) {
+            // Should it fail, so will the transaction's next statement.
+            let _ = open.rows.discard_rest().await;
             let session = self.session.as_mut().expect("let in");
             session.finish(open.rows, self.connection.settings_mut());
         }
     }
 
+    async fn close_cursors(&mut self) -> Result<(), SqlError> {
+        for (_, mut open) in std::mem::take(&mut self.cursors) {
+            open.rows.discard_rest().await?;
+        }
+        Ok(())
+    }
+
+    async fn commit(&mut self) -> Result<(), SqlError> {
+        let closed = self.close_cursors().await;
+        let session = self.session.as_mut().expect("let in");
+        match closed {
+            Ok(()) => session.commit(self.connection.settings_mut()).await,
+            Err(error) => {
+                session.rollback().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Reads the rest of open results before another statement takes the writer, or needs it.
+    async fn park_cursors(&mut self, sql: &str) -> Result<(), SqlError> {
+        let session = self.session.as_mut().expect("let in");
+        if self.cursors.is_empty() || !session.takes_writer(sql) {
+            return Ok(());
+        }
+        let mut left = PARKED_BYTES.saturating_sub(self.cursors.values().map(|open| open.parked_bytes).sum());
+        for open in self.cursors.values_mut() {
+            let (prior, bytes) = open.rows.park(open.has_row, left).await?;
+            open.parked_bytes += bytes;
+            left -= bytes;
+            if let Some(prior) = prior {
+                session.note_read(prior);
+            }
+        }
+        Ok(())
+    }
+
     async fn run_statement(&mut self, run: Run) -> std::io::Result<()> {
+        if let Err(error) = self.park_cursors(&run.statement.sql).await {
+            self.fail(error).await;
+            return Ok(());
+        }
         let session = self.session.as_mut().expect("let in");
         let Run {
             statement,
@@ -413,7 +467,11 @@ impl Client {
         let started = within(timeout, session_cancel(&self.key, &self.cancels), async {
             let mut rows = started.await?;
             let has_row = rows.next().await?;
-            Ok(Open { rows, has_row })
+            Ok(Open {
+                rows,
+                has_row,
+                parked_bytes: 0,
+            })
         });
         let open = match started.await {
             Ok(open) => open,

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bellwether_storage::{Begin, RowSink};
-use bellwether_types::{Column, CommandTag, ErrorKind, SqlError, Statement, Value, ValueRef};
+use bellwether_types::{Column, CommandTag, ErrorKind, SqlError, Statement, Value, ValueRef, lexer};
 use tokio::sync::{mpsc, oneshot};
 
 use super::desk::{Command, NextStep, Opening, Piece, PriorRead, Refusal, SavepointAction, Step};
@@ -169,6 +169,10 @@ impl WriterThread {
             rows: Vec::new(),
             bytes: 0,
             patience: idle,
+            is_write: !matches!(
+                lexer::verb(&statement.sql).as_deref(),
+                Some("SELECT" | "VALUES" | "EXPLAIN")
+            ),
         };
         let tag = self.writer().execute(statement, &mut sink)?;
         sink.flush()?;
@@ -209,6 +213,8 @@ struct PieceSink {
     rows: Vec<Vec<Value>>,
     bytes: usize,
     patience: Duration,
+    /// A write is done whole, whoever looks at what it returns.
+    is_write: bool,
 }
 
 impl PieceSink {
@@ -222,10 +228,17 @@ impl PieceSink {
     }
 
     fn push(&mut self, piece: Piece) -> Result<(), SqlError> {
-        let gone = || SqlError::new(ErrorKind::Cancelled, "the client is gone");
+        let is_write = self.is_write;
+        let closed = || match is_write {
+            true => Ok(()),
+            false => Err(SqlError::new(
+                ErrorKind::Cancelled,
+                "nobody reads the result any more",
+            )),
+        };
         let mut piece = match self.pieces.try_send(piece) {
             Ok(()) => return Ok(()),
-            Err(mpsc::error::TrySendError::Closed(_)) => return Err(gone()),
+            Err(mpsc::error::TrySendError::Closed(_)) => return closed(),
             Err(mpsc::error::TrySendError::Full(piece)) => piece,
         };
         let deadline = (!self.patience.is_zero()).then(|| Instant::now() + self.patience);
@@ -234,7 +247,7 @@ impl PieceSink {
             std::thread::park_timeout(Duration::from_millis(1));
             piece = match self.pieces.try_send(piece) {
                 Ok(()) => return Ok(()),
-                Err(mpsc::error::TrySendError::Closed(_)) => return Err(gone()),
+                Err(mpsc::error::TrySendError::Closed(_)) => return closed(),
                 Err(mpsc::error::TrySendError::Full(piece)) => piece,
             };
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {

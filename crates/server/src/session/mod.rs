@@ -21,8 +21,8 @@ use bellwether_types::{
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use cancel::Cancel;
-pub(crate) use rows::Rows;
 use rows::Watch;
+pub(crate) use rows::{PARKED_BYTES, Rows};
 
 use crate::forward::no_leader;
 use crate::node::Node;
@@ -294,6 +294,30 @@ impl Session {
         Ok(Rows::of_snapshot(cursor, statement))
     }
 
+    /// Whether a statement of the open transaction takes the writer, or has it.
+    pub fn takes_writer(&self, sql: &str) -> bool {
+        match &self.open {
+            Some(Open {
+                stage: Stage::Writing(_),
+                ..
+            }) => true,
+            Some(_) => !is_read(sql),
+            None => false,
+        }
+    }
+
+    /// A result was read to its end before its client has fetched it all.
+    pub fn note_read(&mut self, prior: PriorRead) {
+        if let Some(Open {
+            stage: Stage::Reading { reads, .. },
+            read_only: false,
+            ..
+        }) = &mut self.open
+        {
+            reads.push(prior);
+        }
+    }
+
     /// The rows were fetched, or the client closed them: the tag, and the bookkeeping.
     pub fn finish(&mut self, rows: Rows, settings: &mut Settings) -> CommandTag {
         self.cancel.clear();
@@ -304,14 +328,8 @@ impl Session {
         if let Some(state) = state {
             self.state = state;
         }
-        if let Some(prior) = prior
-            && let Some(Open {
-                stage: Stage::Reading { reads, .. },
-                read_only: false,
-                ..
-            }) = &mut self.open
-        {
-            reads.push(prior);
+        if let Some(prior) = prior {
+            self.note_read(prior);
         }
         tag
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bellwether_storage::{Cursor, SessionState, StatementResult};
-use bellwether_types::{Column, CommandTag, Position, SqlError, Statement, Term, Value, ValueRef};
+use bellwether_types::{Column, CommandTag, ErrorKind, Position, SqlError, Statement, Term, Value, ValueRef};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::told;
@@ -14,6 +14,9 @@ use crate::replica::{
 
 /// Steps of a cursor are cheap; a long query must not keep the other sessions of this thread waiting.
 const STEPS_BETWEEN_YIELDS: u32 = 256;
+
+/// What a session may have in rows that were read before they were fetched.
+pub(crate) const PARKED_BYTES: usize = 64 << 20;
 
 /// See the module.
 pub(crate) struct Rows {
@@ -260,6 +263,67 @@ impl Rows {
         Ok(more)
     }
 
+    /// Reads what is left into memory, at most `budget_bytes` of it: so that the transaction's next statement finds the
+    /// writer free, or so that all that was read can be compared when the writer is taken. `has_row`: there is a
+    /// current row, which stays the current one. The answer is the read for that comparison, and what it takes.
+    pub async fn park(
+        &mut self,
+        has_row: bool,
+        budget_bytes: usize,
+    ) -> Result<(Option<PriorRead>, usize), SqlError> {
+        if matches!(self.source, Source::Buffered { .. }) {
+            return Ok((None, 0));
+        }
+        let count = self.count;
+        let columns = self.columns().to_vec();
+        let row = |rows: &Rows| -> Result<Vec<Value>, SqlError> {
+            (0..columns.len())
+                .map(|column| rows.value(column).to_value())
+                .collect::<Result<_, _>>()
+        };
+        let current = row(self)?;
+        let mut rest = Vec::new();
+        let mut bytes = 0;
+        while has_row && self.next().await? {
+            let row = row(self)?;
+            bytes += row.iter().map(Value::size_bytes).sum::<usize>();
+            if bytes > budget_bytes {
+                return Err(too_much_left());
+            }
+            rest.push(row);
+        }
+        self.count = count;
+        let parked = Source::Buffered {
+            pieces: Pieces {
+                receiver: None,
+                columns,
+                rows: rest.into_iter(),
+                current,
+            },
+            session: None,
+            position: None,
+        };
+        let prior = match std::mem::replace(&mut self.source, parked) {
+            Source::Snapshot {
+                statement,
+                digest,
+                whole,
+                ..
+            } => Some(prior_read(statement, &digest, whole)),
+            _ => None,
+        };
+        Ok((prior, bytes))
+    }
+
+    /// Nobody wants the rest, but the statement is done whole: a write for its own sake, and what the writer streams
+    /// because the answer to the transaction's next statement comes after it.
+    pub async fn discard_rest(&mut self) -> Result<(), SqlError> {
+        if matches!(self.source, Source::Streamed { .. }) {
+            while self.next().await? {}
+        }
+        Ok(())
+    }
+
     /// Known for certain only after the first `next`.
     pub fn columns(&self) -> &[Column] {
         match &self.source {
@@ -315,6 +379,15 @@ impl Rows {
             } => (self.tag.unwrap_or_else(unknown), None, position, session),
         }
     }
+}
+
+fn too_much_left() -> SqlError {
+    SqlError::new(
+        ErrorKind::ProgramLimit,
+        "too many rows are left in open cursors and portals for another statement of the transaction",
+    )
+    .with_detail(format!("At most {PARKED_BYTES} bytes are kept for a session."))
+    .with_hint("Fetch them all first, or read them in a transaction that does not write.")
 }
 
 /// A read at the leader that got no answer changed nothing.

@@ -1,0 +1,155 @@
+//! SQL's cursors: DECLARE, FETCH, MOVE, CLOSE. A cursor is a portal by another name, as in PostgreSQL: it ends with its
+//! transaction, reads forward, and shows what its transaction saw when it was first fetched from.
+
+use std::num::NonZeroU32;
+use std::sync::{Arc, OnceLock};
+
+use bellwether_types::{CommandTag, ErrorKind, SqlError, Value, lexer};
+
+use super::execute::highest_parameter;
+use super::{Connection, Portal, PortalProgress, Prepared, Purpose, Request, Rows, Step, Transaction};
+use crate::command::{Command, Count, Declare, Fetch};
+use crate::infer::cast;
+use crate::row::{Formats, RowEncoder};
+
+impl Connection {
+    pub(super) fn declare(&mut self, declare: &Declare, parameters: Vec<Value>) -> Result<Step, SqlError> {
+        if self.transaction == Transaction::None {
+            let message = "DECLARE CURSOR can only be used in transaction blocks";
+            return Err(SqlError::new(ErrorKind::TransactionState, message));
+        }
+        if self.portals.contains_key(&declare.name) {
+            let message = format!("cursor \"{}\" already exists", declare.name);
+            return Err(SqlError::new(ErrorKind::DuplicateCursor, message));
+        }
+        self.check_portal_count()?;
+        // Types were told with the parameters themselves.
+        let sql = cast::strip(&declare.query, &mut Vec::new())?.into_owned();
+        if highest_parameter(&sql) > parameters.len() {
+            let message = "there are no parameters in a simple query";
+            return Err(SqlError::new(ErrorKind::WrongParameterCount, message));
+        }
+        let verb = lexer::verb(&sql).unwrap_or_default();
+        let prepared = Prepared {
+            parameter_count: parameters.len(),
+            client_types: Vec::new(),
+            command: Command::Sql { verb },
+            described: OnceLock::new(),
+            sql,
+        };
+        let portal = Portal {
+            prepared: Arc::new(prepared),
+            parameters,
+            formats: if declare.is_binary {
+                Formats::Binary
+            } else {
+                Formats::Text
+            },
+            told: None,
+            progress: PortalProgress::Ready,
+        };
+        self.portals.insert(declare.name.clone(), portal);
+        self.complete_command(CommandTag::plain("DECLARE CURSOR"));
+        Ok(Step::Done)
+    }
+
+    /// `formats`: as asked by the portal of the FETCH itself; `None`: of a simple query.
+    pub(super) fn fetch_cursor(
+        &mut self,
+        fetch: &Fetch,
+        formats: Option<&Formats>,
+    ) -> Result<Step, SqlError> {
+        let describes = (self.describe_with_rows.take().is_some() || formats.is_none()) && !fetch.moves;
+        let Some(portal) = self.portals.get_mut(&fetch.name) else {
+            return Err(undefined_cursor(&fetch.name));
+        };
+        let limit = match fetch.count {
+            Count::All => None,
+            Count::Rows(count) => Some(count),
+        };
+        let purpose = match fetch.moves {
+            true => Purpose::Move { limit },
+            false => Purpose::Fetch { limit },
+        };
+        if let Some(formats) = formats.filter(|_| portal.formats != Formats::Binary) {
+            portal.formats = formats.clone();
+        }
+        match std::mem::replace(&mut portal.progress, PortalProgress::Done { had_rows: true }) {
+            PortalProgress::Ready => {
+                portal.progress = PortalProgress::Ready;
+                let prepared = Arc::clone(&portal.prepared);
+                let Command::Sql { verb } = &prepared.command else {
+                    unreachable!("cursors and their portals are of SQL");
+                };
+                let scope = super::Scope::Transaction;
+                let limit = limit.or(NonZeroU32::new(u32::MAX));
+                Ok(self.run_portal(
+                    &fetch.name,
+                    &prepared.sql,
+                    verb,
+                    scope,
+                    limit,
+                    (purpose, describes),
+                ))
+            }
+            PortalProgress::Suspended { cursor, encoder } => {
+                let encoder = match encoder {
+                    Some(encoder) => {
+                        if describes {
+                            self.output.row_description(encoder.fields(), &portal.formats);
+                        }
+                        Some(RowEncoder::new(Arc::clone(encoder.fields()), &portal.formats)?)
+                    }
+                    None => None,
+                };
+                self.waiting = super::Waiting::Rows(Box::new(Rows {
+                    portal: Some(fetch.name.clone()),
+                    cursor: Some(cursor),
+                    encoder,
+                    describe: false,
+                    purpose,
+                }));
+                let max_rows = limit;
+                Ok(Step::Ask(Request::Fetch { cursor, max_rows }))
+            }
+            PortalProgress::Done { .. } => {
+                if describes && let Some(fields) = &portal.told {
+                    self.output.row_description(fields, &portal.formats);
+                }
+                self.complete_command(CommandTag::counted(purpose.verb(), 0));
+                Ok(Step::Done)
+            }
+        }
+    }
+
+    /// The query behind the cursor that a FETCH names.
+    pub(super) fn query_of_cursor(&self, name: &str) -> Result<Arc<Prepared>, SqlError> {
+        let portal = self.portals.get(name).ok_or_else(|| undefined_cursor(name))?;
+        Ok(Arc::clone(&portal.prepared))
+    }
+
+    /// CLOSE; `None`: all.
+    pub(super) fn close_cursor(&mut self, name: Option<&str>) -> Result<(), SqlError> {
+        let tag = match name {
+            None => {
+                let names: Vec<String> = self.portals.keys().cloned().collect();
+                names.iter().for_each(|name| self.forget_portal(name));
+                "CLOSE CURSOR ALL"
+            }
+            Some(name) if self.portals.contains_key(name) => {
+                self.forget_portal(name);
+                "CLOSE CURSOR"
+            }
+            Some(name) => return Err(undefined_cursor(name)),
+        };
+        self.complete_command(CommandTag::plain(tag));
+        Ok(())
+    }
+}
+
+fn undefined_cursor(name: &str) -> SqlError {
+    SqlError::new(
+        ErrorKind::UndefinedCursor,
+        format!("cursor \"{name}\" does not exist"),
+    )
+}
