@@ -171,6 +171,11 @@ pub enum Observation {
         /// Its position.
         position: Position,
     },
+    /// A byte of a node's database on disk is not what was written. From now on copies may have it too.
+    Rotted {
+        /// Which.
+        node: NodeId,
+    },
     /// A replica found itself different from the leader, or its files damaged.
     Damaged {
         /// Which.

@@ -43,6 +43,8 @@ pub struct Counts {
     pub leader_changes: u64,
     /// Processes started, after the first of each node.
     pub restarts: u64,
+    /// Bytes of databases that rotted.
+    pub rotted: u64,
     /// Snapshots put in place.
     pub snapshots: u64,
     /// Messages delivered.
@@ -96,6 +98,7 @@ impl fmt::Display for Report {
             faults,
             leader_changes,
             restarts,
+            rotted,
             snapshots,
             messages,
             ..
@@ -104,7 +107,7 @@ impl fmt::Display for Report {
             f,
             "seed {:>6}: {nodes} nodes {seconds} s, {writes} writes ({interactive} interactive {vacuums} vacuums) {reads} reads ({failed} failed {refused} refused \
              {unknown} unknown), {faults} faults {leader_changes} leader changes {restarts} restarts \
-             {snapshots} snapshots, {messages} messages, trace {:016x}",
+             {rotted} rotted {snapshots} snapshots, {messages} messages, trace {:016x}",
             self.seed, self.trace_hash
         )?;
         match &self.violation {

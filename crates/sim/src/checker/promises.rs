@@ -1,4 +1,9 @@
-//! Persist before telling (the driver's first duty): a vote or an acknowledgement that is sent is durable.
+//! Persist before telling (the driver's first duty): a vote or an acknowledgement that is sent is durable. And what
+//! was durable is there at the next start, but for what a later term replaced.
+
+use std::collections::BTreeMap;
+
+use bellwether_types::{LogIndex, Term};
 
 use super::visibility::DurableLogs;
 use super::{Checker, Verdict};
@@ -16,6 +21,23 @@ impl Checker for Promises {
     }
 
     fn observe(&mut self, _: Time, observation: &Observation) -> Verdict {
+        if let Observation::Started {
+            node,
+            hard_state,
+            base,
+            entries,
+            ..
+        } = observation
+            && let Some(before) = self.logs.0.get(node)
+        {
+            let found: BTreeMap<LogIndex, Term> = entries
+                .iter()
+                .map(|entry| (entry.position.index, entry.position.term))
+                .collect();
+            before
+                .check_kept(*hard_state, *base, &found)
+                .map_err(|what| format!("node {node} started without what it had: {what}"))?;
+        }
         self.logs.observe(observation);
         let Observation::Promised { node, promise } = observation else {
             return Ok(());

@@ -25,6 +25,27 @@ impl DurableLog {
         position.index <= self.base.index || self.terms.get(&position.index) == Some(&position.term)
     }
 
+    /// Whether a log found later has all of this one, but for what a later term replaced, also unsynced.
+    pub fn check_kept(
+        &self,
+        hard_state: HardState,
+        base: Position,
+        found: &BTreeMap<LogIndex, Term>,
+    ) -> Verdict {
+        let (before, now) = (self.hard_state, hard_state);
+        let is_same_vote = before.vote.is_none() || before.vote == now.vote;
+        if now.term < before.term || (now.term == before.term && !is_same_vote) {
+            return Err(format!("{before:?} was durable, {now:?} is found"));
+        }
+        let mut kept = self.terms.range(base.index.next()..);
+        let lost = kept.find(|(index, term)| found.get(index) != Some(term));
+        let Some((lost, term)) = lost else { return Ok(()) };
+        match found.range(..=*lost).next_back() {
+            Some((_, later)) if later > term => Ok(()),
+            _ => Err(format!("entry {lost} of term {term} was durable")),
+        }
+    }
+
     /// The last index.
     pub fn last(&self) -> LogIndex {
         self.terms

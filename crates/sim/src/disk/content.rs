@@ -6,7 +6,7 @@ use crate::random::Random;
 #[derive(Default)]
 pub(super) struct Bytes {
     pub(super) live: Vec<u8>,
-    durable: Vec<u8>,
+    pub(super) durable: Vec<u8>,
     unsynced: Vec<Change>,
 }
 

@@ -8,6 +8,7 @@
 //! How slow the disk is, is the world's business.
 
 mod content;
+mod rot;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bellwether_types::disk::{Disk, DiskFile};
 
 use self::content::{Bytes, Change, Mood};
+pub use self::rot::Rot;
 use crate::random::Random;
 
 /// One node's disk. Clones are the same disk.

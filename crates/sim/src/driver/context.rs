@@ -69,6 +69,8 @@ pub enum NodeEvent {
         /// Which read.
         ticket: u64,
     },
+    /// Time to look whether the rows are what they should be.
+    ScrubDue,
     /// Time for a checkpoint.
     CheckpointDue,
     /// The checkpoint's thread is done.

@@ -12,6 +12,7 @@ mod gateway;
 mod holder;
 mod log_thread;
 mod reads;
+mod scrub;
 mod seeding;
 mod start;
 mod talks;
@@ -19,6 +20,7 @@ mod writer_thread;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use bellwether_log::ReadError;
 use bellwether_node::{Effect, Event, Fetch, Message, MessageKind, Persist, Replica, Role};
 use bellwether_storage::checkpoint::Checkpointer;
 use bellwether_storage::files::Files;
@@ -95,9 +97,14 @@ impl Driver {
                 to,
                 max_bytes,
             } => {
-                // An error is "no longer there": what is asked for was cut meanwhile.
-                let entries = self.log.reader.read(from, to, max_bytes).unwrap_or_default();
-                self.feed(Event::Fetched { purpose, entries }, context);
+                match self.log.reader.read(from, to, max_bytes) {
+                    Err(error @ ReadError::Corrupt { .. }) => context.stop(format!("the log: {error}")),
+                    // Any other error is "no longer there": what is asked for was cut meanwhile.
+                    read => {
+                        let entries = read.unwrap_or_default();
+                        self.feed(Event::Fetched { purpose, entries }, context);
+                    }
+                }
             }
             NodeEvent::WriterDone => {
                 let outputs = self.writer.handle_done(context);
@@ -122,6 +129,7 @@ impl Driver {
                 self.feed(Event::Transfer { to }, context);
             }
             NodeEvent::ReadStep { ticket } => self.reads.handle_step(ticket, context),
+            NodeEvent::ScrubDue => self.scrub(context),
             NodeEvent::CheckpointDue => self.begin_checkpoint(context),
             NodeEvent::CheckpointDone { upto } => self.end_checkpoint(upto, context),
             NodeEvent::SnapshotPiece { peer, next } => {
@@ -362,13 +370,7 @@ impl Driver {
                     self.confirmations.insert(self.tickets, replies);
                     self.feed(Event::ReadIndex { ticket: self.tickets }, context);
                 }
-                Output::Damaged(words) => {
-                    context.observe(Observation::Damaged {
-                        node: self.node,
-                        words,
-                    });
-                    self.feed(Event::Damaged, context);
-                }
+                Output::Damaged(words) => self.tell_damaged(words, context),
                 Output::Install => self.install(context),
             }
         }

@@ -4,12 +4,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bellwether_log::{Identity, Log, Sizing};
+use bellwether_log::{Identity, Log, ReadError, Sizing};
 use bellwether_node::{Config, Recovered, Replica};
 use bellwether_storage::Writer;
 use bellwether_storage::checkpoint::Checkpointer;
 use bellwether_storage::files::{Files, OpenError, Spill, Vfs};
 use bellwether_storage::recovery::{RecoveryError, repair_ahead};
+use bellwether_types::disk::Disk;
 use bellwether_types::{ClusterId, DatabaseId, Entry, LogIndex, NodeId, Position, Term};
 
 use super::duties::Duties;
@@ -57,6 +58,15 @@ pub enum StartError {
 }
 
 impl StartError {
+    /// Whether the log is: nothing that the node may do repairs it.
+    pub fn is_damage_of_log(&self) -> bool {
+        match self {
+            StartError::Log(error) => error.is_corruption(),
+            StartError::Read(ReadError::Corrupt { .. }) => true,
+            _ => false,
+        }
+    }
+
     /// Whether what was durable is damaged.
     pub fn is_damage(&self) -> bool {
         match self {
@@ -91,6 +101,8 @@ impl fmt::Display for StartError {
     }
 }
 
+const LOG_DIR: &str = "/node/log";
+
 /// What the log held.
 struct OpenLog {
     log: Log,
@@ -110,8 +122,8 @@ impl OpenLog {
             segment_bytes,
             allocation_bytes: 16 << 10,
         };
-        let (mut log, recovered) =
-            Log::open_sized(disk, Path::new("/node/log"), identity, sizing).map_err(StartError::Log)?;
+        let opened = Log::open_sized(disk, Path::new(LOG_DIR), identity, sizing);
+        let (mut log, recovered) = opened.map_err(StartError::Log)?;
         let entries = log
             .read(recovered.first, recovered.last.index.next(), usize::MAX)
             .map_err(StartError::Read)?;
@@ -148,7 +160,14 @@ impl OpenLog {
 
 /// Opens everything. The disk's VFS is registered.
 pub fn start(settings: Settings, mount: &Mount, context: &mut Context<'_>) -> Result<Driver, StartError> {
-    let mut log = OpenLog::open(mount, settings.node, settings.segment_bytes)?;
+    let mut opened = OpenLog::open(mount, settings.node, settings.segment_bytes);
+    if context.has(Bug::ForgetDamagedLog) && opened.as_ref().is_err_and(StartError::is_damage_of_log) {
+        for path in mount.list(Path::new(LOG_DIR)).unwrap_or_default() {
+            let _ = mount.remove(&path);
+        }
+        opened = OpenLog::open(mount, settings.node, settings.segment_bytes);
+    }
+    let mut log = opened?;
     let files = Files {
         path: PathBuf::from("/node/database"),
         vfs: Vfs::Simulated(settings.vfs.clone()),
@@ -219,6 +238,7 @@ pub fn start(settings: Settings, mount: &Mount, context: &mut Context<'_>) -> Re
     let first_tick_us = context.random.range(1, 10_000);
     context.after(first_tick_us, NodeEvent::Tick);
     driver.schedule_checkpoint(context);
+    driver.schedule_scrub(context);
     Ok(driver)
 }
 

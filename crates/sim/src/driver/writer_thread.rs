@@ -532,6 +532,9 @@ impl WriterThread {
 
     /// What is held is committed, and SQLite could not COMMIT it.
     fn fail_commit(&mut self, error: StorageError, context: &mut Context<'_>) -> Vec<Output> {
+        if error.is_damage() {
+            return vec![Output::Damaged(error.to_string())];
+        }
         if !error.is_full() {
             context.stop(format!("SQLite: {error}"));
             return Vec::new();
@@ -589,7 +592,7 @@ impl WriterThread {
                     });
                     return self.starve(context);
                 }
-                Err(ApplyError::Storage(error)) => {
+                Err(ApplyError::Storage(error)) if !error.is_damage() => {
                     context.stop(format!("SQLite: {error}"));
                     return Vec::new();
                 }

@@ -86,6 +86,21 @@ impl World {
                     self.transfer(leader, to);
                 }
             }
+            Fault::RotInLog(who) => {
+                let node = self.choose(who);
+                self.rot_log(node);
+                // A log is read from front to end at a start, and else seldom.
+                if self.random.per_mille(600) {
+                    self.stop_node(node, "killed");
+                    let again = self.now().plus_us(self.random.range(100_000, 1_000_000));
+                    self.at(again, WorldEvent::Start(node));
+                }
+                self.at(until, WorldEvent::RotHealed(node));
+            }
+            Fault::RotInDatabase(who) => {
+                let node = self.choose(who);
+                self.rot_database(node);
+            }
             Fault::ClockJump(who) => {
                 let node = self.choose(who);
                 let by_ms = self.random.range(0, 1_200_000) as i64 - 600_000;

@@ -21,7 +21,12 @@
 //! fails at **crash points**: moments that are too short to be hit by chance, where two things must be durable in
 //! order.
 //!
-//! Not simulated here: bit rot. Messages are not garbled (their transport would be checksummed).
+//! **Bits rot** in what was synced long ago. In a log: whoever reads it stops, and does not start before the byte
+//! reads right again (from a mirror, or by hand); not the last frames, which a crash may tear. In a database: in a
+//! table that nobody reads, for SQLite's pages have no checksums, and a row that changed is served until somebody
+//! looks. It stays until the replica is seeded anew.
+//!
+//! Messages are not garbled (their transport would be checksummed).
 //!
 //! Everything ends in time for the cluster to become whole again; then all of it loses power once more.
 
@@ -78,6 +83,10 @@ pub enum Fault {
     PowerLossAt(CrashPoint),
     /// The wall clock is set.
     ClockJump(Who),
+    /// A byte of the log is another, until the end.
+    RotInLog(Who),
+    /// A byte of the database is another, for ever.
+    RotInDatabase(Who),
     /// An operator hands leadership over, be the heir well or not.
     Transfer,
 }
@@ -195,5 +204,7 @@ fn any(random: &mut Random) -> Fault {
         (8, Fault::PowerLossAt(point)),
         (2, Fault::ClockJump(who)),
         (5, Fault::Transfer),
+        (2, Fault::RotInLog(who)),
+        (2, Fault::RotInDatabase(who)),
     ])
 }

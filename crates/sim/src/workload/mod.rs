@@ -5,6 +5,7 @@
 
 pub mod bank;
 pub mod bulk;
+pub mod cold;
 pub mod interactive;
 pub mod list;
 pub mod register;
@@ -105,7 +106,7 @@ impl Operation {
 }
 
 /// Transactions that create all tables, in order.
-pub const SETUP: [&[&str]; 4] = [
+pub const SETUP: [&[&str]; 5] = [
     &[
         "CREATE TABLE ledger(mark INTEGER NOT NULL)",
         register::TABLE,
@@ -119,6 +120,7 @@ pub const SETUP: [&[&str]; 4] = [
         set::NAMES,
     ],
     &[bank::ACCOUNTS, bank::TRANSFERS, bank::FUNDS, bulk::TABLE],
+    cold::TABLES,
     shapes::TABLES,
 ];
 

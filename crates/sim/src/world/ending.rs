@@ -1,7 +1,7 @@
 //! The end of a run: everything is made whole, comes to rest, loses power once more, comes to rest, is audited.
 
 use super::{Phase, World, WorldEvent};
-use crate::driver::Driver;
+use crate::driver::{Driver, NodeEvent};
 use crate::random::Random;
 
 /// A cluster that is whole and not at rest after so long will never be.
@@ -19,6 +19,7 @@ impl World {
             self.disk(node).set_full(false);
             self.disk(node).fail_syncs(0, Random::new(0));
             self.slow_disk(node, 1);
+            self.heal_rot(node);
             self.resume(node);
             self.start_node(node);
         }
@@ -39,8 +40,19 @@ impl World {
             && statuses.iter().all(is_settled)
     }
 
+    /// All look whether their rows are what they should be; who is damaged is not at rest any more.
+    fn is_sound(&mut self) -> bool {
+        if let Phase::Settling { .. } = self.phase {
+            for node in self.node_ids() {
+                self.give(node, NodeEvent::ScrubDue);
+            }
+        }
+        self.is_at_rest()
+    }
+
     pub(super) fn check(&mut self) {
         let is_at_rest = self.is_at_rest() && self.clients.values().all(|client| client.underway.is_none());
+        let is_at_rest = is_at_rest && self.is_sound();
         self.phase = match (self.phase, is_at_rest) {
             (Phase::Setup { .. }, _) => return self.fail("progress", "the tables were never created"),
             (Phase::Running, _) => Phase::Settling {

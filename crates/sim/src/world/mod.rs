@@ -3,6 +3,7 @@
 mod clients;
 mod ending;
 mod nodes;
+mod rot;
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ use crate::bug::Bug;
 use crate::checker::{Checkers, Violation};
 use crate::client::Client;
 use crate::clock::{Time, WallClock};
-use crate::disk::SimDisk;
+use crate::disk::{Rot, SimDisk};
 use crate::driver::{Driver, NodeEvent};
 use crate::fault::{self, CrashPoint, Planned};
 use crate::network::{Link, Network, Quality};
@@ -54,6 +55,7 @@ pub(crate) enum WorldEvent {
     PowerLoss(NodeId),
     DiskHasRoom(NodeId),
     DiskIsFast(NodeId),
+    RotHealed(NodeId),
     Mend(Vec<Link>),
     Fault(Planned),
     /// A client does its next operation.
@@ -80,6 +82,8 @@ pub(crate) enum WorldEvent {
 struct Node {
     disk: SimDisk,
     disk_factor: u64,
+    /// Of its log.
+    rot: Vec<Rot>,
     clock: WallClock,
     random: Random,
     driver: Option<Driver>,
@@ -178,6 +182,7 @@ impl World {
             let node = Node {
                 disk: SimDisk::default(),
                 disk_factor: 1,
+                rot: Vec::new(),
                 clock: WallClock::new(wrong_ms),
                 random: self.random.fork(),
                 driver: None,
@@ -258,6 +263,7 @@ impl World {
             WorldEvent::PowerLoss(node) => self.lose_power(node),
             WorldEvent::DiskHasRoom(node) => self.disk(node).set_full(false),
             WorldEvent::DiskIsFast(node) => self.slow_disk(node, 1),
+            WorldEvent::RotHealed(node) => self.heal_rot(node),
             WorldEvent::Mend(links) => self.network.mend(&links),
             WorldEvent::Fault(planned) => {
                 self.counts.faults += 1;

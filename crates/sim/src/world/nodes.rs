@@ -107,6 +107,12 @@ impl World {
                 self.node(id).driver = Some(driver);
                 self.act(id, actions);
             }
+            // As it should: it is tried again until the log is whole.
+            (Ok(()), Err(error)) if error.is_damage_of_log() && !self.nodes[&id].rot.is_empty() => {
+                self.stop_node(id, &error.to_string());
+                let again = self.now.plus_us(500_000);
+                self.at(again, WorldEvent::Start(id));
+            }
             (Ok(()), Err(error)) if error.is_damage() => {
                 self.act(id, actions);
                 self.fail("recovery", format!("node {id} cannot start: {error}"));

@@ -1,0 +1,52 @@
+//! Looks for what changed behind the replica's back.
+
+use bellwether_node::Event;
+use bellwether_storage::scrub::{Depth, Progress, Scrub, ScrubError};
+
+use super::{Context, Driver, NodeEvent};
+use crate::bug::Bug;
+use crate::observation::Observation;
+
+/// From one look to the next, about.
+const EVERY_US: u64 = 8_000_000;
+
+impl Driver {
+    pub(super) fn schedule_scrub(&self, context: &mut Context<'_>) {
+        let delay_us = context.random.range(EVERY_US / 2, EVERY_US * 2);
+        context.after(delay_us, NodeEvent::ScrubDue);
+    }
+
+    /// A whole one at once.
+    pub fn scrub(&mut self, context: &mut Context<'_>) {
+        self.schedule_scrub(context);
+        if self.log.is_blocked || context.has(Bug::IgnoreScrub) {
+            return;
+        }
+        match self.look() {
+            Ok(None) => {}
+            Ok(Some(words)) => self.tell_damaged(words, context),
+            Err(error) if error.is_damage() => self.tell_damaged(error.to_string(), context),
+            // Next time.
+            Err(_) => {}
+        }
+    }
+
+    fn look(&self) -> Result<Option<String>, ScrubError> {
+        let mut scrub = Scrub::start(&self.files, Depth::Rows)?;
+        loop {
+            match scrub.step(u64::MAX)? {
+                Progress::Scanned { .. } => {}
+                Progress::Differs(difference) => return Ok(Some(difference.to_string())),
+                Progress::Finished { .. } => return Ok(None),
+            }
+        }
+    }
+
+    pub(super) fn tell_damaged(&mut self, words: String, context: &mut Context<'_>) {
+        context.observe(Observation::Damaged {
+            node: self.node,
+            words,
+        });
+        self.feed(Event::Damaged, context);
+    }
+}
