@@ -6,7 +6,8 @@
 //! Workloads, faults and checkers do not know each other: clients leave a history, the world takes down what it
 //! sees of nodes, checkers judge that.
 //!
-//! Does not simulate: the PostgreSQL protocol, threads racing each other within a node, bit rot.
+//! Does not simulate: the PostgreSQL protocol, threads racing each other within a node, rows that rot and are read
+//! before anybody looks.
 
 pub mod bug;
 pub mod checker;

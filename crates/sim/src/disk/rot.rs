@@ -63,3 +63,41 @@ impl Rot {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bellwether_types::disk::Disk;
+
+    use super::*;
+
+    #[test]
+    fn a_byte_that_rots_stays_wrong_over_a_power_loss_until_it_heals() {
+        let disk = SimDisk::default();
+        let path = Path::new("/d/a");
+        let mount = disk.mount();
+        let mut file = mount.open(path, true).expect("a file");
+        file.write_at(0, b"abc").expect("a write");
+        assert!(
+            disk.rot(|_| true, |_, _| Some(0), &mut Random::new(1)).is_none(),
+            "not synced"
+        );
+        file.sync().expect("a sync");
+        mount.sync_dir(Path::new("/d")).expect("a sync");
+        let rot = disk
+            .rot(|_| true, |_, _| Some(1), &mut Random::new(1))
+            .expect("synced");
+        disk.kill();
+        disk.lose_power(&mut Random::new(1));
+        let read = || {
+            let mut bytes = [0; 3];
+            let mut file = disk.mount().open(path, false).expect("the file");
+            file.read_at(0, &mut bytes).expect("a read");
+            bytes
+        };
+        let rotten = read();
+        assert_eq!((rotten[0], rotten[2]), (b'a', b'c'));
+        assert_ne!(rotten[1], b'b');
+        rot.heal();
+        assert_eq!(&read(), b"abc");
+    }
+}

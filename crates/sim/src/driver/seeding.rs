@@ -2,6 +2,7 @@
 //! what was received is kept over restarts, and a sender that still has the same image goes on with it.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
 
 use bellwether_storage::files::Files;
@@ -219,15 +220,14 @@ impl Seeding {
         next: Option<(u128, u64)>,
         context: &mut Context<'_>,
     ) -> Result<Piece, SnapshotError> {
-        if !self.given.contains_key(&peer) {
-            let given = Given {
+        let given = match self.given.entry(peer) {
+            Entry::Occupied(given) => given.into_mut(),
+            Entry::Vacant(place) => place.insert(Given {
                 id: u128::from(context.random.bits()),
                 snapshot: Snapshot::start(files)?,
                 touched: context.now,
-            };
-            self.given.insert(peer, given);
-        }
-        let given = self.given.get_mut(&peer).expect("just made");
+            }),
+        };
         given.touched = context.now;
         let bytes = given.snapshot.bytes();
         let mut piece = Piece {

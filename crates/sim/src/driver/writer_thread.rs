@@ -1,27 +1,23 @@
 //! The thread that owns the write connection. It takes commands from the machine's loop in order, and between them,
 //! while leading, transactions that wait. One job at a time; a job's work is done when its time is over.
 
+mod flight;
+
 use std::collections::VecDeque;
 
 use bellwether_storage::files::Files;
-use bellwether_storage::{
-    ApplyError, ClientTransaction, GroupStart, Sealed, StorageError, Writer, run_group,
-};
+use bellwether_storage::{ClientTransaction, GroupStart, Sealed, StorageError, Writer, run_group};
 use bellwether_types::{Entry, ErrorKind, HybridClock, LogIndex, NodeId, Position, SessionId, SqlError};
 use bytes::Bytes;
 
 use super::context::{Context, NodeEvent};
 use super::holder::{Holder, Vacuum, is_alone};
-use crate::bug::Bug;
-use crate::observation::{Logged, Observation, hash};
+use crate::observation::{Logged, Observation};
 use crate::peer::{Attempt, Part, Reply};
 use crate::workload::Rows;
 
 /// So many transactions make a group at most.
 const GROUP_MAX: usize = 16;
-
-/// Until committed records for which there was no space are tried again.
-const STARVED_US: u64 = 200_000;
 
 /// From the machine's loop.
 #[derive(Debug)]
@@ -399,227 +395,6 @@ impl WriterThread {
         };
         vec![Output::Replies(batch.into_iter().map(reply).collect())]
     }
-
-    fn propose_next(&mut self, context: &mut Context<'_>) -> Vec<Output> {
-        let (Some(_), Some(writer)) = (&self.held, &mut self.writer) else {
-            return Vec::new();
-        };
-        let payload = match writer.next_payload() {
-            Ok(Some(payload)) => payload,
-            Ok(None) => {
-                context.actions.push(super::Action::Broken(
-                    "a sealed group ran out of payloads".to_owned(),
-                ));
-                return Vec::new();
-            }
-            Err(error) => {
-                context.stop(format!("SQLite: {error}"));
-                return Vec::new();
-            }
-        };
-        self.propose(payload, context)
-    }
-
-    /// A payload of the group that is held.
-    pub fn propose(&mut self, payload: Bytes, context: &mut Context<'_>) -> Vec<Output> {
-        let Some(held) = &mut self.held else {
-            return Vec::new();
-        };
-        let at = held.next;
-        held.next.index = at.index.next();
-        held.remaining -= 1;
-        held.logged.push(Logged {
-            position: at,
-            hash: hash(&payload),
-        });
-        let mut outputs = vec![Output::Propose {
-            at,
-            payload,
-            remaining: held.remaining,
-        }];
-        if context.has(Bug::AnswerBeforeCommit) && held.remaining == 0 {
-            outputs.push(Output::Replies(std::mem::take(&mut held.replies)));
-        }
-        outputs
-    }
-
-    /// COMMITs what is held. `next` is absent when a planted bug does it too early.
-    pub fn commit(
-        &mut self,
-        position: Position,
-        next: Option<Position>,
-        context: &mut Context<'_>,
-    ) -> Vec<Output> {
-        let (Some(held), Some(writer)) = (&mut self.held, &mut self.writer) else {
-            context.actions.push(super::Action::Broken(format!(
-                "Commit at {position} without a held group"
-            )));
-            return Vec::new();
-        };
-        if !held.is_committed {
-            if held.vacuum.is_some() {
-                return match self.vacuum_held(position, context) {
-                    Ok(()) => self.commit(position, next, context),
-                    Err(error) => self.fail_commit(error, context),
-                };
-            }
-            if let Err(error) = writer.commit() {
-                return self.fail_commit(error, context);
-            }
-            held.is_committed = true;
-            if writer.position() != position {
-                let words = format!(
-                    "committed at {}, the record stands at {position}",
-                    writer.position()
-                );
-                context.actions.push(super::Action::Broken(words));
-            }
-            context.observe(visible(self.node, writer));
-        }
-        let mut outputs = vec![Output::Replies(std::mem::take(&mut held.replies))];
-        if let Some(next) = next {
-            context.observe(Observation::Applied {
-                node: self.node,
-                entries: std::mem::take(&mut held.logged),
-            });
-            self.held = None;
-            self.next = Some(next);
-            outputs.push(Output::Applied {
-                through: position.index,
-            });
-        }
-        outputs
-    }
-
-    fn follow(&mut self, context: &mut Context<'_>) -> Vec<Output> {
-        self.next = None;
-        let mut homeless: Vec<Submission> = self.waiting.drain(..).collect();
-        if let (Some(held), Some(writer)) = (self.held.take(), &mut self.writer) {
-            let keeps = context.has(Bug::KeepGroupAfterFollow)
-                || (context.has(Bug::KeepGroupWhenHandingOver) && self.is_handing_over);
-            let ended = match keeps && held.vacuum.is_none() {
-                true if held.remaining == 0 => writer.commit(),
-                _ if held.is_committed => Ok(()),
-                _ => writer.rollback(),
-            };
-            if let Err(error) = ended {
-                context.stop(format!("SQLite: {error}"));
-            }
-            context.observe(visible(self.node, writer));
-            homeless.extend(held.replies.into_iter().map(|(submission, _)| submission));
-        }
-        vec![not_leader(homeless)]
-    }
-
-    /// The log has no room for what is held.
-    fn refuse(&mut self, context: &mut Context<'_>) -> Vec<Output> {
-        self.next = None;
-        let Some(held) = self.held.take() else {
-            return Vec::new();
-        };
-        self.roll_back(context);
-        let replies = held
-            .replies
-            .into_iter()
-            .map(|(submission, _)| refused(submission));
-        vec![Output::Replies(replies.collect())]
-    }
-
-    /// Nothing can be written for want of space: nobody waits for it.
-    pub fn refuse_waiting(&mut self) -> Vec<Output> {
-        vec![Output::Replies(self.waiting.drain(..).map(refused).collect())]
-    }
-
-    /// What is held is committed, and SQLite could not COMMIT it.
-    fn fail_commit(&mut self, error: StorageError, context: &mut Context<'_>) -> Vec<Output> {
-        if error.is_damage() {
-            return vec![Output::Damaged(error.to_string())];
-        }
-        if !error.is_full() {
-            context.stop(format!("SQLite: {error}"));
-            return Vec::new();
-        }
-        self.roll_back(context);
-        let held = self.held.take().expect("it was to be committed");
-        let homeless = held.replies.into_iter().map(|(submission, _)| submission);
-        let mut outputs = vec![not_leader(homeless.collect())];
-        outputs.extend(self.starve(context));
-        outputs
-    }
-
-    fn roll_back(&mut self, context: &mut Context<'_>) {
-        if let Some(writer) = &mut self.writer
-            && let Err(error) = writer.rollback()
-        {
-            context.stop(format!("SQLite: {error}"));
-        }
-    }
-
-    /// Nothing is done until it is tried again.
-    fn starve(&mut self, context: &mut Context<'_>) -> Vec<Output> {
-        self.next = None;
-        self.is_starving = true;
-        context.after(STARVED_US, NodeEvent::Starved);
-        self.refuse_waiting()
-    }
-
-    pub fn handle_starved(&mut self, context: &mut Context<'_>) -> Vec<Output> {
-        self.is_starving = false;
-        self.maybe_start(context);
-        let applied = self.position().index;
-        vec![Output::ApplyFailed { applied }]
-    }
-
-    fn apply(&mut self, entries: Vec<Entry>, is_committed: bool, context: &mut Context<'_>) -> Vec<Output> {
-        let Some(writer) = &mut self.writer else {
-            return Vec::new();
-        };
-        for entry in &entries {
-            let skips = context.has(Bug::SkipRecord) && self.node.0 == 2 && context.random.per_mille(20);
-            if skips && !entry.payload.is_empty() {
-                continue;
-            }
-            let before = writer.position();
-            match writer.apply(entry) {
-                Ok(()) => {}
-                Err(error) if error.is_full() => {
-                    let reached = writer.position().index;
-                    let there = entries.iter().filter(|entry| entry.position.index <= reached);
-                    let entries = there.map(logged).collect();
-                    context.observe(Observation::Applied {
-                        node: self.node,
-                        entries,
-                    });
-                    return self.starve(context);
-                }
-                Err(ApplyError::Storage(error)) if !error.is_damage() => {
-                    context.stop(format!("SQLite: {error}"));
-                    return Vec::new();
-                }
-                Err(error) => return vec![Output::Damaged(format!("{} at {}", error, entry.position))],
-            }
-            if writer.position() != before {
-                context.observe(visible(self.node, writer));
-            }
-        }
-        if !is_committed {
-            return Vec::new();
-        }
-        let through = entries.last().expect("an Apply has entries").position.index;
-        let entries = entries.iter().map(logged).collect();
-        context.observe(Observation::Applied {
-            node: self.node,
-            entries,
-        });
-        vec![Output::Applied { through }]
-    }
-}
-
-fn logged(entry: &Entry) -> Logged {
-    Logged {
-        position: entry.position,
-        hash: hash(&entry.payload),
-    }
 }
 
 /// What is told when there is no space for it. Of a transaction that was tried before nobody knows: that may have
@@ -629,11 +404,6 @@ pub(super) fn refusal(submission: &Submission) -> Reply {
         Part::Whole if submission.attempt.number > 1 => Reply::NotLeader,
         _ => Reply::Failed(SqlError::new(ErrorKind::DiskFull, "no space left on device")),
     }
-}
-
-fn refused(submission: Submission) -> (Submission, Reply) {
-    let reply = refusal(&submission);
-    (submission, reply)
 }
 
 pub(super) fn visible(node: NodeId, writer: &Writer) -> Observation {

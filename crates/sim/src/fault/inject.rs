@@ -63,6 +63,28 @@ impl World {
                 self.network.worsen(&links, NOISE);
                 self.at(until, WorldEvent::Mend(links));
             }
+            Fault::FullDisk(_) | Fault::FailSync(_) | Fault::SlowDisk(_) => {
+                self.begin_disk_fault(fault, until)
+            }
+            Fault::RotInLog(_) | Fault::RotInDatabase(_) => self.begin_disk_fault(fault, until),
+            Fault::SlowDiskThenPowerLoss(who) => self.slow_then_power_loss(who, until),
+            Fault::PowerLossAt(point) => self.arm(point),
+            Fault::Transfer => {
+                if let Some(leader) = self.leader() {
+                    let to = self.choose(Who::Follower);
+                    self.transfer(leader, to);
+                }
+            }
+            Fault::ClockJump(who) => {
+                let node = self.choose(who);
+                let by_ms = self.random.range(0, 1_200_000) as i64 - 600_000;
+                self.jump_clock(node, by_ms);
+            }
+        }
+    }
+
+    fn begin_disk_fault(&mut self, fault: Fault, until: Time) {
+        match fault {
             Fault::FullDisk(who) => {
                 let node = self.choose(who);
                 self.disk(node).set_full(true);
@@ -77,14 +99,6 @@ impl World {
                 let (node, factor) = (self.choose(who), *self.random.pick(&SLOW));
                 self.slow_disk(node, factor);
                 self.at(until, WorldEvent::DiskIsFast(node));
-            }
-            Fault::SlowDiskThenPowerLoss(who) => self.slow_then_power_loss(who, until),
-            Fault::PowerLossAt(point) => self.arm(point),
-            Fault::Transfer => {
-                if let Some(leader) = self.leader() {
-                    let to = self.choose(Who::Follower);
-                    self.transfer(leader, to);
-                }
             }
             Fault::RotInLog(who) => {
                 let node = self.choose(who);
@@ -101,11 +115,7 @@ impl World {
                 let node = self.choose(who);
                 self.rot_database(node);
             }
-            Fault::ClockJump(who) => {
-                let node = self.choose(who);
-                let by_ms = self.random.range(0, 1_200_000) as i64 - 600_000;
-                self.jump_clock(node, by_ms);
-            }
+            _ => {}
         }
     }
 
