@@ -74,7 +74,7 @@ impl Checkpoints {
 pub(crate) fn run(
     name: &'static str,
     checkpoints: Arc<Checkpoints>,
-    driver: crossbeam_channel::Sender<Input>,
+    driver: super::inbox::Sender<Input>,
     stop: Arc<Stop>,
 ) {
     let (reply, settled) = crossbeam_channel::bounded(1);
@@ -82,7 +82,7 @@ pub(crate) fn run(
     let mut fails = false;
     while !stop.is_asked() {
         std::thread::park_timeout(period);
-        if driver.send(Input::Durable(reply.clone())).is_err() {
+        if !driver.send(Input::Durable(reply.clone())) {
             return;
         }
         let Ok(settled) = settled.recv_timeout(Duration::from_secs(5)) else {

@@ -14,7 +14,6 @@ use bellwether_http::Metrics;
 use bellwether_log::Log;
 use bellwether_node::{Effect, Event, Fetch, FetchPurpose, Persist, Replica, Role, TICK_MS};
 use bellwether_types::{DatabaseId, LogIndex, Position};
-use crossbeam_channel::{Receiver, RecvTimeoutError};
 use tokio::sync::{oneshot, watch};
 
 use super::desk::{Command, Desk};
@@ -58,7 +57,7 @@ pub(crate) struct Driver {
     pub database: DatabaseId,
     pub replica: Replica,
     pub log: Log,
-    pub input: Receiver<Input>,
+    pub input: super::inbox::Receiver<Input>,
     pub desk: Arc<Desk>,
     pub links: Arc<Links>,
     pub snapshots: tokio::sync::mpsc::Sender<super::snapshots::Wanted>,
@@ -90,15 +89,7 @@ impl Driver {
         let tick = Duration::from_millis(TICK_MS);
         let mut next_tick = start + tick;
         loop {
-            let mut batch = Vec::new();
-            match self.input.recv_deadline(next_tick) {
-                Ok(input) => {
-                    batch.push(input);
-                    batch.extend(self.input.try_iter().take(BATCH_MAX - 1));
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
+            let mut batch = self.input.take(next_tick, BATCH_MAX);
             let now = Instant::now();
             if now >= next_tick {
                 // Ticks missed in a pause are not made up for: they would start an election.

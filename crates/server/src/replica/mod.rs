@@ -4,6 +4,7 @@ mod checkpoints;
 pub(crate) mod desk;
 pub(crate) mod digest;
 mod driver;
+mod inbox;
 mod interactive;
 mod readers;
 mod scrub;
@@ -51,7 +52,7 @@ pub(crate) struct ReplicaHandle {
     pub readers: Readers,
     pub reign: watch::Receiver<Reign>,
     pub published: Arc<Published>,
-    input: crossbeam_channel::Sender<driver::Input>,
+    input: inbox::Sender<driver::Input>,
 }
 
 /// Numbers that the replica's threads publish and everyone reads.
@@ -149,20 +150,20 @@ impl Published {
 impl ReplicaHandle {
     /// Gives the machine an event; false when its queue is full or it has stopped.
     pub fn offer(&self, event: Event) -> bool {
-        self.input.try_send(driver::Input::Event(event)).is_ok()
+        self.input.offer(driver::Input::Event(event))
     }
 
     pub fn stop(&self) {
         // A full queue drains; a closed one has stopped already.
         let _ = self
             .input
-            .send_timeout(driver::Input::Stop, Duration::from_secs(5));
+            .send_within(driver::Input::Stop, Duration::from_secs(5));
     }
 
     /// True once this replica has applied everything that was committed when this was called, cluster-wide.
     pub async fn confirm_read(&self) -> bool {
         let (reply, confirmed) = oneshot::channel();
-        if self.input.try_send(driver::Input::Read(reply)).is_err() {
+        if !self.input.offer(driver::Input::Read(reply)) {
             return false;
         }
         confirmed.await.unwrap_or(false)

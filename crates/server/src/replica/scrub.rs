@@ -27,7 +27,7 @@ const NAP: Duration = Duration::from_millis(500);
 pub(crate) struct Scrubber {
     pub name: &'static str,
     pub files: Files,
-    pub driver: crossbeam_channel::Sender<Input>,
+    pub driver: super::inbox::Sender<Input>,
     pub stop: Arc<Stop>,
 }
 

@@ -36,7 +36,7 @@ pub(crate) struct Fetcher {
     pub config: Config,
     pub files: Files,
     pub staged: Staged,
-    pub driver: crossbeam_channel::Sender<Input>,
+    pub driver: super::inbox::Sender<Input>,
 }
 
 impl Fetcher {
@@ -54,7 +54,7 @@ impl Fetcher {
             let driver = self.driver.clone();
             // The queue may be full for a moment; the event must not be lost.
             let told = tokio::task::spawn_blocking(move || driver.send(Input::Event(event))).await;
-            if !matches!(told, Ok(Ok(()))) {
+            if !matches!(told, Ok(true)) {
                 return;
             }
         }

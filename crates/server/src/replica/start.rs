@@ -15,12 +15,12 @@ use bellwether_storage::recovery::{RecoveryError, repair_ahead};
 use bellwether_storage::{Files, OpenError, Spill, Vfs, Writer};
 use bellwether_types::disk::Disk;
 use bellwether_types::{DatabaseId, HybridClock, Position, Term, Timestamp};
-use crossbeam_channel::Receiver;
 use tokio::sync::watch;
 
 use super::checkpoints::{self, Checkpoints};
 use super::desk::Desk;
 use super::driver::{Driver, INPUT_MAX, Input};
+use super::inbox::{Receiver, inbox};
 use super::scrub::Scrubber;
 use super::snapshots::{Fetcher, Staged};
 use super::writer::WriterThread;
@@ -153,14 +153,14 @@ pub(crate) fn start(
     let on_disk = open(config, database, &dir)?;
     let checkpoints = Checkpoints::open(&on_disk.files).map_err(StartError::Sqlite)?;
     tracing::info!(database = name, last = %on_disk.log.last(), applied = %on_disk.writer.position(), "opened");
-    let (input, inputs) = crossbeam_channel::bounded(INPUT_MAX);
+    let (input, inputs) = inbox(INPUT_MAX);
     if on_disk.recovered.applied.index < on_disk.recovered.log.base.index {
         tracing::error!(
             database = name,
             "the database file is missing or older than the log: a snapshot is needed"
         );
         // The queue is empty.
-        let _ = input.try_send(Input::Event(Event::Damaged));
+        let _ = input.offer(Input::Event(Event::Damaged));
     }
     let reign = watch::Sender::new(Reign {
         role: Role::Follower { leader: None },
@@ -268,7 +268,7 @@ fn spawn_upkeep(
     name: &'static str,
     files: Files,
     checkpoints: Arc<Checkpoints>,
-    driver: crossbeam_channel::Sender<Input>,
+    driver: super::inbox::Sender<Input>,
 ) {
     let scrub = Scrubber {
         name,

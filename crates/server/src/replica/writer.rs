@@ -50,7 +50,7 @@ pub(crate) struct WriterThread {
     pub staged: Staged,
     pub checkpoints: Arc<Checkpoints>,
     pub desk: Arc<Desk>,
-    pub driver: crossbeam_channel::Sender<Input>,
+    pub driver: super::inbox::Sender<Input>,
     pub published: Arc<Published>,
     pub readers: Readers,
     pub metrics: Arc<Metrics>,
