@@ -22,6 +22,7 @@ pub mod parameter;
 mod print;
 mod value;
 
+pub(crate) use print::{bytea as put_bytea, float8 as put_float8};
 pub use value::{FORMAT_BINARY, FORMAT_TEXT, Format, has_binary, put_value};
 
 /// A type's number in PostgreSQL's catalog. 0: not said.

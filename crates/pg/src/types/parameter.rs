@@ -173,7 +173,7 @@ pub(super) fn parse_uuid(text: &str) -> Option<[u8; 16]> {
 }
 
 /// Lower case, 8-4-4-4-12.
-pub(super) fn print_uuid(bytes: [u8; 16]) -> String {
+pub(crate) fn print_uuid(bytes: [u8; 16]) -> String {
     let number = format!("{:032x}", u128::from_be_bytes(bytes));
     format!(
         "{}-{}-{}-{}-{}",
