@@ -95,7 +95,7 @@ pub enum Command {
 }
 
 /// PostgreSQL's commands that SQLite does not know, and what to do instead.
-const NOT_SUPPORTED: [(&str, &str); 16] = [
+const NOT_SUPPORTED: [(&str, &str); 4] = [
     ("LISTEN", "There are no notifications; poll a table."),
     ("NOTIFY", "There are no notifications; write a row to a table."),
     (
@@ -106,24 +106,6 @@ const NOT_SUPPORTED: [(&str, &str); 16] = [
         "EXECUTE",
         "Use the driver's prepared statements (the extended protocol).",
     ),
-    ("LOCK", "Transactions are serializable without explicit locks."),
-    ("TRUNCATE", "Use DELETE FROM without WHERE: SQLite truncates."),
-    ("GRANT", "There are no privileges on tables."),
-    ("REVOKE", "There are no privileges on tables."),
-    (
-        "COMMENT",
-        "Write comments into the CREATE statement: its text is kept.",
-    ),
-    (
-        "DO",
-        "There is no procedural language; use triggers or the application.",
-    ),
-    ("CALL", "There are no procedures."),
-    ("MERGE", "Use INSERT ... ON CONFLICT DO UPDATE."),
-    ("CLUSTER", "Use WITHOUT ROWID tables to order rows by their key."),
-    ("CHECKPOINT", "Checkpoints are taken by the server."),
-    ("LOAD", "Extensions cannot be loaded."),
-    ("IMPORT", "There are no foreign schemas."),
 ];
 
 impl Command {

@@ -36,8 +36,17 @@ fn elements(array: &Expr) -> String {
 /// `left op ANY (right)`, `left op ALL (right)`.
 pub(super) fn rewrite(expr: &mut Expr, translator: &Translator<'_>) -> Result<(), SqlError> {
     let (left, op, right, is_any) = match expr {
-        Expr::AnyOp { left, compare_op, right, .. } => (left, compare_op, right, true),
-        Expr::AllOp { left, compare_op, right } => (left, compare_op, right, false),
+        Expr::AnyOp {
+            left,
+            compare_op,
+            right,
+            ..
+        } => (left, compare_op, right, true),
+        Expr::AllOp {
+            left,
+            compare_op,
+            right,
+        } => (left, compare_op, right, false),
         _ => return Ok(()),
     };
     let is_membership = matches!(
@@ -67,7 +76,11 @@ fn member(left: Expr, right: Expr, negated: bool) -> Expr {
     let expr = Box::new(left);
     if let Expr::Subquery(mut subquery) = right {
         query::compare_by_value(&mut subquery);
-        return Expr::InSubquery { expr, subquery, negated };
+        return Expr::InSubquery {
+            expr,
+            subquery,
+            negated,
+        };
     }
     if let Some(("array_of", list)) = as_call(&right) {
         let list = list.into_iter().cloned().collect();
@@ -84,7 +97,11 @@ fn member(left: Expr, right: Expr, negated: bool) -> Expr {
         return verbatim(format!("{expr} {not}IN (SELECT value FROM {})", elements(&right)));
     }
     let found = call("array_has", vec![right, *expr]);
-    if negated { verbatim(format!("NOT {found}")) } else { found }
+    if negated {
+        verbatim(format!("NOT {found}"))
+    } else {
+        found
+    }
 }
 
 fn member_of_typed(left: Expr, array: &Expr, element_type: &str, negated: bool) -> Expr {
@@ -95,11 +112,18 @@ fn member_of_typed(left: Expr, array: &Expr, element_type: &str, negated: bool) 
             None => super::sql::null(),
         });
         let list = list.collect();
-        return Expr::InList { expr: Box::new(left), list, negated };
+        return Expr::InList {
+            expr: Box::new(left),
+            list,
+            negated,
+        };
     }
     let value = cast::to_name(Expr::Identifier("value".into()), element_type);
     let not = if negated { "NOT " } else { "" };
-    verbatim(format!("{left} {not}IN (SELECT {value} FROM {})", elements(array)))
+    verbatim(format!(
+        "{left} {not}IN (SELECT {value} FROM {})",
+        elements(array)
+    ))
 }
 
 /// `text LIKE ANY (patterns)`.

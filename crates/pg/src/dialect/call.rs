@@ -4,8 +4,8 @@
 
 use bellwether_types::SqlError;
 use sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, Ident, ObjectName,
-    ObjectNamePart,
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, Ident,
+    ObjectName, ObjectNamePart,
 };
 
 use super::sql::{call, literal, take, text};
@@ -39,10 +39,22 @@ const REFUSED: [(&str, &str); 14] = [
     ("age", "Subtract seconds: unixepoch(x) - unixepoch(y)."),
     ("make_interval", "Write INTERVAL '1 day'."),
     ("justify_days", "Write INTERVAL '1 day'."),
-    ("nextval", "There are no sequences; INTEGER PRIMARY KEY columns number themselves."),
-    ("currval", "There are no sequences; use INSERT ... RETURNING id, or lastval()."),
-    ("setval", "There are no sequences; UPDATE sqlite_sequence sets what AUTOINCREMENT goes on from."),
-    ("regexp_matches", "Use regexp_match for the first match, or regexp_replace."),
+    (
+        "nextval",
+        "There are no sequences; INTEGER PRIMARY KEY columns number themselves.",
+    ),
+    (
+        "currval",
+        "There are no sequences; use INSERT ... RETURNING id, or lastval().",
+    ),
+    (
+        "setval",
+        "There are no sequences; UPDATE sqlite_sequence sets what AUTOINCREMENT goes on from.",
+    ),
+    (
+        "regexp_matches",
+        "Use regexp_match for the first match, or regexp_replace.",
+    ),
     ("row_to_json", "Use json_object('column', column, ...)."),
     ("jsonb_set", "Use json_set(json, '$.path', value)."),
     ("jsonb_insert", "Use json_insert(json, '$.path', value)."),
@@ -57,7 +69,9 @@ pub(super) fn plain_name(name: &ObjectName) -> Option<String> {
     let parts: Option<Vec<&Ident>> = name.0.iter().map(ObjectNamePart::as_ident).collect();
     match parts?.as_slice() {
         [name] => Some(name.value.to_ascii_lowercase()),
-        [schema, name] if schema.value.eq_ignore_ascii_case("pg_catalog") => Some(name.value.to_ascii_lowercase()),
+        [schema, name] if schema.value.eq_ignore_ascii_case("pg_catalog") => {
+            Some(name.value.to_ascii_lowercase())
+        }
         _ => None,
     }
 }
@@ -121,7 +135,10 @@ fn oddity(function: &Function) -> Option<String> {
         return Some(odd.to_string());
     }
     let odd = list.args.iter().find(|arg| {
-        !matches!(arg, FunctionArg::Unnamed(FunctionArgExpr::Expr(_) | FunctionArgExpr::Wildcard))
+        !matches!(
+            arg,
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(_) | FunctionArgExpr::Wildcard)
+        )
     });
     odd.map(|arg| format!("argument {arg} of {}", function.name))
 }
@@ -133,14 +150,17 @@ fn special(name: &str, function: &mut Function, is_qualified: bool) -> Option<Ex
     }
     let precise = has_arguments(function);
     match name {
-        "now" | "transaction_timestamp" | "statement_timestamp" | "clock_timestamp" => Some(now("cast_timestamptz")),
+        "now" | "transaction_timestamp" | "statement_timestamp" | "clock_timestamp" => {
+            Some(now("cast_timestamptz"))
+        }
         "current_timestamp" if precise => Some(now("cast_timestamptz")),
         "localtimestamp" => Some(now("cast_timestamp")),
         "localtime" => Some(Expr::Identifier("CURRENT_TIME".into())),
         "current_time" if precise => Some(Expr::Identifier("CURRENT_TIME".into())),
-        "gen_random_uuid" | "uuid_generate_v4" => {
-            Some(call("uuid_from_random", vec![Expr::Identifier("randomblob(16)".into())]))
-        }
+        "gen_random_uuid" | "uuid_generate_v4" => Some(call(
+            "uuid_from_random",
+            vec![Expr::Identifier("randomblob(16)".into())],
+        )),
         "row" => Some(Expr::Tuple(arguments(function))),
         "coalesce" => match arguments(function).as_mut_slice() {
             [only] => Some(take(only)),
@@ -180,12 +200,16 @@ fn arguments(function: &Function) -> Vec<Expr> {
 /// Whether a template has `%I`, `%L` or `%1$s`, which C's does not.
 fn is_postgresqls_format(template: &str) -> bool {
     template.split('%').skip(1).any(|directive| {
-        let kind = directive.trim_start_matches(|each: char| each.is_ascii_digit() || matches!(each, '-' | '*'));
+        let kind =
+            directive.trim_start_matches(|each: char| each.is_ascii_digit() || matches!(each, '-' | '*'));
         kind.starts_with(['I', 'L', '$'])
     })
 }
 
 /// The clock, converted by this function.
 fn now(convert: &str) -> Expr {
-    call(convert, vec![call("strftime", vec![text("%Y-%m-%d %H:%M:%f"), text("now")])])
+    call(
+        convert,
+        vec![call("strftime", vec![text("%Y-%m-%d %H:%M:%f"), text("now")])],
+    )
 }

@@ -11,14 +11,23 @@ use super::{Translator, interval};
 /// `x::type`, `CAST(x AS type)`, `DATE '…'`.
 pub(super) fn rewrite(expr: &mut Expr, translator: &mut Translator<'_>) -> Result<(), SqlError> {
     let (value, data_type, is_sqlites) = match expr {
-        Expr::Cast { kind, expr: value, data_type, format: None } => {
+        Expr::Cast {
+            kind,
+            expr: value,
+            data_type,
+            format: None,
+        } => {
             let is_sqlites = *kind == CastKind::Cast && is_sqlites(data_type);
             if !matches!(kind, CastKind::Cast | CastKind::DoubleColon) {
                 return Err(translator.refuse("this kind of cast", &**value, "Write CAST(x AS type)."));
             }
             (&mut **value, data_type, is_sqlites)
         }
-        Expr::TypedString(TypedString { data_type, value, uses_odbc_syntax: false }) => {
+        Expr::TypedString(TypedString {
+            data_type,
+            value,
+            uses_odbc_syntax: false,
+        }) => {
             let Value::SingleQuotedString(literal) = &value.value else {
                 return Ok(());
             };
@@ -64,10 +73,18 @@ fn apply(
 /// Whether `CAST(x AS type)` is left to SQLite: integers, reals, texts and blobs it has too.
 fn is_sqlites(data_type: &DataType) -> bool {
     match target(data_type) {
-        Some(Target::Function(name, _)) => matches!(
-            name,
-            "cast_int2" | "cast_int4" | "cast_int8" | "cast_float4" | "cast_float8" | "cast_numeric" | "cast_varchar"
-        ) && !data_type.to_string().contains('"'),
+        Some(Target::Function(name, _)) => {
+            matches!(
+                name,
+                "cast_int2"
+                    | "cast_int4"
+                    | "cast_int8"
+                    | "cast_float4"
+                    | "cast_float8"
+                    | "cast_numeric"
+                    | "cast_varchar"
+            ) && !data_type.to_string().contains('"')
+        }
         Some(Target::Text) => true,
         Some(_) => false,
         None => matches!(data_type, DataType::Blob(_) | DataType::Clob(_)),
@@ -130,7 +147,9 @@ pub(super) fn to_name(value: Expr, type_name: &str) -> Expr {
 
 fn array(value: Expr, element: &str) -> Expr {
     if let Some(("array_of", elements)) = as_call(&value) {
-        let elements = elements.into_iter().map(|element_value| to_name(element_value.clone(), element));
+        let elements = elements
+            .into_iter()
+            .map(|element_value| to_name(element_value.clone(), element));
         return call("array_of", elements.collect());
     }
     call("cast_array", vec![value, text(element.to_ascii_lowercase())])
@@ -162,7 +181,9 @@ fn rename(expr: &mut Expr, from: &str, to: &str) {
     match expr {
         Expr::Nested(inner) => rename(inner, from, to),
         Expr::Function(function) => {
-            let Some(name) = function.name.0.last_mut() else { return };
+            let Some(name) = function.name.0.last_mut() else {
+                return;
+            };
             let sqlparser::ast::ObjectNamePart::Identifier(name) = name else {
                 return;
             };

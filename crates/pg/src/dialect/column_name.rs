@@ -38,7 +38,9 @@ pub(super) fn of_items(items: &mut [SelectItem]) {
 
 /// The name of an expression's column; `?column?` if it has none.
 pub(super) fn name(expr: &Expr) -> String {
-    strong(expr).or_else(|| weak(expr)).unwrap_or_else(|| "?column?".to_owned())
+    strong(expr)
+        .or_else(|| weak(expr))
+        .unwrap_or_else(|| "?column?".to_owned())
 }
 
 /// A name that a cast around does not replace.
@@ -73,7 +75,10 @@ fn strong(expr: &Expr) -> Option<String> {
         Expr::Exists { negated: false, .. } => fixed("exists"),
         Expr::Array(_) => fixed("array"),
         Expr::Subquery(query) => of_subquery(&query.body),
-        Expr::Case { else_result: Some(other), .. } => strong(other),
+        Expr::Case {
+            else_result: Some(other),
+            ..
+        } => strong(other),
         _ => None,
     }
 }
@@ -112,7 +117,12 @@ fn last(name: &ObjectName) -> Option<String> {
 fn type_name(data_type: &DataType) -> String {
     let written = data_type.to_string();
     let name = written.split(['(', '[']).next().unwrap_or_default().trim();
-    let name = name.rsplit('.').next().unwrap_or_default().trim_matches('"').to_ascii_lowercase();
+    let name = name
+        .rsplit('.')
+        .next()
+        .unwrap_or_default()
+        .trim_matches('"')
+        .to_ascii_lowercase();
     let known = match name.as_str() {
         "integer" | "int" => "int4",
         "bigint" => "int8",

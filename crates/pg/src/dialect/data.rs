@@ -2,8 +2,8 @@
 
 use bellwether_types::SqlError;
 use sqlparser::ast::{
-    Assignment, ConflictTarget, Delete, Expr, FromTable, Insert, OnConflictAction, OnInsert, SelectItem, SetExpr,
-    TableFactor, TableObject, Update, UpdateTableFromKind,
+    Assignment, ConflictTarget, Delete, Expr, FromTable, Insert, OnConflictAction, OnInsert, SelectItem,
+    SetExpr, TableFactor, TableObject, Update, UpdateTableFromKind,
 };
 
 use super::sql::{take, verbatim};
@@ -24,7 +24,10 @@ fn returning(items: &mut Option<Vec<SelectItem>>, translator: &Translator<'_>) -
 }
 
 fn assignments(assignments: &[Assignment], translator: &Translator<'_>) -> Result<(), SqlError> {
-    match assignments.iter().find(|assignment| is_default(&assignment.value)) {
+    match assignments
+        .iter()
+        .find(|assignment| is_default(&assignment.value))
+    {
         Some(assignment) => {
             let hint = "Write the default's value.";
             Err(translator.refuse("SET ... = DEFAULT", &assignment.value, hint))
@@ -70,12 +73,22 @@ pub(super) fn insert(insert: &mut Insert, translator: &mut Translator<'_>) -> Re
 
 /// The rows of VALUES that have DEFAULT in the same places, each lot as an INSERT of its own without these columns,
 /// which is the same.
-pub(super) fn split_defaults(insert: &Insert, translator: &Translator<'_>) -> Result<Option<Vec<Insert>>, SqlError> {
-    let Some(source) = &insert.source else { return Ok(None) };
+pub(super) fn split_defaults(
+    insert: &Insert,
+    translator: &Translator<'_>,
+) -> Result<Option<Vec<Insert>>, SqlError> {
+    let Some(source) = &insert.source else {
+        return Ok(None);
+    };
     let SetExpr::Values(values) = &*source.body else {
         return Ok(None);
     };
-    let Some(default) = values.rows.iter().flat_map(|row| &row.content).find(|value| is_default(value)) else {
+    let Some(default) = values
+        .rows
+        .iter()
+        .flat_map(|row| &row.content)
+        .find(|value| is_default(value))
+    else {
         return Ok(None);
     };
     let width = insert.columns.len();
@@ -87,7 +100,9 @@ pub(super) fn split_defaults(insert: &Insert, translator: &Translator<'_>) -> Re
     for row in &values.rows {
         let given: Vec<bool> = row.content.iter().map(|value| !is_default(value)).collect();
         // SQLite's DEFAULT VALUES is one row.
-        let is_new = lots.last().is_none_or(|(known, _)| *known != given || !given.contains(&true));
+        let is_new = lots
+            .last()
+            .is_none_or(|(known, _)| *known != given || !given.contains(&true));
         if is_new {
             lots.push((given.clone(), without(insert, &given)));
         }
@@ -154,7 +169,10 @@ pub(super) fn update(update: &mut Update, translator: &mut Translator<'_>) -> Re
 
 /// SQLite wants AS before the alias of a table that is written to.
 fn explicit_alias(table: &mut TableFactor) {
-    if let TableFactor::Table { alias: Some(alias), .. } = table {
+    if let TableFactor::Table {
+        alias: Some(alias), ..
+    } = table
+    {
         alias.explicit = true;
     }
 }
@@ -166,7 +184,11 @@ pub(super) fn delete(delete: &mut Delete, translator: &mut Translator<'_>) -> Re
     };
     let is_usual = delete.tables.is_empty() && delete.optimizer_hints.is_empty() && delete.output.is_none();
     let [table] = tables.as_mut_slice() else {
-        return Err(translator.refuse("DELETE from several tables", &tables[0], "DELETE from one table at a time."));
+        return Err(translator.refuse(
+            "DELETE from several tables",
+            &tables[0],
+            "DELETE from one table at a time.",
+        ));
     };
     if !is_usual || !table.joins.is_empty() {
         return Err(translator.refuse("this form of DELETE", &*table, ""));
@@ -177,11 +199,17 @@ pub(super) fn delete(delete: &mut Delete, translator: &mut Translator<'_>) -> Re
         let TableFactor::Table { name, alias, .. } = &table.relation else {
             return Err(translator.refuse("this form of DELETE", &*table, ""));
         };
-        let called = alias.as_ref().map_or_else(|| name.to_string(), |alias| alias.name.to_string());
+        let called = alias
+            .as_ref()
+            .map_or_else(|| name.to_string(), |alias| alias.name.to_string());
         let written = format!(
             "SELECT {called}.rowid FROM {}, {}",
             table.relation,
-            using.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+            using
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", ")
         );
         let Some(mut rows) = super::sql::query(&written) else {
             return Err(translator.refuse("this form of USING", &*table, ""));

@@ -2,8 +2,8 @@
 
 use bellwether_types::{ErrorKind, SqlError};
 use sqlparser::ast::{
-    AlterColumnOperation, AlterTable, AlterTableOperation, CascadeOption, DropBehavior, Ident, IndexColumn, ObjectName,
-    ObjectType, Statement, TableConstraint, Truncate, TruncateIdentityOption,
+    AlterColumnOperation, AlterTable, AlterTableOperation, CascadeOption, DropBehavior, Ident, IndexColumn,
+    ObjectName, ObjectType, Statement, TableConstraint, Truncate, TruncateIdentityOption,
 };
 
 use super::{Translator, index, refuse, table};
@@ -27,17 +27,31 @@ fn enter_operation(
     translator: &mut Translator<'_>,
 ) -> Result<(), SqlError> {
     match operation {
-        AlterTableOperation::AddColumn { if_not_exists: false, column_def, column_position: None, .. } => {
-            table::enter_column(column_def, false, translator)
-        }
-        AlterTableOperation::DropColumn { if_exists: false, drop_behavior, .. } => {
+        AlterTableOperation::AddColumn {
+            if_not_exists: false,
+            column_def,
+            column_position: None,
+            ..
+        } => table::enter_column(column_def, false, translator),
+        AlterTableOperation::DropColumn {
+            if_exists: false,
+            drop_behavior,
+            ..
+        } => {
             cascade(drop_behavior, translator);
             Ok(())
         }
         AlterTableOperation::RenameColumn { .. } | AlterTableOperation::RenameTable { .. } => Ok(()),
-        AlterTableOperation::AddConstraint { constraint, not_valid: false } => match constraint {
-            TableConstraint::PrimaryKey(key) if key.include.is_empty() => index::columns(&mut key.columns, translator),
-            TableConstraint::Unique(key) if key.include.is_empty() => index::columns(&mut key.columns, translator),
+        AlterTableOperation::AddConstraint {
+            constraint,
+            not_valid: false,
+        } => match constraint {
+            TableConstraint::PrimaryKey(key) if key.include.is_empty() => {
+                index::columns(&mut key.columns, translator)
+            }
+            TableConstraint::Unique(key) if key.include.is_empty() => {
+                index::columns(&mut key.columns, translator)
+            }
             TableConstraint::Check(check) if !check.no_inherit && check.enforced.is_none() => Ok(()),
             TableConstraint::ForeignKey(_) => {
                 let hint = "Declare the foreign key in CREATE TABLE: build the table anew and copy its rows.";
@@ -45,22 +59,30 @@ fn enter_operation(
             }
             other => Err(translator.refuse(&*other, at, "Declare it in CREATE TABLE.")),
         },
-        AlterTableOperation::DropConstraint { if_exists: false, drop_behavior, .. } => {
+        AlterTableOperation::DropConstraint {
+            if_exists: false,
+            drop_behavior,
+            ..
+        } => {
             cascade(drop_behavior, translator);
             Ok(())
         }
         AlterTableOperation::AlterColumn { op, .. } => match op {
             AlterColumnOperation::SetNotNull | AlterColumnOperation::DropNotNull => Ok(()),
             _ => {
-                let hint = "Build the table anew and copy its rows: CREATE TABLE, INSERT ... SELECT, DROP, RENAME.";
+                let hint =
+                    "Build the table anew and copy its rows: CREATE TABLE, INSERT ... SELECT, DROP, RENAME.";
                 Err(translator.refuse(format!("ALTER COLUMN {op}"), at, hint))
             }
         },
-        AlterTableOperation::AddColumn { if_not_exists: true, .. } => {
-            Err(translator.refuse("ADD COLUMN IF NOT EXISTS", at, "Leave IF NOT EXISTS out."))
-        }
+        AlterTableOperation::AddColumn {
+            if_not_exists: true, ..
+        } => Err(translator.refuse("ADD COLUMN IF NOT EXISTS", at, "Leave IF NOT EXISTS out.")),
         AlterTableOperation::SetOptionsParens { .. } => {
-            translator.notice("storage parameters have no effect", "They tell how PostgreSQL lays rows out in its pages.");
+            translator.notice(
+                "storage parameters have no effect",
+                "They tell how PostgreSQL lays rows out in its pages.",
+            );
             Ok(())
         }
         other => {
@@ -85,18 +107,39 @@ fn cascade_notice(translator: &mut Translator<'_>) {
 }
 
 /// After what is inside has been looked at: one statement for each operation.
-pub(super) fn leave_alter(alter: AlterTable, translator: &mut Translator<'_>) -> Result<Vec<String>, SqlError> {
+pub(super) fn leave_alter(
+    alter: AlterTable,
+    translator: &mut Translator<'_>,
+) -> Result<Vec<String>, SqlError> {
     let mut statements = Vec::new();
     for mut operation in alter.operations {
         if let AlterTableOperation::AddColumn { column_def, .. } = &mut operation {
             table::leave_columns(std::iter::once(column_def));
         }
         match operation {
-            AlterTableOperation::AddConstraint { constraint: TableConstraint::PrimaryKey(key), .. } => {
-                statements.push(unique_index(&alter.name, key.name, key.columns, "pkey", translator));
+            AlterTableOperation::AddConstraint {
+                constraint: TableConstraint::PrimaryKey(key),
+                ..
+            } => {
+                statements.push(unique_index(
+                    &alter.name,
+                    key.name,
+                    key.columns,
+                    "pkey",
+                    translator,
+                ));
             }
-            AlterTableOperation::AddConstraint { constraint: TableConstraint::Unique(key), .. } => {
-                statements.push(unique_index(&alter.name, key.name, key.columns, "key", translator));
+            AlterTableOperation::AddConstraint {
+                constraint: TableConstraint::Unique(key),
+                ..
+            } => {
+                statements.push(unique_index(
+                    &alter.name,
+                    key.name,
+                    key.columns,
+                    "key",
+                    translator,
+                ));
             }
             AlterTableOperation::DropColumn { column_names, .. } => statements.extend(
                 column_names
@@ -119,10 +162,15 @@ fn unique_index(
     translator: &mut Translator<'_>,
 ) -> String {
     let mut bare = table.clone();
-    let schema = index::split_schema(&mut bare).map(|schema| format!("{schema}.")).unwrap_or_default();
+    let schema = index::split_schema(&mut bare)
+        .map(|schema| format!("{schema}."))
+        .unwrap_or_default();
     // PostgreSQL names a primary key after its table alone.
     let named_after = if suffix == "pkey" { &[][..] } else { &columns[..] };
-    let name = name.map_or_else(|| index::own_name(&bare, named_after, suffix), |name| vec![name].into());
+    let name = name.map_or_else(
+        || index::own_name(&bare, named_after, suffix),
+        |name| vec![name].into(),
+    );
     if suffix == "pkey" {
         translator.notice(
             format!("the primary key is the unique index {name}"),
@@ -130,13 +178,24 @@ fn unique_index(
         );
     }
     let columns: Vec<String> = columns.iter().map(ToString::to_string).collect();
-    format!("CREATE UNIQUE INDEX {schema}{name} ON {bare} ({})", columns.join(", "))
+    format!(
+        "CREATE UNIQUE INDEX {schema}{name} ON {bare} ({})",
+        columns.join(", ")
+    )
 }
 
 /// DROP of several objects, or with CASCADE.
 pub(super) fn drop(statement: &Statement, translator: &mut Translator<'_>) -> Result<Vec<String>, SqlError> {
-    let Statement::Drop { object_type, if_exists, names, cascade, purge: false, temporary: false, table: None, .. } =
-        statement
+    let Statement::Drop {
+        object_type,
+        if_exists,
+        names,
+        cascade,
+        purge: false,
+        temporary: false,
+        table: None,
+        ..
+    } = statement
     else {
         return Err(refuse("this form of DROP", ""));
     };
@@ -150,7 +209,10 @@ pub(super) fn drop(statement: &Statement, translator: &mut Translator<'_>) -> Re
         cascade_notice(translator);
     }
     let if_exists = if *if_exists { "IF EXISTS " } else { "" };
-    Ok(names.iter().map(|name| format!("DROP {kind} {if_exists}{name}")).collect())
+    Ok(names
+        .iter()
+        .map(|name| format!("DROP {kind} {if_exists}{name}"))
+        .collect())
 }
 
 /// Objects of kinds that do not exist here: none is there, so IF EXISTS has nothing to do.
@@ -182,12 +244,23 @@ pub(super) fn truncate(truncate: &Truncate, translator: &Translator<'_>) -> Resu
     if truncate.partitions.is_some() || truncate.if_exists || truncate.on_cluster.is_some() {
         return Err(translator.refuse("this form of TRUNCATE", at, ""));
     }
-    let mut statements: Vec<String> =
-        truncate.table_names.iter().map(|table| format!("DELETE FROM {}", table.name)).collect();
+    let mut statements: Vec<String> = truncate
+        .table_names
+        .iter()
+        .map(|table| format!("DELETE FROM {}", table.name))
+        .collect();
     if truncate.identity == Some(TruncateIdentityOption::Restart) {
-        let names = truncate.table_names.iter().filter_map(|table| table.name.0.last()?.as_ident());
-        let names: Vec<String> = names.map(|name| format!("'{}'", name.value.replace('\'', "''"))).collect();
-        statements.push(format!("UPDATE sqlite_sequence SET seq = 0 WHERE name IN ({})", names.join(", ")));
+        let names = truncate
+            .table_names
+            .iter()
+            .filter_map(|table| table.name.0.last()?.as_ident());
+        let names: Vec<String> = names
+            .map(|name| format!("'{}'", name.value.replace('\'', "''")))
+            .collect();
+        statements.push(format!(
+            "UPDATE sqlite_sequence SET seq = 0 WHERE name IN ({})",
+            names.join(", ")
+        ));
     }
     Ok(statements)
 }

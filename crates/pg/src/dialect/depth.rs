@@ -87,7 +87,11 @@ mod tests {
     fn what_stands_side_by_side_is_not_deep() {
         assert!(is_shallow(&format!("SELECT {}", vec!["a + 1"; 5000].join(", "))));
         assert!(!is_shallow(&format!("SELECT {}", vec!["a"; 5000].join(" + "))));
-        assert!(!is_shallow(&format!("SELECT {}{}", "(".repeat(300), ")".repeat(300))));
+        assert!(!is_shallow(&format!(
+            "SELECT {}{}",
+            "(".repeat(300),
+            ")".repeat(300)
+        )));
         assert!(!is_shallow(&format!("SELECT a{}", "::int".repeat(300))));
         assert!(!is_shallow(&format!("SELECT $1{}", "::int".repeat(300))));
         assert!(!is_shallow(&format!("SELECT a{}", "[1]".repeat(300))));

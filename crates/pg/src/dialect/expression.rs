@@ -70,7 +70,9 @@ impl VisitorMut for Translator<'_> {
 
 /// `table.column[1]`: the parser takes the column for a field of a value called `table`.
 fn column_of_table(expr: &mut Expr) {
-    let Expr::CompoundFieldAccess { root, access_chain } = expr else { return };
+    let Expr::CompoundFieldAccess { root, access_chain } = expr else {
+        return;
+    };
     let mut parts = match &**root {
         Expr::Identifier(name) => vec![name.clone()],
         Expr::CompoundIdentifier(parts) => parts.clone(),
@@ -138,7 +140,10 @@ impl Translator<'_> {
             | Expr::Trim { .. }
             | Expr::Overlay { .. } => self.spelled_out(expr)?,
             Expr::Ceil { field, .. } | Expr::Floor { field, .. }
-                if matches!(field, CeilFloorKind::DateTimeField(sqlparser::ast::DateTimeField::NoDateTime)) => {}
+                if matches!(
+                    field,
+                    CeilFloorKind::DateTimeField(sqlparser::ast::DateTimeField::NoDateTime)
+                ) => {}
             Expr::Value(_)
             | Expr::Nested(_)
             | Expr::Tuple(_)
@@ -218,7 +223,11 @@ impl Translator<'_> {
         };
         let path = literal(right).and_then(|path| crate::functions::array::elements(&path));
         let Some(path) = path else {
-            return Err(self.refuse(&*op, &**left, "Write json -> 'key' -> 0 one step after the other."));
+            return Err(self.refuse(
+                &*op,
+                &**left,
+                "Write json -> 'key' -> 0 one step after the other.",
+            ));
         };
         let mut json_path = "$".to_owned();
         for step in path.into_iter().flatten() {
@@ -266,7 +275,9 @@ impl Translator<'_> {
         let mut value = take(root);
         for access in access_chain {
             value = match access {
-                AccessExpr::Subscript(Subscript::Index { index }) => call("array_get", vec![value, take(index)]),
+                AccessExpr::Subscript(Subscript::Index { index }) => {
+                    call("array_get", vec![value, take(index)])
+                }
                 AccessExpr::Dot(Expr::Identifier(field)) if self.is_pair(&value) => {
                     let number = match field.value.to_ascii_lowercase().as_str() {
                         "x" => 1,

@@ -2,8 +2,8 @@
 
 use bellwether_types::SqlError;
 use sqlparser::ast::{
-    Expr, Ident, JoinConstraint, JoinOperator, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr,
-    TableAlias, TableFactor, TableWithJoins, VisitMut,
+    Expr, Ident, JoinConstraint, JoinOperator, Query, Select, SelectItem, SelectItemQualifiedWildcardKind,
+    SetExpr, TableAlias, TableFactor, TableWithJoins, VisitMut,
 };
 
 use super::sql::{quoted, table_factor};
@@ -48,7 +48,11 @@ pub(super) fn enter(tables: &mut [TableWithJoins], translator: &mut Translator<'
     Ok(())
 }
 
-fn check_join(operator: &JoinOperator, at: &TableFactor, translator: &Translator<'_>) -> Result<(), SqlError> {
+fn check_join(
+    operator: &JoinOperator,
+    at: &TableFactor,
+    translator: &Translator<'_>,
+) -> Result<(), SqlError> {
     match operator {
         JoinOperator::Join(_)
         | JoinOperator::Inner(_)
@@ -67,9 +71,9 @@ fn enter_factor(factor: &mut TableFactor, translator: &mut Translator<'_>) -> Re
         Err(translator.refuse(factor, factor, hint))
     };
     match factor {
-        TableFactor::Table { args: Some(_), .. } | TableFactor::Function { .. } | TableFactor::UNNEST { .. } => {
-            set_returning::in_from(factor, translator)
-        }
+        TableFactor::Table { args: Some(_), .. }
+        | TableFactor::Function { .. }
+        | TableFactor::UNNEST { .. } => set_returning::in_from(factor, translator),
         TableFactor::Table {
             with_hints,
             version: None,
@@ -84,24 +88,33 @@ fn enter_factor(factor: &mut TableFactor, translator: &mut Translator<'_>) -> Re
             with_column_names(factor, translator)
         }
         TableFactor::Derived { sample: None, .. } => enter_derived(factor, translator),
-        TableFactor::NestedJoin { table_with_joins, alias: None } => {
-            enter(std::slice::from_mut(&mut **table_with_joins), translator)
-        }
-        TableFactor::Table { sample: Some(_), .. } => {
-            refused(translator, factor, "Write WHERE random() % 100 < 5 for five per cent.")
-        }
+        TableFactor::NestedJoin {
+            table_with_joins,
+            alias: None,
+        } => enter(std::slice::from_mut(&mut **table_with_joins), translator),
+        TableFactor::Table { sample: Some(_), .. } => refused(
+            translator,
+            factor,
+            "Write WHERE random() % 100 < 5 for five per cent.",
+        ),
         _ => refused(translator, factor, ""),
     }
 }
 
 /// `ONLY t`, which the parser takes for a table `only` under the name of `t`: no table here has descendants.
 fn only(factor: &mut TableFactor) {
-    let TableFactor::Table { name, alias, .. } = factor else { return };
+    let TableFactor::Table { name, alias, .. } = factor else {
+        return;
+    };
     let is_only = matches!(name.0.as_slice(), [part] if part.as_ident().is_some_and(|name| {
         name.quote_style.is_none() && name.value.eq_ignore_ascii_case("only")
     }));
     if is_only
-        && let Some(TableAlias { explicit: false, name: table, .. }) = alias.clone()
+        && let Some(TableAlias {
+            explicit: false,
+            name: table,
+            ..
+        }) = alias.clone()
     {
         *name = vec![table].into();
         *alias = None;
@@ -109,7 +122,13 @@ fn only(factor: &mut TableFactor) {
 }
 
 fn enter_derived(factor: &mut TableFactor, translator: &mut Translator<'_>) -> Result<(), SqlError> {
-    let TableFactor::Derived { lateral, subquery, alias, .. } = factor else {
+    let TableFactor::Derived {
+        lateral,
+        subquery,
+        alias,
+        ..
+    } = factor
+    else {
         return Ok(());
     };
     super::column_name::of_query(subquery);
@@ -125,18 +144,26 @@ fn enter_derived(factor: &mut TableFactor, translator: &mut Translator<'_>) -> R
 /// A column list after a table's alias: the columns get their names in a common table expression, which can have one.
 fn with_column_names(factor: &mut TableFactor, translator: &Translator<'_>) -> Result<(), SqlError> {
     let (source, alias) = match &*factor {
-        TableFactor::Table { name, alias: Some(alias), .. } if !alias.columns.is_empty() => {
-            (format!("SELECT * FROM {name}"), alias)
-        }
-        TableFactor::Derived { subquery, alias: Some(alias), .. } if !alias.columns.is_empty() => {
-            (subquery.to_string(), alias)
-        }
+        TableFactor::Table {
+            name,
+            alias: Some(alias),
+            ..
+        } if !alias.columns.is_empty() => (format!("SELECT * FROM {name}"), alias),
+        TableFactor::Derived {
+            subquery,
+            alias: Some(alias),
+            ..
+        } if !alias.columns.is_empty() => (subquery.to_string(), alias),
         _ => return Ok(()),
     };
     if alias.columns.iter().any(|column| column.data_type.is_some()) {
         return Err(translator.refuse("a column list with types", &*factor, "Leave the types out."));
     }
-    let columns: Vec<String> = alias.columns.iter().map(|column| column.name.to_string()).collect();
+    let columns: Vec<String> = alias
+        .columns
+        .iter()
+        .map(|column| column.name.to_string())
+        .collect();
     let name = &alias.name;
     let wrapped = format!(
         "(WITH {name} ({}) AS ({source}) SELECT * FROM {name}) AS {name}",
@@ -165,7 +192,12 @@ pub(super) fn replace(
 fn lateral_values(factor: &mut TableFactor, translator: &mut Translator<'_>) -> Result<(), SqlError> {
     let hint = "Write the subquery as a join with GROUP BY, or as subqueries in the SELECT list.";
     let refused = translator.refuse("LATERAL with a subquery over tables", &*factor, hint);
-    let TableFactor::Derived { subquery, alias: Some(alias), .. } = factor else {
+    let TableFactor::Derived {
+        subquery,
+        alias: Some(alias),
+        ..
+    } = factor
+    else {
         return Err(refused);
     };
     let Some(mut select) = plain_select(subquery) else {
@@ -174,7 +206,10 @@ fn lateral_values(factor: &mut TableFactor, translator: &mut Translator<'_>) -> 
     let table = alias.name.value.to_ascii_lowercase();
     let rows = set_returning::extract(&mut select.projection, &alias.name, translator)?;
     let names = alias.columns.iter().map(|column| Some(column.name.value.clone()));
-    let names: Vec<Option<String>> = names.chain(std::iter::repeat(None)).take(select.projection.len()).collect();
+    let names: Vec<Option<String>> = names
+        .chain(std::iter::repeat(None))
+        .take(select.projection.len())
+        .collect();
     let alias = alias.name.clone();
     for (item, name) in select.projection.into_iter().zip(names) {
         let (mut expr, own_name) = match item {
@@ -212,7 +247,9 @@ pub(super) fn expand_wildcards(
         return Ok(());
     }
     let columns_of = |table: &Ident| {
-        let columns = found.iter().filter(|found| found.table.eq_ignore_ascii_case(&table.value));
+        let columns = found
+            .iter()
+            .filter(|found| found.table.eq_ignore_ascii_case(&table.value));
         let columns = columns.map(|found| SelectItem::ExprWithAlias {
             expr: found.expr.clone(),
             alias: quoted(&found.column),
@@ -255,9 +292,12 @@ fn tables_of(from: &[TableWithJoins], translator: &Translator<'_>) -> Result<Vec
     for table in from {
         for factor in std::iter::once(&table.relation).chain(table.joins.iter().map(|join| &join.relation)) {
             let name = match factor {
-                TableFactor::Table { alias: Some(alias), .. } | TableFactor::Derived { alias: Some(alias), .. } => {
-                    Some(alias.name.clone())
+                TableFactor::Table {
+                    alias: Some(alias), ..
                 }
+                | TableFactor::Derived {
+                    alias: Some(alias), ..
+                } => Some(alias.name.clone()),
                 TableFactor::Table { name, .. } => name.0.last().and_then(|part| part.as_ident()).cloned(),
                 _ => None,
             };
@@ -272,7 +312,9 @@ fn tables_of(from: &[TableWithJoins], translator: &Translator<'_>) -> Result<Vec
 
 /// The SELECT of a query that is nothing but a list of expressions.
 fn plain_select(query: &Query) -> Option<Select> {
-    let SetExpr::Select(select) = &*query.body else { return None };
+    let SetExpr::Select(select) = &*query.body else {
+        return None;
+    };
     let is_plain = query.with.is_none()
         && query.order_by.is_none()
         && query.limit_clause.is_none()

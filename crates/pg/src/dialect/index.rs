@@ -12,9 +12,27 @@ fn is_usual_class(class: &ObjectName) -> bool {
     name.is_some_and(|name| {
         let name = name.value.to_ascii_lowercase();
         let known = [
-            "text_pattern_ops", "varchar_pattern_ops", "bpchar_pattern_ops", "text_ops", "varchar_ops", "bpchar_ops",
-            "int2_ops", "int4_ops", "int8_ops", "float4_ops", "float8_ops", "numeric_ops", "bool_ops", "bytea_ops",
-            "date_ops", "time_ops", "timestamp_ops", "timestamptz_ops", "uuid_ops", "oid_ops", "name_ops",
+            "text_pattern_ops",
+            "varchar_pattern_ops",
+            "bpchar_pattern_ops",
+            "text_ops",
+            "varchar_ops",
+            "bpchar_ops",
+            "int2_ops",
+            "int4_ops",
+            "int8_ops",
+            "float4_ops",
+            "float8_ops",
+            "numeric_ops",
+            "bool_ops",
+            "bytea_ops",
+            "date_ops",
+            "time_ops",
+            "timestamp_ops",
+            "timestamptz_ops",
+            "uuid_ops",
+            "oid_ops",
+            "name_ops",
         ];
         known.contains(&name.as_str())
     })
@@ -30,7 +48,11 @@ pub(super) fn enter(index: &mut CreateIndex, translator: &mut Translator<'_>) ->
         }
     }
     let refused = [
-        (!index.include.is_empty(), "INCLUDE", "Add the columns to the end of the index."),
+        (
+            !index.include.is_empty(),
+            "INCLUDE",
+            "Add the columns to the end of the index.",
+        ),
         (
             index.nulls_distinct == Some(false),
             "NULLS NOT DISTINCT",
@@ -48,10 +70,16 @@ pub(super) fn enter(index: &mut CreateIndex, translator: &mut Translator<'_>) ->
     index.nulls_distinct = None;
     if !index.with.is_empty() {
         index.with.clear();
-        translator.notice("storage parameters have no effect", "They tell how PostgreSQL lays rows out in its pages.");
+        translator.notice(
+            "storage parameters have no effect",
+            "They tell how PostgreSQL lays rows out in its pages.",
+        );
     }
     if std::mem::take(&mut index.concurrently) {
-        translator.notice("writes wait while the index is built", "CONCURRENTLY has no effect.");
+        translator.notice(
+            "writes wait while the index is built",
+            "CONCURRENTLY has no effect.",
+        );
     }
     columns(&mut index.columns, translator)?;
     if index.name.is_none() {

@@ -47,15 +47,17 @@ enum Temporal {
 fn temporal(expr: &Expr) -> Option<Temporal> {
     match expr {
         Expr::Nested(inner) => temporal(inner),
-        Expr::Identifier(name) if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("current_date") => {
+        Expr::Identifier(name)
+            if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("current_date") =>
+        {
             Some(Temporal::Date)
         }
         Expr::Function(function) if is_bare(function, "current_date") => Some(Temporal::Date),
         Expr::Function(function) if is_bare(function, "current_timestamp") => Some(Temporal::Timestamp),
         _ => match as_call(expr)?.0 {
             "cast_date" | "make_date" | "to_date" => Some(Temporal::Date),
-            "cast_timestamp" | "cast_timestamptz" | "date_trunc" | "timezone" | "to_timestamp" | "date_add"
-            | "make_timestamp" => Some(Temporal::Timestamp),
+            "cast_timestamp" | "cast_timestamptz" | "date_trunc" | "timezone" | "to_timestamp"
+            | "date_add" | "make_timestamp" => Some(Temporal::Timestamp),
             "date_add_days" => Some(Temporal::Date),
             MARKER => Some(Temporal::Interval),
             _ => None,
@@ -90,9 +92,10 @@ pub(super) fn arithmetic(expr: &mut Expr, translator: &Translator<'_>) -> Result
         (Some(Temporal::Date), Some(Temporal::Date)) if sign == -1 => {
             call("date_difference", vec![take(left), take(right)])
         }
-        (Some(Temporal::Date), None) if is_number(right) => {
-            call("date_add_days", vec![take(left), Expr::Nested(Box::new(signed(take(right), sign)))])
-        }
+        (Some(Temporal::Date), None) if is_number(right) => call(
+            "date_add_days",
+            vec![take(left), Expr::Nested(Box::new(signed(take(right), sign)))],
+        ),
         _ => {
             let hint = "Add an INTERVAL '...', or subtract seconds: unixepoch(x) - unixepoch(y).";
             return Err(translator.refuse("this sum of dates or times", &**left, hint));

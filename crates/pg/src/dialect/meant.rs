@@ -4,8 +4,24 @@ use bellwether_types::lexer::{self, Token, TokenKind};
 
 /// Types whose CAST SQLite takes for a number: `CAST('2024-01-02' AS DATE)` is 2024 there, `CAST('t' AS BOOL)` 0.
 const NOT_NUMBERS: [&str; 18] = [
-    "BOOL", "BOOLEAN", "BYTEA", "DATE", "INTERVAL", "JSON", "JSONB", "NAME", "REGCLASS", "REGNAMESPACE", "REGPROC",
-    "REGPROCEDURE", "REGROLE", "REGTYPE", "TIME", "TIMESTAMP", "TIMESTAMPTZ", "UUID",
+    "BOOL",
+    "BOOLEAN",
+    "BYTEA",
+    "DATE",
+    "INTERVAL",
+    "JSON",
+    "JSONB",
+    "NAME",
+    "REGCLASS",
+    "REGNAMESPACE",
+    "REGPROC",
+    "REGPROCEDURE",
+    "REGROLE",
+    "REGTYPE",
+    "TIME",
+    "TIMESTAMP",
+    "TIMESTAMPTZ",
+    "UUID",
 ];
 
 /// Whether a text is to be translated *before* SQLite sees it. Such are
@@ -20,9 +36,9 @@ pub fn needs_translation(sql: &str) -> bool {
     // Most texts have none of the bytes or words that it takes.
     let mut previous: Option<Token<'_>> = None;
     let mut opened_by_cast: Vec<bool> = Vec::new();
-    let is_create = lexer::significant(sql).next().is_some_and(|first| {
-        ["CREATE", "ALTER"].iter().any(|word| first.is_word(word))
-    });
+    let is_create = lexer::significant(sql)
+        .next()
+        .is_some_and(|first| ["CREATE", "ALTER"].iter().any(|word| first.is_word(word)));
     for token in lexer::significant(sql) {
         let after = |word: &str| previous.is_some_and(|token| token.is_word(word));
         let is_meant_otherwise = match token.kind {
@@ -34,11 +50,16 @@ pub fn needs_translation(sql: &str) -> bool {
                             && (before.is_operator(")") || before.kind == TokenKind::Word)
                     })
             }
-            TokenKind::Word if is_create => {
-                ["SERIAL", "BIGSERIAL", "SMALLSERIAL", "SERIAL8", "SERIAL4", "SERIAL2"]
-                    .iter()
-                    .any(|word| token.is_word(word))
-            }
+            TokenKind::Word if is_create => [
+                "SERIAL",
+                "BIGSERIAL",
+                "SMALLSERIAL",
+                "SERIAL8",
+                "SERIAL4",
+                "SERIAL2",
+            ]
+            .iter()
+            .any(|word| token.is_word(word)),
             TokenKind::Word => {
                 after("AS")
                     && opened_by_cast.last() == Some(&true)

@@ -9,24 +9,43 @@ use super::sql::{call, literal, take, text, verbatim};
 /// ILIKE, SIMILAR TO, and LIKE whose pattern escapes with a backslash, as PostgreSQL's do.
 pub(super) fn rewrite(expr: &mut Expr) {
     match expr {
-        Expr::ILike { negated, expr: value, pattern, escape_char, .. } => {
+        Expr::ILike {
+            negated,
+            expr: value,
+            pattern,
+            escape_char,
+            ..
+        } => {
             let mut args = vec![take(value), take(pattern)];
             args.extend(escape_char.as_deref_mut().map(take));
             *expr = truth("ilike", args, *negated);
         }
-        Expr::SimilarTo { negated, expr: value, pattern, escape_char } => {
+        Expr::SimilarTo {
+            negated,
+            expr: value,
+            pattern,
+            escape_char,
+        } => {
             let mut args = vec![take(value), take(pattern)];
             args.extend(escape_char.as_deref_mut().map(take));
             *expr = truth("similar_to", args, *negated);
         }
-        Expr::Like { pattern, escape_char: escape_char @ None, .. } => {
+        Expr::Like {
+            pattern,
+            escape_char: escape_char @ None,
+            ..
+        } => {
             if literal(pattern).is_some_and(|pattern| pattern.contains('\\')) {
                 *escape_char = Some(Box::new(text("\\")));
             }
         }
         // `ESCAPE ''`: nothing escapes, as in SQLite without the clause.
         Expr::Like { escape_char, .. } => {
-            if escape_char.as_deref().and_then(literal).is_some_and(|escape| escape.is_empty()) {
+            if escape_char
+                .as_deref()
+                .and_then(literal)
+                .is_some_and(|escape| escape.is_empty())
+            {
                 *escape_char = None;
             }
         }
@@ -110,7 +129,11 @@ pub(super) fn is_byte_order(collation: &ObjectName) -> bool {
 
 /// Text is in the order of its bytes here, which is `"C"`.
 pub(super) fn collation(expr: &mut Expr, translator: &Translator<'_>) -> Result<(), SqlError> {
-    let Expr::Collate { expr: inner, collation } = &mut *expr else {
+    let Expr::Collate {
+        expr: inner,
+        collation,
+    } = &mut *expr
+    else {
         return Ok(());
     };
     if is_byte_order(collation) {
@@ -125,7 +148,9 @@ pub(super) fn collation(expr: &mut Expr, translator: &Translator<'_>) -> Result<
 
 /// Whether SQLite has a collation of that name.
 pub(super) fn known_collation(collation: &ObjectName) -> Option<()> {
-    let [part] = collation.0.as_slice() else { return None };
+    let [part] = collation.0.as_slice() else {
+        return None;
+    };
     let name = &part.as_ident()?.value;
     ["BINARY", "NOCASE", "RTRIM"]
         .iter()

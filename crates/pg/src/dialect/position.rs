@@ -21,7 +21,10 @@ pub(super) fn map(translated: &str, at: usize, client_sql: &str) -> Option<u32> 
     let token = lexer::significant(translated).find(|token| token.end() > at)?;
     let is_equal = |other: &Token<'_>| other.text.eq_ignore_ascii_case(token.text);
     let equal = lexer::significant(translated).filter(is_equal);
-    let nth = equal.clone().take_while(|other| other.start < token.start).count();
+    let nth = equal
+        .clone()
+        .take_while(|other| other.start < token.start)
+        .count();
     let in_client = lexer::significant(client_sql).filter(is_equal);
     if equal.count() != in_client.clone().count() {
         return None;

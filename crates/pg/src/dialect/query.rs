@@ -18,9 +18,17 @@ pub(super) fn enter(query: &mut Query, translator: &mut Translator<'_>) -> Resul
         return Err(translator.refuse("|>", &*query, "Write the query with SELECT and subqueries."));
     }
     for table in query.with.iter_mut().flat_map(|with| &mut with.cte_tables) {
-        if matches!(*table.query.body, SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_)) {
-            let hint = "Send the statements one after the other in a transaction; RETURNING gives their rows.";
-            return Err(translator.refuse("a data-modifying statement in WITH", &Place::from(&table.alias.name), hint));
+        if matches!(
+            *table.query.body,
+            SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_)
+        ) {
+            let hint =
+                "Send the statements one after the other in a transaction; RETURNING gives their rows.";
+            return Err(translator.refuse(
+                "a data-modifying statement in WITH",
+                &Place::from(&table.alias.name),
+                hint,
+            ));
         }
         column_name::of_query(&mut table.query);
     }
@@ -73,14 +81,28 @@ fn limits(query: &mut Query, translator: &Translator<'_>) -> Result<(), SqlError
     };
     let clause = query.limit_clause.take();
     query.limit_clause = match (clause, fetched) {
-        (Some(LimitClause::LimitOffset { limit, offset, limit_by }), fetched) if limit_by.is_empty() => {
+        (
+            Some(LimitClause::LimitOffset {
+                limit,
+                offset,
+                limit_by,
+            }),
+            fetched,
+        ) if limit_by.is_empty() => {
             let limit = limit.or(fetched);
-            let offset = offset.map(|offset| Offset { value: offset.value, rows: OffsetRows::None });
+            let offset = offset.map(|offset| Offset {
+                value: offset.value,
+                rows: OffsetRows::None,
+            });
             let limit = match (limit, &offset) {
                 (None, Some(_)) => Some(integer(-1)),
                 (limit, _) => limit,
             };
-            limit.is_some().then_some(LimitClause::LimitOffset { limit, offset, limit_by })
+            limit.is_some().then_some(LimitClause::LimitOffset {
+                limit,
+                offset,
+                limit_by,
+            })
         }
         (None, Some(limit)) => Some(LimitClause::LimitOffset {
             limit: Some(limit),
@@ -95,7 +117,12 @@ fn limits(query: &mut Query, translator: &Translator<'_>) -> Result<(), SqlError
 /// The parts of a compound query. SQLite takes no parentheses around them.
 fn enter_set(set: &mut SetExpr, translator: &mut Translator<'_>, is_whole: bool) -> Result<(), SqlError> {
     match set {
-        SetExpr::SetOperation { left, op, set_quantifier, right } => {
+        SetExpr::SetOperation {
+            left,
+            op,
+            set_quantifier,
+            right,
+        } => {
             let is_usual = match set_quantifier {
                 SetQuantifier::None => true,
                 SetQuantifier::All => *op == SetOperator::Union,
@@ -107,7 +134,11 @@ fn enter_set(set: &mut SetExpr, translator: &mut Translator<'_>, is_whole: bool)
             };
             if !is_usual || *op == SetOperator::Minus {
                 let what = format!("{op} {set_quantifier}");
-                return Err(translator.refuse(what, &**left, "SQLite has UNION, UNION ALL, INTERSECT and EXCEPT."));
+                return Err(translator.refuse(
+                    what,
+                    &**left,
+                    "SQLite has UNION, UNION ALL, INTERSECT and EXCEPT.",
+                ));
             }
             enter_set(left, translator, false)?;
             enter_set(right, translator, false)
@@ -126,7 +157,11 @@ fn enter_set(set: &mut SetExpr, translator: &mut Translator<'_>, is_whole: bool)
             Ok(())
         }
         SetExpr::Table(table) => {
-            let schema = table.schema_name.as_ref().map(|schema| format!("{schema}.")).unwrap_or_default();
+            let schema = table
+                .schema_name
+                .as_ref()
+                .map(|schema| format!("{schema}."))
+                .unwrap_or_default();
             let name = table.table_name.clone().unwrap_or_default();
             if let Some(query) = super::sql::query(&format!("SELECT * FROM {schema}{name}")) {
                 *set = *query.body;
@@ -157,7 +192,9 @@ fn plain_body(query: &Query) -> Option<SetExpr> {
 
 /// A whole query in parentheses.
 fn unwrap_body(query: &mut Query) {
-    let SetExpr::Query(inner) = &*query.body else { return };
+    let SetExpr::Query(inner) = &*query.body else {
+        return;
+    };
     let has_own = query.with.is_some() || query.order_by.is_some() || query.limit_clause.is_some();
     if has_own {
         if let Some(wrapped) = super::sql::query(&format!("SELECT * FROM ({inner})")) {
@@ -272,7 +309,10 @@ fn distinct_on(query: &mut Query, translator: &Translator<'_>) -> Result<(), Sql
     let SetExpr::Select(select) = &mut *query.body else {
         return Ok(());
     };
-    let Some(Distinct::On(keys)) = select.distinct.take_if(|distinct| matches!(distinct, Distinct::On(_))) else {
+    let Some(Distinct::On(keys)) = select
+        .distinct
+        .take_if(|distinct| matches!(distinct, Distinct::On(_)))
+    else {
         return Ok(());
     };
     let mut inner: Vec<String> = Vec::new();
@@ -306,7 +346,10 @@ fn distinct_on(query: &mut Query, translator: &Translator<'_>) -> Result<(), Sql
         sorted.push(format!("{expr}{options}"));
         sorted_outside.push(format!("\"order_{number}\"{options}"));
     }
-    let keys: Vec<String> = keys.into_iter().map(|key| meant_by(key, &exprs).to_string()).collect();
+    let keys: Vec<String> = keys
+        .into_iter()
+        .map(|key| meant_by(key, &exprs).to_string())
+        .collect();
     let order_by = |exprs: &[String]| match exprs {
         [] => String::new(),
         exprs => format!(" ORDER BY {}", exprs.join(", ")),
@@ -336,12 +379,16 @@ fn distinct_on(query: &mut Query, translator: &Translator<'_>) -> Result<(), Sql
 /// ORDER BY may name a column of the result, or its number.
 fn meant_by(expr: Expr, columns: &[(String, Expr)]) -> Expr {
     if let Some(number) = literal_integer(&expr)
-        && let Some(column) = usize::try_from(number - 1).ok().and_then(|index| columns.get(index))
+        && let Some(column) = usize::try_from(number - 1)
+            .ok()
+            .and_then(|index| columns.get(index))
     {
         return column.1.clone();
     }
     let named = match &expr {
-        Expr::Identifier(name) => columns.iter().find(|(column, _)| column.eq_ignore_ascii_case(&name.value)),
+        Expr::Identifier(name) => columns
+            .iter()
+            .find(|(column, _)| column.eq_ignore_ascii_case(&name.value)),
         _ => None,
     };
     named.map_or(expr, |(_, meant)| meant.clone())

@@ -6,10 +6,17 @@ use bellwether_types::SqlError;
 use bellwether_types::lexer;
 use sqlparser::ast::{ColumnDef, ColumnOption, Expr, GeneratedAs, SequenceOptions};
 
-use super::{Place, Translator};
 use super::sql::literal_integer;
+use super::{Place, Translator};
 
-const SERIALS: [&str; 6] = ["serial", "bigserial", "smallserial", "serial2", "serial4", "serial8"];
+const SERIALS: [&str; 6] = [
+    "serial",
+    "bigserial",
+    "smallserial",
+    "serial2",
+    "serial4",
+    "serial8",
+];
 
 /// The text with blanks in place of `SEQUENCE NAME …`, which the parser does not know: a sequence has no name here.
 pub(super) fn without_names(sql: &str) -> Cow<'_, str> {
@@ -46,21 +53,37 @@ pub(super) fn take_numbering(
     translator: &Translator<'_>,
 ) -> Result<Option<Numbering>, SqlError> {
     let type_name = column.data_type.to_string().to_ascii_lowercase();
-    let mut numbering = SERIALS.contains(&type_name.as_str()).then_some(Numbering::ByDefault);
+    let mut numbering = SERIALS
+        .contains(&type_name.as_str())
+        .then_some(Numbering::ByDefault);
     for definition in &column.options {
-        if let ColumnOption::Generated { generated_as, sequence_options, generation_expr: None, .. } =
-            &definition.option
+        if let ColumnOption::Generated {
+            generated_as,
+            sequence_options,
+            generation_expr: None,
+            ..
+        } = &definition.option
         {
             numbering = Some(match generated_as {
                 GeneratedAs::Always => Numbering::Always,
                 _ => Numbering::ByDefault,
             });
-            check_options(sequence_options.as_deref().unwrap_or_default(), column, translator)?;
+            check_options(
+                sequence_options.as_deref().unwrap_or_default(),
+                column,
+                translator,
+            )?;
         }
     }
     if numbering.is_some() {
         column.options.retain(|definition| {
-            !matches!(definition.option, ColumnOption::Generated { generation_expr: None, .. })
+            !matches!(
+                definition.option,
+                ColumnOption::Generated {
+                    generation_expr: None,
+                    ..
+                }
+            )
         });
     }
     Ok(numbering)
@@ -82,7 +105,8 @@ fn check_options(
     };
     match options.iter().find(|option| !is_usual(option)) {
         Some(odd) => {
-            let hint = "Numbers begin at 1 and go on by 1; insert a row with a greater number to begin there.";
+            let hint =
+                "Numbers begin at 1 and go on by 1; insert a row with a greater number to begin there.";
             Err(translator.refuse(odd.to_string().trim(), &Place::from(&column.name), hint))
         }
         None => Ok(()),

@@ -2,8 +2,8 @@
 
 use bellwether_types::SqlError;
 use sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Select, SelectItem, TableAlias, TableFactor, Visit,
-    VisitMut, Visitor,
+    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Select, SelectItem, TableAlias,
+    TableFactor, Visit, VisitMut, Visitor,
 };
 
 use super::from::{self, Substitution, quoted_name};
@@ -28,14 +28,23 @@ const PAIR: &str = "pair_of(";
 
 /// As many rows as the longest of several arrays has elements.
 fn source_of_all(arrays: &[String]) -> String {
-    let counts: Vec<String> = arrays.iter().map(|array| format!("cardinality({array})")).collect();
+    let counts: Vec<String> = arrays
+        .iter()
+        .map(|array| format!("cardinality({array})"))
+        .collect();
     format!("json_each(series(1, greatest({})))", counts.join(", "))
 }
 
 /// `unnest(a, b)`: NULL where an array has ended before the others.
 fn together(arrays: &[String]) -> Rows {
-    let columns = arrays.iter().map(|array| ("unnest".to_owned(), ELEMENT.replace('@', array)));
-    Rows { source: source_of_all(arrays), array: None, columns: columns.collect() }
+    let columns = arrays
+        .iter()
+        .map(|array| ("unnest".to_owned(), ELEMENT.replace('@', array)));
+    Rows {
+        source: source_of_all(arrays),
+        array: None,
+        columns: columns.collect(),
+    }
 }
 
 /// The rows of a function, if it is one that answers rows.
@@ -54,21 +63,32 @@ fn rows_of(name: &str, args: &[String]) -> Option<Rows> {
     Some(match (name, args) {
         ("unnest", [array]) => of_array(array.clone(), column("{}.value")),
         ("unnest", [_, _, ..]) => return Some(together(args)),
-        ("generate_subscripts", [array, _]) => of_array(array.clone(), column("({}.key + array_lower(@, 1))")),
+        ("generate_subscripts", [array, _]) => {
+            of_array(array.clone(), column("({}.key + array_lower(@, 1))"))
+        }
         ("_pg_expandarray", [array]) => of_array(array.clone(), column("pair_of({}.value, {}.key + 1)")),
-        ("string_to_table", [text, delimiter]) => {
-            of_array(format!("string_to_array({text}, {delimiter})"), column("{}.value"))
-        }
-        ("regexp_split_to_table", _) => {
-            of_array(format!("regexp_split_to_array({})", args.join(", ")), column("{}.value"))
-        }
-        ("json_array_elements" | "jsonb_array_elements" | "json_array_elements_text" | "jsonb_array_elements_text", [json]) => {
-            of_json(json, vec![("value".to_owned(), "{}.value".to_owned())])
-        }
+        ("string_to_table", [text, delimiter]) => of_array(
+            format!("string_to_array({text}, {delimiter})"),
+            column("{}.value"),
+        ),
+        ("regexp_split_to_table", _) => of_array(
+            format!("regexp_split_to_array({})", args.join(", ")),
+            column("{}.value"),
+        ),
+        (
+            "json_array_elements"
+            | "jsonb_array_elements"
+            | "json_array_elements_text"
+            | "jsonb_array_elements_text",
+            [json],
+        ) => of_json(json, vec![("value".to_owned(), "{}.value".to_owned())]),
         ("json_object_keys" | "jsonb_object_keys", [json]) => of_json(json, column("{}.key")),
         ("json_each_text" | "jsonb_each" | "jsonb_each_text", [json]) => of_json(
             json,
-            vec![("key".to_owned(), "{}.key".to_owned()), ("value".to_owned(), "{}.value".to_owned())],
+            vec![
+                ("key".to_owned(), "{}.key".to_owned()),
+                ("value".to_owned(), "{}.value".to_owned()),
+            ],
         ),
         // No table here is a partition of another.
         ("pg_partition_ancestors", [_]) => of_json("'[]'", column("{}.value")),
@@ -89,15 +109,36 @@ impl Rows {
 /// A function in FROM.
 pub(super) fn in_from(factor: &mut TableFactor, translator: &mut Translator<'_>) -> Result<(), SqlError> {
     let (name, args, alias, has_ordinality) = match &*factor {
-        TableFactor::Table { name, args: Some(args), alias, with_ordinality, .. } => {
-            (functions::plain_name(name), plain(&args.args), alias, *with_ordinality)
-        }
-        TableFactor::Function { name, args, alias, with_ordinality, .. } => {
-            (functions::plain_name(name), plain(args), alias, *with_ordinality)
-        }
-        TableFactor::UNNEST { array_exprs, alias, with_ordinality, .. } => {
-            (Some("unnest".to_owned()), Some(array_exprs.clone()), alias, *with_ordinality)
-        }
+        TableFactor::Table {
+            name,
+            args: Some(args),
+            alias,
+            with_ordinality,
+            ..
+        } => (
+            functions::plain_name(name),
+            plain(&args.args),
+            alias,
+            *with_ordinality,
+        ),
+        TableFactor::Function {
+            name,
+            args,
+            alias,
+            with_ordinality,
+            ..
+        } => (functions::plain_name(name), plain(args), alias, *with_ordinality),
+        TableFactor::UNNEST {
+            array_exprs,
+            alias,
+            with_ordinality,
+            ..
+        } => (
+            Some("unnest".to_owned()),
+            Some(array_exprs.clone()),
+            alias,
+            *with_ordinality,
+        ),
         _ => return Ok(()),
     };
     let (Some(name), Some(args)) = (name, args) else {
@@ -113,7 +154,8 @@ pub(super) fn in_from(factor: &mut TableFactor, translator: &mut Translator<'_>)
         return unknown(factor, &name);
     };
     if has_ordinality {
-        rows.columns.push(("ordinality".to_owned(), "({}.key + 1)".to_owned()));
+        rows.columns
+            .push(("ordinality".to_owned(), "({}.key + 1)".to_owned()));
     }
     name_columns(&mut rows, alias.as_ref());
     let table = alias.map_or_else(|| Ident::new(name), |alias| alias.name);
@@ -134,11 +176,16 @@ pub(super) fn in_from(factor: &mut TableFactor, translator: &mut Translator<'_>)
         }
         return from::replace(factor, &format!("{} AS {table}", rows.source), translator);
     }
-    let columns = rows.columns.iter().map(|(column, value)| {
-        format!("{} AS {}", rows.column(value, &table), quoted_name(column))
-    });
+    let columns = rows
+        .columns
+        .iter()
+        .map(|(column, value)| format!("{} AS {}", rows.column(value, &table), quoted_name(column)));
     let columns = columns.collect::<Vec<_>>().join(", ");
-    from::replace(factor, &format!("(SELECT {columns} FROM {} AS {table}) AS {table}", rows.source), translator)
+    from::replace(
+        factor,
+        &format!("(SELECT {columns} FROM {} AS {table}) AS {table}", rows.source),
+        translator,
+    )
 }
 
 /// SQLite may have a virtual table of that name; schemas have no functions there.
@@ -204,13 +251,17 @@ fn series(
     let (from, to) = (&args[0], &args[1]);
     let step = args.get(2).map_or("1".to_owned(), Expr::to_string);
     let table = alias.map_or_else(|| Ident::new("generate_series"), |alias| alias.name.clone());
-    let column = alias.and_then(|alias| alias.columns.first()).map_or(&table, |column| &column.name);
+    let column = alias
+        .and_then(|alias| alias.columns.first())
+        .map_or(&table, |column| &column.name);
     let is_down = args.get(2).map(literal_integer);
     let goes_on = |value: &str| match is_down {
         None => format!("{value} <= ({to})"),
         Some(Some(step)) if step > 0 => format!("{value} <= ({to})"),
         Some(Some(step)) if step < 0 => format!("{value} >= ({to})"),
-        _ => format!("CASE WHEN ({step}) > 0 THEN {value} <= ({to}) ELSE {value} >= ({to}) AND ({step}) < 0 END"),
+        _ => format!(
+            "CASE WHEN ({step}) > 0 THEN {value} <= ({to}) ELSE {value} >= ({to}) AND ({step}) < 0 END"
+        ),
     };
     let first = goes_on(&format!("({from})"));
     let next = goes_on(&format!("{column} + ({step})"));
@@ -230,7 +281,10 @@ pub(super) fn in_projection(select: &mut Select, translator: &mut Translator<'_>
     let Some(relation) = super::sql::table_factor(&format!("{source} AS {alias}")) else {
         return Ok(());
     };
-    select.from.push(sqlparser::ast::TableWithJoins { relation, joins: Vec::new() });
+    select.from.push(sqlparser::ast::TableWithJoins {
+        relation,
+        joins: Vec::new(),
+    });
     Ok(())
 }
 
@@ -245,7 +299,9 @@ pub(super) fn extract(
     for item in items.iter_mut() {
         each_call(item, &mut |_, rows| found.push(rows));
     }
-    let Some(first) = found.first() else { return Ok(None) };
+    let Some(first) = found.first() else {
+        return Ok(None);
+    };
     let mut source = first.source.clone();
     let is_one = found.iter().all(|rows| rows.source == source);
     if !is_one {
@@ -267,7 +323,11 @@ pub(super) fn extract(
         each_call(item, &mut |expr, rows| {
             let value = &rows.columns[0].1;
             is_pair |= value.starts_with(PAIR);
-            let value = if is_one { value.clone() } else { value.replace("{}.value", ELEMENT) };
+            let value = if is_one {
+                value.clone()
+            } else {
+                value.replace("{}.value", ELEMENT)
+            };
             if let Some(column) = super::sql::expr(&rows.column(&value, alias)) {
                 *expr = column;
             }
@@ -302,14 +362,18 @@ fn each_call_in(expr: &mut Expr, take_it: &mut dyn FnMut(&mut Expr, Rows)) {
             each_call_in(right, take_it);
         }
         Expr::Function(function) => {
-            let FunctionArguments::List(list) = &mut function.args else { return };
+            let FunctionArguments::List(list) = &mut function.args else {
+                return;
+            };
             let written: Option<Vec<String>> =
                 plain(&list.args).map(|args| args.iter().map(Expr::to_string).collect());
             if let Some(rows) = written.and_then(|written| rows_of(&last_name(function), &written)) {
                 take_it(expr, rows);
                 return;
             }
-            let FunctionArguments::List(list) = &mut function.args else { return };
+            let FunctionArguments::List(list) = &mut function.args else {
+                return;
+            };
             for arg in &mut list.args {
                 if let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = arg {
                     each_call_in(expr, take_it);
@@ -322,5 +386,6 @@ fn each_call_in(expr: &mut Expr, take_it: &mut dyn FnMut(&mut Expr, Rows)) {
 
 fn last_name(function: &sqlparser::ast::Function) -> String {
     let last = function.name.0.last().and_then(|part| part.as_ident());
-    last.map(|name| name.value.to_ascii_lowercase()).unwrap_or_default()
+    last.map(|name| name.value.to_ascii_lowercase())
+        .unwrap_or_default()
 }

@@ -59,7 +59,9 @@ pub(super) fn quoted(name: &str) -> Ident {
 
 /// The name and the arguments of a call of a function by a bare name: no window, filter or DISTINCT.
 pub(super) fn as_call<'e>(expr: &'e Expr) -> Option<(&'e str, Vec<&'e Expr>)> {
-    let Expr::Function(function) = expr else { return None };
+    let Expr::Function(function) = expr else {
+        return None;
+    };
     let [ObjectNamePart::Identifier(name)] = function.name.0.as_slice() else {
         return None;
     };
@@ -102,7 +104,10 @@ pub(super) fn literal_integer(expr: &Expr) -> Option<i64> {
             _ => None,
         },
         Expr::Nested(inner) => literal_integer(inner),
-        Expr::UnaryOp { op: sqlparser::ast::UnaryOperator::Minus, expr } => Some(-literal_integer(expr)?),
+        Expr::UnaryOp {
+            op: sqlparser::ast::UnaryOperator::Minus,
+            expr,
+        } => Some(-literal_integer(expr)?),
         _ => None,
     }
 }
@@ -115,8 +120,12 @@ pub(super) fn is_column(expr: &Expr) -> bool {
 /// A parser of PostgreSQL's grammar. Quotes inside literals stay doubled, as they came: printed again they are
 /// the same bytes.
 pub(super) fn parser(sql: &str) -> Result<Parser<'_>, ParserError> {
-    let options = ParserOptions::new().with_trailing_commas(false).with_unescape(false);
-    Parser::new(&PostgreSqlDialect {}).with_options(options).try_with_sql(sql)
+    let options = ParserOptions::new()
+        .with_trailing_commas(false)
+        .with_unescape(false);
+    Parser::new(&PostgreSqlDialect {})
+        .with_options(options)
+        .try_with_sql(sql)
 }
 
 /// A table of FROM, written out in PostgreSQL's grammar. `None`: a mistake of ours.
@@ -147,12 +156,16 @@ pub(super) fn constant(expr: &Expr) -> Option<Expr> {
     let function = FUNCTIONS
         .iter()
         .find(|function| function.name == name && function.arguments.takes(args.len()))?;
-    let Call::Pure(call) = function.call else { return None };
+    let Call::Pure(call) = function.call else {
+        return None;
+    };
     let values: Vec<ValueRef<'_>> = args.iter().map(bellwether_types::Value::as_ref).collect();
     Some(match call(&values).ok()? {
         bellwether_types::Value::Null => null(),
         bellwether_types::Value::Integer(number) => integer(number),
-        bellwether_types::Value::Real(number) => Expr::Value(Value::Number(format!("{number:?}"), false).into()),
+        bellwether_types::Value::Real(number) => {
+            Expr::Value(Value::Number(format!("{number:?}"), false).into())
+        }
         bellwether_types::Value::Text(spelled) => text(spelled),
         bellwether_types::Value::Blob(_) => return None,
     })

@@ -6,40 +6,78 @@ use bellwether_types::lexer::{self, Token, TokenKind};
 use bellwether_types::{ErrorKind, SqlError};
 use sqlparser::ast::{CreateView, SetExpr, Statement};
 
-use super::{Lock, Notice, Translation, Translator, column_name, data, definition, index, interval, query, refuse, table};
+use super::{
+    Lock, Notice, Translation, Translator, column_name, data, definition, index, interval, query, refuse,
+    table,
+};
 
 /// Kinds of statements that cannot be had, and what to do instead, by the words that they begin with.
 const REFUSED: [(&str, &str); 24] = [
-    ("COMMENT", "Write comments into the CREATE statement: its text is kept."),
+    (
+        "COMMENT",
+        "Write comments into the CREATE statement: its text is kept.",
+    ),
     ("GRANT", "There are no privileges on tables."),
     ("REVOKE", "There are no privileges on tables."),
     ("MERGE", "Use INSERT ... ON CONFLICT DO UPDATE."),
     ("CALL", "There are no procedures."),
-    ("DO", "There is no procedural language; use triggers or the application."),
-    ("CREATE SCHEMA", "There is one schema, public; another database holds other tables."),
-    ("CREATE EXTENSION", "There are no extensions; gen_random_uuid(), md5() and the like are built in."),
-    ("CREATE TYPE", "Declare the column TEXT, with CHECK (column IN ('a', 'b')) for an enum."),
+    (
+        "DO",
+        "There is no procedural language; use triggers or the application.",
+    ),
+    (
+        "CREATE SCHEMA",
+        "There is one schema, public; another database holds other tables.",
+    ),
+    (
+        "CREATE EXTENSION",
+        "There are no extensions; gen_random_uuid(), md5() and the like are built in.",
+    ),
+    (
+        "CREATE TYPE",
+        "Declare the column TEXT, with CHECK (column IN ('a', 'b')) for an enum.",
+    ),
     ("CREATE DOMAIN", "Write the CHECK at each column."),
-    ("CREATE SEQUENCE", "INTEGER PRIMARY KEY columns number themselves."),
-    ("CREATE FUNCTION", "There is no procedural language; use triggers or the application."),
-    ("CREATE PROCEDURE", "There is no procedural language; use triggers or the application."),
-    ("CREATE TRIGGER", "Write SQLite's: CREATE TRIGGER ... BEGIN statements; END."),
+    (
+        "CREATE SEQUENCE",
+        "INTEGER PRIMARY KEY columns number themselves.",
+    ),
+    (
+        "CREATE FUNCTION",
+        "There is no procedural language; use triggers or the application.",
+    ),
+    (
+        "CREATE PROCEDURE",
+        "There is no procedural language; use triggers or the application.",
+    ),
+    (
+        "CREATE TRIGGER",
+        "Write SQLite's: CREATE TRIGGER ... BEGIN statements; END.",
+    ),
     ("CREATE POLICY", "There is no row security; filter in views."),
-    ("CREATE MATERIALIZED", "Create a table, and fill it by triggers or INSERT ... SELECT."),
+    (
+        "CREATE MATERIALIZED",
+        "Create a table, and fill it by triggers or INSERT ... SELECT.",
+    ),
     ("CREATE AGGREGATE", "There is no procedural language."),
     ("CREATE OPERATOR", "There is no procedural language."),
     ("CREATE COLLATION", "Collations are BINARY, NOCASE and RTRIM."),
     ("CREATE RULE", "Use triggers; on views INSTEAD OF triggers."),
     ("CREATE SERVER", "There are no foreign tables."),
     ("ALTER INDEX", "DROP INDEX, then CREATE INDEX."),
-    ("ALTER SEQUENCE", "There are no sequences; UPDATE sqlite_sequence sets what AUTOINCREMENT goes on from."),
+    (
+        "ALTER SEQUENCE",
+        "There are no sequences; UPDATE sqlite_sequence sets what AUTOINCREMENT goes on from.",
+    ),
     ("ALTER TYPE", "There are no types of users' own."),
 ];
 
 /// Statements that are told by their first words: the parser does not know them all, and need not.
 pub(super) fn without_parser(sql: &str) -> Result<Option<Translation>, SqlError> {
     let mut tokens = lexer::significant(sql).filter(|token| token.kind != TokenKind::Semicolon);
-    let Some(first) = tokens.next() else { return Ok(None) };
+    let Some(first) = tokens.next() else {
+        return Ok(None);
+    };
     if first.is_word("VACUUM") {
         return vacuum(tokens.collect());
     }
@@ -53,7 +91,9 @@ pub(super) fn without_parser(sql: &str) -> Result<Option<Translation>, SqlError>
         .map(|token| token.text.to_ascii_uppercase())
         .collect::<Vec<_>>();
     let both = words.join(" ");
-    let refused = REFUSED.iter().find(|(name, _)| *name == both || Some(*name) == words.first().map(String::as_str));
+    let refused = REFUSED
+        .iter()
+        .find(|(name, _)| *name == both || Some(*name) == words.first().map(String::as_str));
     match refused {
         Some((name, _)) if is_sqlites(name, sql) || is_there_already(name, sql) => Ok(None),
         Some((name, hint)) => Err(refuse(name, hint)),
@@ -82,16 +122,24 @@ fn is_there_already(name: &str, sql: &str) -> bool {
 /// `VACUUM ANALYZE t`, `VACUUM t`, `VACUUM (FULL, ANALYZE) a, b`. SQLite's VACUUM rewrites the whole file.
 fn vacuum(tokens: Vec<Token<'_>>) -> Result<Option<Translation>, SqlError> {
     let is_option = |token: &Token<'_>| {
-        ["FULL", "FREEZE", "VERBOSE", "ANALYZE"].iter().any(|option| token.is_word(option))
+        ["FULL", "FREEZE", "VERBOSE", "ANALYZE"]
+            .iter()
+            .any(|option| token.is_word(option))
     };
     if tokens.iter().any(|token| token.is_word("INTO")) {
         return Ok(None);
     }
     let (options, tables) = if tokens.first().is_some_and(|token| token.is_operator("(")) {
-        let end = tokens.iter().position(|token| token.is_operator(")")).map_or(tokens.len(), |end| end + 1);
+        let end = tokens
+            .iter()
+            .position(|token| token.is_operator(")"))
+            .map_or(tokens.len(), |end| end + 1);
         tokens.split_at(end)
     } else {
-        let end = tokens.iter().position(|token| !is_option(token)).unwrap_or(tokens.len());
+        let end = tokens
+            .iter()
+            .position(|token| !is_option(token))
+            .unwrap_or(tokens.len());
         tokens.split_at(end)
     };
     let has = |option: &str| options.iter().any(|token| token.is_word(option));
@@ -105,11 +153,15 @@ fn vacuum(tokens: Vec<Token<'_>>) -> Result<Option<Translation>, SqlError> {
         translation.statements.push("ANALYZE".to_owned());
     }
     if has("ANALYZE") {
-        translation.statements.extend(tables.iter().map(|table| format!("ANALYZE {table}")));
+        translation
+            .statements
+            .extend(tables.iter().map(|table| format!("ANALYZE {table}")));
     }
     translation.notices.push(Notice {
         message: "no space is reclaimed".to_owned(),
-        detail: Some("Free pages are used again by themselves; VACUUM alone rewrites the whole file.".to_owned()),
+        detail: Some(
+            "Free pages are used again by themselves; VACUUM alone rewrites the whole file.".to_owned(),
+        ),
     });
     Ok(Some(translation))
 }
@@ -119,7 +171,10 @@ fn analyze(tokens: Vec<Token<'_>>) -> Result<Option<Translation>, SqlError> {
     let tables = match tokens.first() {
         Some(first) if first.is_word("VERBOSE") => &tokens[1..],
         Some(first) if first.is_operator("(") => {
-            let end = tokens.iter().position(|token| token.is_operator(")")).map_or(tokens.len(), |end| end + 1);
+            let end = tokens
+                .iter()
+                .position(|token| token.is_operator(")"))
+                .map_or(tokens.len(), |end| end + 1);
             &tokens[end..]
         }
         _ => &tokens[..],
@@ -129,7 +184,10 @@ fn analyze(tokens: Vec<Token<'_>>) -> Result<Option<Translation>, SqlError> {
         [] => vec!["ANALYZE".to_owned()],
         tables => tables.iter().map(|table| format!("ANALYZE {table}")).collect(),
     };
-    Ok(Some(Translation { statements, ..Translation::default() }))
+    Ok(Some(Translation {
+        statements,
+        ..Translation::default()
+    }))
 }
 
 /// Names with commas between, each with a list of columns that is passed over: SQLite looks at whole tables.
@@ -147,7 +205,10 @@ fn table_names(tokens: &[Token<'_>]) -> Result<Vec<String>, SqlError> {
                 names.last_mut().expect("one from the start").push_str(text);
             }
             text => {
-                return Err(SqlError::new(ErrorKind::Syntax, format!("syntax error at or near \"{text}\"")));
+                return Err(SqlError::new(
+                    ErrorKind::Syntax,
+                    format!("syntax error at or near \"{text}\""),
+                ));
             }
         }
     }
@@ -185,7 +246,14 @@ pub(super) fn prepare(statement: &mut Statement, translator: &mut Translator<'_>
         Statement::CreateIndex(index) => index::enter(index, translator)?,
         Statement::CreateView(view) => create_view(view, translator)?,
         Statement::AlterTable(alter) => definition::enter_alter(alter, translator)?,
-        Statement::Explain { analyze, verbose, format, options, statement: inner, .. } => {
+        Statement::Explain {
+            analyze,
+            verbose,
+            format,
+            options,
+            statement: inner,
+            ..
+        } => {
             if *analyze || *verbose || format.is_some() || options.is_some() {
                 let hint = "Write EXPLAIN QUERY PLAN.";
                 return Err(translator.refuse("EXPLAIN with options", &**inner, hint));
@@ -206,7 +274,11 @@ pub(super) fn prepare(statement: &mut Statement, translator: &mut Translator<'_>
 
 fn create_view(view: &mut CreateView, translator: &mut Translator<'_>) -> Result<(), SqlError> {
     let refused = [
-        (view.or_replace || view.or_alter, "CREATE OR REPLACE VIEW", "DROP VIEW IF EXISTS first."),
+        (
+            view.or_replace || view.or_alter,
+            "CREATE OR REPLACE VIEW",
+            "DROP VIEW IF EXISTS first.",
+        ),
         (
             view.materialized,
             "CREATE MATERIALIZED VIEW",
@@ -221,7 +293,10 @@ fn create_view(view: &mut CreateView, translator: &mut Translator<'_>) -> Result
 }
 
 /// Writes the statement whose parts have been rewritten.
-pub(super) fn finish(mut statement: Statement, translator: &mut Translator<'_>) -> Result<Vec<String>, SqlError> {
+pub(super) fn finish(
+    mut statement: Statement,
+    translator: &mut Translator<'_>,
+) -> Result<Vec<String>, SqlError> {
     show_returning(&mut statement);
     let statements = match statement {
         Statement::CreateTable(mut table) => {
@@ -235,7 +310,11 @@ pub(super) fn finish(mut statement: Statement, translator: &mut Translator<'_>) 
             definition::never_there("extension", drop.if_exists, &names, translator)?
         }
         Statement::DropFunction(drop) => {
-            let names: Vec<_> = drop.func_desc.iter().map(|function| function.name.clone()).collect();
+            let names: Vec<_> = drop
+                .func_desc
+                .iter()
+                .map(|function| function.name.clone())
+                .collect();
             definition::never_there("function", drop.if_exists, &names, translator)?
         }
         Statement::DropDomain(drop) => {
@@ -249,7 +328,10 @@ pub(super) fn finish(mut statement: Statement, translator: &mut Translator<'_>) 
         }
         other => vec![other.to_string()],
     };
-    if statements.iter().any(|statement| interval::is_left_over(statement)) {
+    if statements
+        .iter()
+        .any(|statement| interval::is_left_over(statement))
+    {
         let hint = "Add an interval to a date or time: now() - INTERVAL '1 day'.";
         return Err(refuse("a value of type interval", hint));
     }
@@ -274,5 +356,8 @@ fn create_schema(name: &str, translator: &mut Translator<'_>) -> Result<Vec<Stri
         translator.notice("schema \"public\" already exists, skipping", "");
         return Ok(Vec::new());
     }
-    Err(refuse("CREATE SCHEMA", "There is one schema, public; another database holds other tables."))
+    Err(refuse(
+        "CREATE SCHEMA",
+        "There is one schema, public; another database holds other tables.",
+    ))
 }

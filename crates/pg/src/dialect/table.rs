@@ -10,17 +10,38 @@ use super::sequence::{Numbering, take_numbering};
 use super::sql::constant;
 use super::{Place, Translator, column_name, data, index, pattern};
 
-const UNIQUE_HINT: &str = "NULLs are distinct here; write CREATE UNIQUE INDEX ... WHERE for what they should be.";
+const UNIQUE_HINT: &str =
+    "NULLs are distinct here; write CREATE UNIQUE INDEX ... WHERE for what they should be.";
 
 /// Before what is inside is looked at.
 pub(super) fn enter(table: &mut CreateTable, translator: &mut Translator<'_>) -> Result<(), SqlError> {
     let refused = [
-        (table.unlogged, "CREATE UNLOGGED TABLE", "Leave UNLOGGED out: every table is replicated."),
-        (table.or_replace, "CREATE OR REPLACE TABLE", "DROP TABLE IF EXISTS first."),
+        (
+            table.unlogged,
+            "CREATE UNLOGGED TABLE",
+            "Leave UNLOGGED out: every table is replicated.",
+        ),
+        (
+            table.or_replace,
+            "CREATE OR REPLACE TABLE",
+            "DROP TABLE IF EXISTS first.",
+        ),
         (table.inherits.is_some(), "INHERITS", "Repeat the columns."),
-        (table.partition_by.is_some() || table.partition_of.is_some(), "partitioning", "Use one table."),
-        (table.like.is_some(), "CREATE TABLE ... LIKE", "Repeat the columns, or CREATE TABLE ... AS SELECT."),
-        (table.on_commit.is_some(), "ON COMMIT", "There are no temporary tables."),
+        (
+            table.partition_by.is_some() || table.partition_of.is_some(),
+            "partitioning",
+            "Use one table.",
+        ),
+        (
+            table.like.is_some(),
+            "CREATE TABLE ... LIKE",
+            "Repeat the columns, or CREATE TABLE ... AS SELECT.",
+        ),
+        (
+            table.on_commit.is_some(),
+            "ON COMMIT",
+            "There are no temporary tables.",
+        ),
         (!is_usual(table), "this form of CREATE TABLE", ""),
     ];
     if let Some((_, what, hint)) = refused.iter().find(|(is_so, ..)| *is_so) {
@@ -37,7 +58,9 @@ pub(super) fn enter(table: &mut CreateTable, translator: &mut Translator<'_>) ->
     }
     let numbers_itself = |column: &ColumnDef| is_numbered(column);
     if table.columns.iter().any(numbers_itself) {
-        table.constraints.retain(|constraint| !matches!(constraint, TableConstraint::PrimaryKey(_)));
+        table
+            .constraints
+            .retain(|constraint| !matches!(constraint, TableConstraint::PrimaryKey(_)));
     }
     for constraint in &mut table.constraints {
         enter_constraint(constraint, translator)?;
@@ -79,7 +102,10 @@ pub(super) fn storage_parameters(
         CreateTableOptions::With(parameters) => {
             let names: Vec<String> = parameters.iter().map(ToString::to_string).collect();
             let detail = "They tell how PostgreSQL lays rows out in its pages.";
-            translator.notice(format!("storage parameters have no effect: {}", names.join(", ")), detail);
+            translator.notice(
+                format!("storage parameters have no effect: {}", names.join(", ")),
+                detail,
+            );
             Ok(())
         }
         other => Err(translator.refuse(&other, at, "Leave the options out.")),
@@ -93,16 +119,25 @@ fn sole_key(table: &CreateTable) -> Option<String> {
         _ => None,
     });
     if let Some(key) = declared {
-        let [column] = key.columns.as_slice() else { return None };
+        let [column] = key.columns.as_slice() else {
+            return None;
+        };
         return match &column.column.expr {
             Expr::Identifier(name) => Some(name.value.clone()),
             _ => None,
         };
     }
     let is_key = |column: &&ColumnDef| {
-        column.options.iter().any(|definition| matches!(definition.option, ColumnOption::PrimaryKey(_)))
+        column
+            .options
+            .iter()
+            .any(|definition| matches!(definition.option, ColumnOption::PrimaryKey(_)))
     };
-    table.columns.iter().find(is_key).map(|column| column.name.value.clone())
+    table
+        .columns
+        .iter()
+        .find(is_key)
+        .map(|column| column.name.value.clone())
 }
 
 /// A column of CREATE TABLE or ADD COLUMN.
@@ -141,7 +176,10 @@ fn number(column: &mut ColumnDef, numbering: Numbering, translator: &mut Transla
     }
     column.data_type = DataType::Integer(None);
     column.options.retain(|definition| {
-        !matches!(definition.option, ColumnOption::PrimaryKey(_) | ColumnOption::NotNull)
+        !matches!(
+            definition.option,
+            ColumnOption::PrimaryKey(_) | ColumnOption::NotNull
+        )
     });
     let numbered = ColumnOption::DialectSpecific(
         ["PRIMARY", "KEY", "AUTOINCREMENT"]
@@ -149,11 +187,20 @@ fn number(column: &mut ColumnDef, numbering: Numbering, translator: &mut Transla
             .map(|word| sqlparser::tokenizer::Token::make_keyword(word))
             .collect(),
     );
-    column.options.insert(0, sqlparser::ast::ColumnOptionDef { name: None, option: numbered });
+    column.options.insert(
+        0,
+        sqlparser::ast::ColumnOptionDef {
+            name: None,
+            option: numbered,
+        },
+    );
 }
 
 fn is_numbered(column: &ColumnDef) -> bool {
-    column.options.iter().any(|definition| matches!(&definition.option, ColumnOption::DialectSpecific(_)))
+    column
+        .options
+        .iter()
+        .any(|definition| matches!(&definition.option, ColumnOption::DialectSpecific(_)))
 }
 
 fn enter_option(option: &mut ColumnOption, at: &Ident, translator: &Translator<'_>) -> Result<(), SqlError> {
@@ -178,7 +225,10 @@ fn enter_option(option: &mut ColumnOption, at: &Ident, translator: &Translator<'
         {
             Ok(())
         }
-        ColumnOption::Generated { generation_expr: Some(_), .. } => Ok(()),
+        ColumnOption::Generated {
+            generation_expr: Some(_),
+            ..
+        } => Ok(()),
         ColumnOption::Collation(name) => {
             let hint = "Collations are BINARY (byte order, also \"C\" and \"default\"), NOCASE and RTRIM.";
             Err(translator.refuse(format!("collation {name}"), &Place::from(at), hint))
@@ -223,7 +273,11 @@ fn enter_constraint(constraint: &mut TableConstraint, translator: &Translator<'_
         }
         TableConstraint::Unique(unique) if unique.include.is_empty() && unique.index_options.is_empty() => {
             if unique.nulls_distinct == NullsDistinctOption::NotDistinct {
-                return Err(translator.refuse("NULLS NOT DISTINCT", &Place::from(&name(&unique.name)), UNIQUE_HINT));
+                return Err(translator.refuse(
+                    "NULLS NOT DISTINCT",
+                    &Place::from(&name(&unique.name)),
+                    UNIQUE_HINT,
+                ));
             }
             unique.nulls_distinct = NullsDistinctOption::None;
             not_deferred(unique.characteristics.as_ref(), &name(&unique.name), translator)
@@ -254,7 +308,10 @@ fn finish_default(value: &mut Expr) {
     }
     let is_literal = match value {
         Expr::Value(literal) => !matches!(literal.value, Value::Placeholder(_)),
-        Expr::UnaryOp { op: UnaryOperator::Minus | UnaryOperator::Plus, expr } => matches!(**expr, Expr::Value(_)),
+        Expr::UnaryOp {
+            op: UnaryOperator::Minus | UnaryOperator::Plus,
+            expr,
+        } => matches!(**expr, Expr::Value(_)),
         Expr::Function(function) => matches!(function.args, sqlparser::ast::FunctionArguments::None),
         _ => false,
     };

@@ -31,8 +31,15 @@ fn parts(data_type: &DataType) -> (String, Vec<i64>) {
     let is_quoted = name.ends_with('"');
     let last = name.rsplit('.').next().unwrap_or_default();
     let plain = last.trim_matches('"');
-    let name = if is_quoted { format!("\"{plain}\"") } else { plain.to_ascii_lowercase() };
-    let arguments = arguments.split(',').filter_map(|number| number.trim().parse().ok()).collect();
+    let name = if is_quoted {
+        format!("\"{plain}\"")
+    } else {
+        plain.to_ascii_lowercase()
+    };
+    let arguments = arguments
+        .split(',')
+        .filter_map(|number| number.trim().parse().ok())
+        .collect();
     (name, arguments)
 }
 

@@ -14,7 +14,10 @@ pub(crate) fn elements(array: &str) -> Option<Vec<Option<String>>> {
     if trimmed.starts_with('{') {
         return braced(trimmed);
     }
-    let numbers: Vec<Option<String>> = trimmed.split_whitespace().map(|word| Some(word.to_owned())).collect();
+    let numbers: Vec<Option<String>> = trimmed
+        .split_whitespace()
+        .map(|word| Some(word.to_owned()))
+        .collect();
     let is_number = |word: &Option<String>| word.as_ref().is_some_and(|word| word.parse::<i64>().is_ok());
     numbers.iter().all(is_number).then_some(numbers)
 }
@@ -116,7 +119,8 @@ fn spell<T: AsRef<str>>(elements: impl IntoIterator<Item = Option<T>>) -> String
 }
 
 fn spell_element(element: &str, array: &mut String) {
-    let is_plain = |character: char| !matches!(character, '{' | '}' | ',' | '"' | '\\') && !character.is_whitespace();
+    let is_plain =
+        |character: char| !matches!(character, '{' | '}' | ',' | '"' | '\\') && !character.is_whitespace();
     if !element.is_empty() && !element.eq_ignore_ascii_case("null") && element.chars().all(is_plain) {
         array.push_str(element);
         return;
@@ -164,8 +168,15 @@ pub(super) fn cast(args: Args<'_, '_>) -> Answer {
 
 /// An element as JSON: a number if it is spelled exactly so, else text.
 fn json_element(element: &str, out: &mut String) {
-    let is_integer = element.parse::<i64>().is_ok_and(|number| number.to_string() == element);
-    let is_real = || element.contains('.') && element.parse::<f64>().is_ok_and(|number| number.to_string() == element);
+    let is_integer = element
+        .parse::<i64>()
+        .is_ok_and(|number| number.to_string() == element);
+    let is_real = || {
+        element.contains('.')
+            && element
+                .parse::<f64>()
+                .is_ok_and(|number| number.to_string() == element)
+    };
     if is_integer || is_real() {
         out.push_str(element);
         return;
@@ -396,7 +407,9 @@ pub(super) fn position(args: Args<'_, '_>) -> Answer {
     }
     let wanted = element_text(&args[1])?;
     let found = read(&args[0])?.iter().position(|element| *element == wanted);
-    Ok(found.map_or(Value::Null, |index| Value::Integer(index as i64 + lowest(&args[0]))))
+    Ok(found.map_or(Value::Null, |index| {
+        Value::Integer(index as i64 + lowest(&args[0]))
+    }))
 }
 
 /// In the first dimension; NULL of an empty array and of other dimensions.
@@ -404,7 +417,11 @@ fn counted(args: Args<'_, '_>, answer: impl FnOnce(i64) -> i64) -> Answer {
     strict(args, || {
         let count = read(&args[0])?.len() as i64;
         let is_there = as_integer(&args[1])? == 1 && count > 0;
-        Ok(if is_there { Value::Integer(answer(count)) } else { Value::Null })
+        Ok(if is_there {
+            Value::Integer(answer(count))
+        } else {
+            Value::Null
+        })
     })
 }
 
@@ -429,8 +446,10 @@ pub(super) fn to_string(args: Args<'_, '_>) -> Answer {
     strict(&args[..2], || {
         let delimiter = as_text(&args[1])?;
         let null = args.get(2).map(element_text).transpose()?.flatten();
-        let parts: Vec<String> =
-            read(&args[0])?.into_iter().filter_map(|element| element.or_else(|| null.clone())).collect();
+        let parts: Vec<String> = read(&args[0])?
+            .into_iter()
+            .filter_map(|element| element.or_else(|| null.clone()))
+            .collect();
         check_size(parts.iter().map(|part| part.len() + delimiter.len()).sum())?;
         Ok(Value::Text(parts.join(&delimiter)))
     })
@@ -449,19 +468,30 @@ pub(super) fn from_string(args: Args<'_, '_>) -> Answer {
         Some(delimiter) if delimiter.is_empty() => vec![text.into_owned()],
         Some(delimiter) => text.split(&*delimiter).map(str::to_owned).collect(),
     };
-    text_value(spell(parts.into_iter().map(|part| (Some(&part) != null.as_ref()).then_some(part))))
+    text_value(spell(
+        parts
+            .into_iter()
+            .map(|part| (Some(&part) != null.as_ref()).then_some(part)),
+    ))
 }
 
 /// `(value,position)`, as `_pg_expandarray` answers it.
 pub(super) fn pair_of(args: Args<'_, '_>) -> Answer {
-    Ok(Value::Text(format!("({},{})", as_text(&args[0])?, as_text(&args[1])?)))
+    Ok(Value::Text(format!(
+        "({},{})",
+        as_text(&args[0])?,
+        as_text(&args[1])?
+    )))
 }
 
 /// The first or second part of a pair.
 pub(super) fn pair_part(args: Args<'_, '_>) -> Answer {
     strict(args, || {
         let pair = as_text(&args[0])?;
-        let parts = pair.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')).and_then(|inner| inner.rsplit_once(','));
+        let parts = pair
+            .strip_prefix('(')
+            .and_then(|rest| rest.strip_suffix(')'))
+            .and_then(|inner| inner.rsplit_once(','));
         let Some((first, second)) = parts else {
             return Err(invalid("malformed record literal"));
         };
@@ -516,15 +546,27 @@ mod tests {
 
     #[test]
     fn arrays_are_read_as_postgresql_writes_them() {
-        let some = |texts: &[&str]| Some(texts.iter().map(|text| Some((*text).to_owned())).collect::<Vec<_>>());
+        let some = |texts: &[&str]| {
+            Some(
+                texts
+                    .iter()
+                    .map(|text| Some((*text).to_owned()))
+                    .collect::<Vec<_>>(),
+            )
+        };
         assert_eq!(elements("{}"), Some(Vec::new()));
         assert_eq!(elements(" {1, 2 ,3} "), some(&["1", "2", "3"]));
         assert_eq!(elements(r#"{"a b","c\"d","\\"}"#), some(&["a b", "c\"d", "\\"]));
-        assert_eq!(elements("{NULL,\"NULL\",null}"), Some(vec![None, Some("NULL".to_owned()), None]));
+        assert_eq!(
+            elements("{NULL,\"NULL\",null}"),
+            Some(vec![None, Some("NULL".to_owned()), None])
+        );
         assert_eq!(elements("{{1,2},{3}}"), some(&["1", "2", "3"]));
         assert_eq!(elements("1 2"), some(&["1", "2"]));
         assert_eq!(elements(""), Some(Vec::new()));
-        for wrong in ["{", "{1,}", "{,1}", "{1}x", "{1}{2}", "{\"a", "a", "{a\"b\"}", "}"] {
+        for wrong in [
+            "{", "{1,}", "{,1}", "{1}x", "{1}{2}", "{\"a", "a", "{a\"b\"}", "}",
+        ] {
             assert_eq!(elements(wrong), None, "{wrong}");
         }
     }
@@ -533,13 +575,23 @@ mod tests {
     fn arrays_go_to_json_and_back() {
         let json = text(to_json(&from_texts(&[r#"{1,-5,1.5,01,x,"a\"b",NULL,""}"#])));
         assert_eq!(json, r#"[1,-5,1.5,"01","x","a\"b",null,""]"#);
-        assert_eq!(text(from_json(&from_texts(&[&json]))), r#"{1,-5,1.5,01,x,"a\"b",NULL,""}"#);
-        assert_eq!(text(from_json(&from_texts(&[r#"["\u00e9\ud83d\ude00\n", {"a": [1]}]"#]))), "{\"é😀\n\",\"{\\\"a\\\": [1]}\"}");
+        assert_eq!(
+            text(from_json(&from_texts(&[&json]))),
+            r#"{1,-5,1.5,01,x,"a\"b",NULL,""}"#
+        );
+        assert_eq!(
+            text(from_json(&from_texts(&[
+                r#"["\u00e9\ud83d\ude00\n", {"a": [1]}]"#
+            ]))),
+            "{\"é😀\n\",\"{\\\"a\\\": [1]}\"}"
+        );
     }
 
     #[test]
     fn membership_knows_null() {
-        let has_ = |array: &str, value: ValueRef<'_>| has(&[ValueRef::Text(array.as_bytes()), value]).expect("answered");
+        let has_ = |array: &str, value: ValueRef<'_>| {
+            has(&[ValueRef::Text(array.as_bytes()), value]).expect("answered")
+        };
         assert_eq!(has_("{1,2}", ValueRef::Integer(2)), Value::Integer(1));
         assert_eq!(has_("{1.0}", ValueRef::Integer(1)), Value::Integer(1));
         assert_eq!(has_("{a}", ValueRef::Text(b"b")), Value::Integer(0));
@@ -548,7 +600,9 @@ mod tests {
 
     #[test]
     fn vectors_begin_at_nought() {
-        let at = |array: &str, index| get(&[ValueRef::Text(array.as_bytes()), ValueRef::Integer(index)]).expect("answered");
+        let at = |array: &str, index| {
+            get(&[ValueRef::Text(array.as_bytes()), ValueRef::Integer(index)]).expect("answered")
+        };
         assert_eq!(at("{7,8}", 1), Value::Integer(7));
         assert_eq!(at("7 8", 1), Value::Integer(8));
         assert_eq!(at("{7,8}", 0), Value::Null);

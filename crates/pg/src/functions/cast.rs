@@ -33,7 +33,10 @@ pub(super) fn to_integer(value: &ValueRef<'_>, least: i64, greatest: i64, name: 
                 return Err(invalid(message));
             }
             trimmed.parse().map_err(|_| {
-                out_of_range(format!("value \"{}\" is out of range for type {name}", shown(trimmed)))
+                out_of_range(format!(
+                    "value \"{}\" is out of range for type {name}",
+                    shown(trimmed)
+                ))
             })?
         }
     };
@@ -180,7 +183,10 @@ pub(super) fn type_of(args: Args<'_, '_>) -> Answer {
 }
 
 /// For conversions that only texts have.
-pub(super) fn needs_text<'v>(value: &ValueRef<'v>, name: &str) -> Result<std::borrow::Cow<'v, str>, SqlError> {
+pub(super) fn needs_text<'v>(
+    value: &ValueRef<'v>,
+    name: &str,
+) -> Result<std::borrow::Cow<'v, str>, SqlError> {
     match value {
         ValueRef::Text(_) => as_text(value),
         ValueRef::Integer(_) | ValueRef::Real(_) | ValueRef::Blob(_) | ValueRef::Null => {

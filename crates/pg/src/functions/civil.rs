@@ -90,7 +90,10 @@ pub(super) fn parse_fraction(fraction: &str) -> Option<i64> {
 
 /// `Z`, `+02`, `-0330`, `+02:00`, `UTC`, in seconds east.
 fn parse_zone(text: &str) -> Option<i64> {
-    if ["Z", "UTC", "GMT"].iter().any(|name| text.eq_ignore_ascii_case(name)) {
+    if ["Z", "UTC", "GMT"]
+        .iter()
+        .any(|name| text.eq_ignore_ascii_case(name))
+    {
         return Some(0);
     }
     let (sign, rest) = match text.strip_prefix('+') {
@@ -122,27 +125,45 @@ impl Moment {
         let text = text.trim();
         let Some(at) = text.find([' ', 'T', 't']) else {
             let days = parse_date(text)?;
-            return Some(Moment { days, time_us: 0, is_absolute: false, has_time: false });
+            return Some(Moment {
+                days,
+                time_us: 0,
+                is_absolute: false,
+                has_time: false,
+            });
         };
         let days = parse_date(&text[..at])?;
         let rest = text[at + 1..].trim();
-        let zone_at = rest.find(|character: char| !character.is_ascii_digit() && !matches!(character, ':' | '.'));
+        let zone_at =
+            rest.find(|character: char| !character.is_ascii_digit() && !matches!(character, ':' | '.'));
         let (time, zone) = rest.split_at(zone_at.unwrap_or(rest.len()));
         let time_us = parse_time(time.trim())?;
         let east = match zone.trim() {
             "" => None,
             zone => Some(parse_zone(zone)?),
         };
-        let moment = Moment { days, time_us, is_absolute: east.is_some(), has_time: true };
+        let moment = Moment {
+            days,
+            time_us,
+            is_absolute: east.is_some(),
+            has_time: true,
+        };
         moment.plus(0, -east.unwrap_or(0) * SECOND_US)
     }
 
     /// Later by days and microseconds; `None` outside the years 1 to 9999, which is what four digits can say.
     pub(super) fn plus(self, days: i64, time_us: i64) -> Option<Moment> {
         let time = self.time_us.checked_add(time_us)?;
-        let days = self.days.checked_add(days)?.checked_add(time.div_euclid(DAY_US))?;
+        let days = self
+            .days
+            .checked_add(days)?
+            .checked_add(time.div_euclid(DAY_US))?;
         let range = days_of(1, 1, 1)..=days_of(9999, 12, 31);
-        range.contains(&days).then_some(Moment { days, time_us: time.rem_euclid(DAY_US), ..self })
+        range.contains(&days).then_some(Moment {
+            days,
+            time_us: time.rem_euclid(DAY_US),
+            ..self
+        })
     }
 
     /// `2024-01-31`.
@@ -154,7 +175,12 @@ impl Moment {
     /// `12:34:56.789`, without zeros at the end.
     pub(super) fn time(self) -> String {
         let seconds = self.time_us / SECOND_US;
-        let whole = format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+        let whole = format!(
+            "{:02}:{:02}:{:02}",
+            seconds / 3600,
+            seconds / 60 % 60,
+            seconds % 60
+        );
         match self.time_us % SECOND_US {
             0 => whole,
             fraction => format!("{whole}.{fraction:06}").trim_end_matches('0').to_owned(),
@@ -187,9 +213,22 @@ mod tests {
             ("2024-01-01 03:04 -0330", "2024-01-01 06:34:00+00:00"),
             ("2024-01-01 24:00:00", "2024-01-02 00:00:00"),
         ] {
-            assert_eq!(Moment::parse(text).map(Moment::stamp).as_deref(), Some(stamp), "{text}");
+            assert_eq!(
+                Moment::parse(text).map(Moment::stamp).as_deref(),
+                Some(stamp),
+                "{text}"
+            );
         }
-        for wrong in ["", "2023-02-29", "2024-13-01", "0000-01-01", "2024-01-01 25:00", "x", "2024-01-01 1:2:3x", "12:00"] {
+        for wrong in [
+            "",
+            "2023-02-29",
+            "2024-13-01",
+            "0000-01-01",
+            "2024-01-01 25:00",
+            "x",
+            "2024-01-01 1:2:3x",
+            "12:00",
+        ] {
             assert_eq!(Moment::parse(wrong), None, "{wrong}");
         }
     }

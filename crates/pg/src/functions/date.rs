@@ -26,7 +26,12 @@ pub(super) fn cast_time(args: Args<'_, '_>) -> Answer {
         let time_us = parse_time(text.trim()).or_else(|| Moment::parse(&text).map(|moment| moment.time_us));
         match time_us {
             Some(time_us) => {
-                let moment = Moment { days: 0, time_us, is_absolute: false, has_time: true };
+                let moment = Moment {
+                    days: 0,
+                    time_us,
+                    is_absolute: false,
+                    has_time: true,
+                };
                 Ok(Value::Text(moment.time()))
             }
             None => moment(&args[0], "time").map(|moment| Value::Text(moment.time())),
@@ -37,14 +42,26 @@ pub(super) fn cast_time(args: Args<'_, '_>) -> Answer {
 pub(super) fn cast_timestamp(args: Args<'_, '_>) -> Answer {
     strict(args, || {
         let moment = moment(&args[0], "timestamp")?;
-        Ok(Value::Text(Moment { is_absolute: false, ..moment }.stamp()))
+        Ok(Value::Text(
+            Moment {
+                is_absolute: false,
+                ..moment
+            }
+            .stamp(),
+        ))
     })
 }
 
 pub(super) fn cast_timestamptz(args: Args<'_, '_>) -> Answer {
     strict(args, || {
         let moment = moment(&args[0], "timestamp with time zone")?;
-        Ok(Value::Text(Moment { is_absolute: true, ..moment }.stamp()))
+        Ok(Value::Text(
+            Moment {
+                is_absolute: true,
+                ..moment
+            }
+            .stamp(),
+        ))
     })
 }
 
@@ -73,7 +90,11 @@ pub(super) fn trunc(args: Args<'_, '_>) -> Answer {
             "millennium" => (to_year((year - 1) / 1000 * 1000 + 1), 0),
             other => return Err(unknown_unit(other)),
         };
-        let truncated = Moment { days, time_us, ..moment };
+        let truncated = Moment {
+            days,
+            time_us,
+            ..moment
+        };
         Ok(Value::Text(truncated.plus(0, 0).ok_or_else(overflow)?.stamp()))
     })
 }
@@ -97,14 +118,23 @@ pub(super) fn part(args: Args<'_, '_>) -> Answer {
     strict(args, || {
         let field = as_text(&args[0])?.to_ascii_lowercase();
         let time = match args[1] {
-            ValueRef::Text(text) => std::str::from_utf8(text).ok().and_then(|text| parse_time(text.trim())),
+            ValueRef::Text(text) => std::str::from_utf8(text)
+                .ok()
+                .and_then(|text| parse_time(text.trim())),
             _ => None,
         };
         let moment = match time {
-            Some(time_us) => Moment { days: 0, time_us, is_absolute: false, has_time: true },
+            Some(time_us) => Moment {
+                days: 0,
+                time_us,
+                is_absolute: false,
+                has_time: true,
+            },
             None => moment(&args[1], "timestamp")?,
         };
-        of_time(&field, moment).or_else(|| of_date(&field, moment.days)).ok_or_else(|| unknown_unit(&field))
+        of_time(&field, moment)
+            .or_else(|| of_date(&field, moment.days))
+            .ok_or_else(|| unknown_unit(&field))
     })
 }
 
@@ -158,16 +188,37 @@ pub(super) fn iso_week(days: i64) -> (i64, i64) {
 pub(super) fn timezone(args: Args<'_, '_>) -> Answer {
     strict(args, || {
         let zone = as_text(&args[0])?;
-        let is_utc = ["utc", "gmt", "z", "zulu", "etc/utc", "etc/gmt", "greenwich", "uct", "+00", "+00:00", "00"]
-            .iter()
-            .any(|name| zone.trim().eq_ignore_ascii_case(name));
+        let is_utc = [
+            "utc",
+            "gmt",
+            "z",
+            "zulu",
+            "etc/utc",
+            "etc/gmt",
+            "greenwich",
+            "uct",
+            "+00",
+            "+00:00",
+            "00",
+        ]
+        .iter()
+        .any(|name| zone.trim().eq_ignore_ascii_case(name));
         if !is_utc {
-            let message = format!("time zone \"{}\" is not supported", zone.chars().take(100).collect::<String>());
+            let message = format!(
+                "time zone \"{}\" is not supported",
+                zone.chars().take(100).collect::<String>()
+            );
             return Err(SqlError::new(bellwether_types::ErrorKind::NotSupported, message)
                 .with_hint("Times are in UTC; convert them in the application."));
         }
         let moment = moment(&args[1], "timestamp")?;
-        Ok(Value::Text(Moment { is_absolute: !moment.is_absolute, ..moment }.stamp()))
+        Ok(Value::Text(
+            Moment {
+                is_absolute: !moment.is_absolute,
+                ..moment
+            }
+            .stamp(),
+        ))
     })
 }
 
@@ -199,24 +250,39 @@ pub(super) fn add_days(args: Args<'_, '_>) -> Answer {
 
 /// How many days one date is after another.
 pub(super) fn difference(args: Args<'_, '_>) -> Answer {
-    strict(args, || Ok(Value::Integer(moment(&args[0], "date")?.days - moment(&args[1], "date")?.days)))
+    strict(args, || {
+        Ok(Value::Integer(
+            moment(&args[0], "date")?.days - moment(&args[1], "date")?.days,
+        ))
+    })
 }
 
 fn date_from(args: Args<'_, '_>) -> Result<i64, SqlError> {
-    let (year, month, day) = (as_integer(&args[0])?, as_integer(&args[1])?, as_integer(&args[2])?);
+    let (year, month, day) = (
+        as_integer(&args[0])?,
+        as_integer(&args[1])?,
+        as_integer(&args[2])?,
+    );
     let is_date = (1..=9999).contains(&year)
         && (1..=12).contains(&month)
         && (1..=days_in_month(year, month)).contains(&day);
     if is_date {
         Ok(days_of(year, month, day))
     } else {
-        Err(out_of_range(format!("date field value out of range: {year}-{month}-{day}")))
+        Err(out_of_range(format!(
+            "date field value out of range: {year}-{month}-{day}"
+        )))
     }
 }
 
 pub(super) fn make_date(args: Args<'_, '_>) -> Answer {
     strict(args, || {
-        let moment = Moment { days: date_from(args)?, time_us: 0, is_absolute: false, has_time: false };
+        let moment = Moment {
+            days: date_from(args)?,
+            time_us: 0,
+            is_absolute: false,
+            has_time: false,
+        };
         Ok(Value::Text(moment.date()))
     })
 }
@@ -225,11 +291,18 @@ pub(super) fn make_timestamp(args: Args<'_, '_>) -> Answer {
     strict(args, || {
         let (hour, minute, second) = (as_integer(&args[3])?, as_integer(&args[4])?, as_real(&args[5])?);
         if !(0..24).contains(&hour) || !(0..60).contains(&minute) || !(0.0..60.0).contains(&second) {
-            return Err(out_of_range(format!("time field value out of range: {hour}:{minute}:{second}")));
+            return Err(out_of_range(format!(
+                "time field value out of range: {hour}:{minute}:{second}"
+            )));
         }
         let seconds_us = (second * SECOND_US as f64).round() as i64;
         let time_us = (hour * 60 + minute) * 60 * SECOND_US + seconds_us;
-        let moment = Moment { days: date_from(&args[..3])?, time_us: 0, is_absolute: false, has_time: true };
+        let moment = Moment {
+            days: date_from(&args[..3])?,
+            time_us: 0,
+            is_absolute: false,
+            has_time: true,
+        };
         Ok(Value::Text(moment.plus(0, time_us).ok_or_else(overflow)?.stamp()))
     })
 }
@@ -241,7 +314,14 @@ pub(super) fn to_timestamp(args: Args<'_, '_>) -> Answer {
         if us.abs() > 1e18 {
             return Err(overflow());
         }
-        let epoch = Moment { days: 0, time_us: 0, is_absolute: true, has_time: true };
-        Ok(Value::Text(epoch.plus(0, us.round() as i64).ok_or_else(overflow)?.stamp()))
+        let epoch = Moment {
+            days: 0,
+            time_us: 0,
+            is_absolute: true,
+            has_time: true,
+        };
+        Ok(Value::Text(
+            epoch.plus(0, us.round() as i64).ok_or_else(overflow)?.stamp(),
+        ))
     })
 }

@@ -44,10 +44,15 @@ pub(super) fn decode(args: Args<'_, '_>) -> Answer {
         let format = as_text(&args[1])?.to_ascii_lowercase();
         let decoded = match format.as_str() {
             "hex" => {
-                let digits: String = text.chars().filter(|character| !character.is_whitespace()).collect();
+                let digits: String = text
+                    .chars()
+                    .filter(|character| !character.is_whitespace())
+                    .collect();
                 super::cast::bytea(&[ValueRef::Text(format!("\\x{digits}").as_bytes())])?
             }
-            "base64" => Value::Blob(from_base64(&text).ok_or_else(|| invalid("invalid base64 end sequence"))?),
+            "base64" => {
+                Value::Blob(from_base64(&text).ok_or_else(|| invalid("invalid base64 end sequence"))?)
+            }
             "escape" => super::cast::bytea(&[ValueRef::Text(text.as_bytes())])?,
             other => return Err(unknown_format(other)),
         };
@@ -76,10 +81,17 @@ fn base64(bytes: &[u8]) -> String {
         if number > 0 && number % 19 == 0 {
             out.push('\n');
         }
-        let group = chunk.iter().fold(0u32, |group, &byte| group << 8 | u32::from(byte)) << (8 * (3 - chunk.len()));
+        let group = chunk
+            .iter()
+            .fold(0u32, |group, &byte| group << 8 | u32::from(byte))
+            << (8 * (3 - chunk.len()));
         for place in 0..4 {
             let digit = (group >> (18 - 6 * place) & 63) as usize;
-            out.push(if place <= chunk.len() { char::from(BASE64[digit]) } else { '=' });
+            out.push(if place <= chunk.len() {
+                char::from(BASE64[digit])
+            } else {
+                '='
+            });
         }
     }
     out

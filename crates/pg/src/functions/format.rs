@@ -54,12 +54,19 @@ pub(super) fn format(args: Args<'_, '_>) -> Answer {
 }
 
 fn argument<'a, 'v>(args: Args<'a, 'v>, index: usize) -> Result<&'a ValueRef<'v>, SqlError> {
-    args.get(index).ok_or_else(|| invalid("too few arguments for format()"))
+    args.get(index)
+        .ok_or_else(|| invalid("too few arguments for format()"))
 }
 
 fn directive(characters: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<Directive, SqlError> {
-    let unterminated = || invalid("unterminated format() type specifier").with_hint("For a single \"%\" use \"%%\".");
-    let mut directive = Directive { position: None, is_left: false, width: Width::None, kind: 's' };
+    let unterminated =
+        || invalid("unterminated format() type specifier").with_hint("For a single \"%\" use \"%%\".");
+    let mut directive = Directive {
+        position: None,
+        is_left: false,
+        width: Width::None,
+        kind: 's',
+    };
     let number = |characters: &mut std::iter::Peekable<std::str::Chars<'_>>| {
         let mut digits = String::new();
         while let Some(digit) = characters.next_if(char::is_ascii_digit) {
@@ -71,7 +78,9 @@ fn directive(characters: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Resul
     if !digits.is_empty() && characters.next_if_eq(&'$').is_some() {
         let position: usize = digits.parse().map_err(|_| invalid("number is out of range"))?;
         if position == 0 {
-            return Err(invalid("format specifies argument 0, but arguments are numbered from 1"));
+            return Err(invalid(
+                "format specifies argument 0, but arguments are numbered from 1",
+            ));
         }
         directive.position = Some(position);
         digits.clear();
@@ -94,10 +103,16 @@ fn directive(characters: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Resul
 fn put(value: &ValueRef<'_>, directive: &Directive, width: usize, out: &mut String) -> Result<(), SqlError> {
     let text = match directive.kind {
         's' => as_text(value)?.into_owned(),
-        'I' if *value == ValueRef::Null => return Err(invalid("null values cannot be formatted as an SQL identifier")),
+        'I' if *value == ValueRef::Null => {
+            return Err(invalid("null values cannot be formatted as an SQL identifier"));
+        }
         'I' => quote::quoted_ident(&as_text(value)?),
         'L' => quote::nullable_literal(value)?,
-        other => return Err(invalid(format!("unrecognized format() type specifier \"{other}\""))),
+        other => {
+            return Err(invalid(format!(
+                "unrecognized format() type specifier \"{other}\""
+            )));
+        }
     };
     let missing = width.saturating_sub(text.chars().count());
     if !directive.is_left {

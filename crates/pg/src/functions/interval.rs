@@ -12,9 +12,18 @@ pub(super) struct Span {
 
 /// What one of a unit is.
 fn unit(name: &str) -> Option<Span> {
-    let months = |months| Span { months, ..Span::default() };
-    let days = |days| Span { days, ..Span::default() };
-    let time = |time_us| Span { time_us, ..Span::default() };
+    let months = |months| Span {
+        months,
+        ..Span::default()
+    };
+    let days = |days| Span {
+        days,
+        ..Span::default()
+    };
+    let time = |time_us| Span {
+        time_us,
+        ..Span::default()
+    };
     let name = name.to_ascii_lowercase();
     let singular = match name.as_str() {
         "ms" => "msec",
@@ -42,17 +51,23 @@ fn unit(name: &str) -> Option<Span> {
 impl Span {
     /// So many of a unit; parts of a month become days of 30, parts of a day time.
     fn times(self, whole: i64, fraction_us: i64) -> Option<Span> {
-        let part = |of: i64| i64::try_from(i128::from(of) * i128::from(fraction_us) / i128::from(SECOND_US)).ok();
+        let part =
+            |of: i64| i64::try_from(i128::from(of) * i128::from(fraction_us) / i128::from(SECOND_US)).ok();
         let months = self.months.checked_mul(whole)?;
         let mut span = Span {
             months: months.checked_add(part(self.months)?)?,
             days: self.days.checked_mul(whole)?,
-            time_us: self.time_us.checked_mul(whole)?.checked_add(part(self.time_us)?)?,
+            time_us: self
+                .time_us
+                .checked_mul(whole)?
+                .checked_add(part(self.time_us)?)?,
         };
         // What of a month is left after whole ones.
         let month_rest = i128::from(self.months) * i128::from(fraction_us) % i128::from(SECOND_US);
         let day_part = i128::from(self.days) * i128::from(fraction_us) + month_rest * 30;
-        span.days = span.days.checked_add(i64::try_from(day_part / i128::from(SECOND_US)).ok()?)?;
+        span.days = span
+            .days
+            .checked_add(i64::try_from(day_part / i128::from(SECOND_US)).ok()?)?;
         let day_rest = day_part % i128::from(SECOND_US);
         let rest_us = day_rest * i128::from(DAY_US) / i128::from(SECOND_US);
         span.time_us = span.time_us.checked_add(i64::try_from(rest_us).ok()?)?;
@@ -102,7 +117,11 @@ impl Span {
                     let split = word.find(|character: char| character.is_ascii_alphabetic());
                     let (number, name) = word.split_at(split.unwrap_or(word.len()));
                     // A number alone is seconds.
-                    let name = if name.is_empty() { words.next().unwrap_or("seconds") } else { name };
+                    let name = if name.is_empty() {
+                        words.next().unwrap_or("seconds")
+                    } else {
+                        name
+                    };
                     parse_count(number, unit(name)?)?
                 }
             };
@@ -139,10 +158,15 @@ fn parse_clock(text: &str) -> Option<Span> {
         None => {
             let (hours, rest) = clock.split_once(':')?;
             let hours: i64 = hours.parse().ok().filter(|hours| *hours >= 0)?;
-            hours.checked_mul(3600 * SECOND_US)?.checked_add(parse_time(&format!("00:{rest}"))?)?
+            hours
+                .checked_mul(3600 * SECOND_US)?
+                .checked_add(parse_time(&format!("00:{rest}"))?)?
         }
     };
-    let span = Span { time_us, ..Span::default() };
+    let span = Span {
+        time_us,
+        ..Span::default()
+    };
     if is_negative { span.negated() } else { Some(span) }
 }
 
@@ -179,13 +203,19 @@ impl Moment {
     /// Later by a span: first its months, a day that the month does not have becoming its last; then days and time.
     pub(super) fn later(self, span: Span) -> Option<Moment> {
         let (year, month, day) = date_of(self.days);
-        let months = year.checked_mul(12)?.checked_add(month - 1)?.checked_add(span.months)?;
+        let months = year
+            .checked_mul(12)?
+            .checked_add(month - 1)?
+            .checked_add(span.months)?;
         let (year, month) = (months.div_euclid(12), months.rem_euclid(12) + 1);
         if !(1..=9999).contains(&year) {
             return None;
         }
         let day = day.min(days_in_month(year, month));
-        let moved = Moment { days: days_of(year, month, day), ..self };
+        let moved = Moment {
+            days: days_of(year, month, day),
+            ..self
+        };
         moved.plus(span.days, span.time_us)
     }
 }
@@ -196,7 +226,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn span(months: i64, days: i64, time_us: i64) -> Option<Span> {
-        Some(Span { months, days, time_us })
+        Some(Span {
+            months,
+            days,
+            time_us,
+        })
     }
 
     #[test]

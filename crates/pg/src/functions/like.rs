@@ -68,12 +68,19 @@ fn compare(args: Args<'_, '_>, ignores_case: bool) -> Answer {
                 let mut characters = escape.chars();
                 let first = characters.next();
                 if characters.next().is_some() {
-                    return Err(invalid("invalid escape string").with_hint("Escape string must be empty or one character."));
+                    return Err(invalid("invalid escape string")
+                        .with_hint("Escape string must be empty or one character."));
                 }
                 first
             }
         };
-        let fold = |text: &str| if ignores_case { text.to_lowercase() } else { text.to_owned() };
+        let fold = |text: &str| {
+            if ignores_case {
+                text.to_lowercase()
+            } else {
+                text.to_owned()
+            }
+        };
         let text: Vec<char> = fold(&as_text(&args[0])?).chars().collect();
         let pattern = pieces(&fold(&as_text(&args[1])?), escape)?;
         Ok(Value::Integer(i64::from(matches(&text, &pattern))))
@@ -95,7 +102,10 @@ mod tests {
     use bellwether_types::ValueRef;
 
     fn is_like(text: &str, pattern: &str) -> bool {
-        let args = [ValueRef::Text(text.as_bytes()), ValueRef::Text(pattern.as_bytes())];
+        let args = [
+            ValueRef::Text(text.as_bytes()),
+            ValueRef::Text(pattern.as_bytes()),
+        ];
         ilike(&args) == Ok(Value::Integer(1))
     }
 

@@ -19,19 +19,27 @@ fn compare(left: &ValueRef<'_>, right: &ValueRef<'_>) -> Ordering {
         (ValueRef::Real(left), ValueRef::Real(right)) => left.total_cmp(right),
         (ValueRef::Integer(left), ValueRef::Real(right)) => (*left as f64).total_cmp(right),
         (ValueRef::Real(left), ValueRef::Integer(right)) => left.total_cmp(&(*right as f64)),
-        (ValueRef::Text(left), ValueRef::Text(right)) | (ValueRef::Blob(left), ValueRef::Blob(right)) => left.cmp(right),
+        (ValueRef::Text(left), ValueRef::Text(right)) | (ValueRef::Blob(left), ValueRef::Blob(right)) => {
+            left.cmp(right)
+        }
         _ => class(left).cmp(&class(right)),
     }
 }
 
 /// NULLs are passed over; SQLite's `max` of several would be NULL.
 pub(super) fn greatest(args: Args<'_, '_>) -> Answer {
-    let greatest = args.iter().filter(|arg| **arg != ValueRef::Null).max_by(|left, right| compare(left, right));
+    let greatest = args
+        .iter()
+        .filter(|arg| **arg != ValueRef::Null)
+        .max_by(|left, right| compare(left, right));
     greatest.map_or(Ok(Value::Null), |value| value.to_value())
 }
 
 pub(super) fn least(args: Args<'_, '_>) -> Answer {
-    let least = args.iter().filter(|arg| **arg != ValueRef::Null).min_by(|left, right| compare(left, right));
+    let least = args
+        .iter()
+        .filter(|arg| **arg != ValueRef::Null)
+        .min_by(|left, right| compare(left, right));
     least.map_or(Ok(Value::Null), |value| value.to_value())
 }
 
@@ -69,13 +77,19 @@ pub(super) fn trunc(args: Args<'_, '_>) -> Answer {
         let rounded = super::cast::round_to(number, digits);
         let unit = 10f64.powi(-digits);
         let is_beyond = rounded.abs() > number.abs() * (1.0 + 2.0 * f64::EPSILON);
-        let truncated = if is_beyond { rounded - unit.copysign(number) } else { rounded };
+        let truncated = if is_beyond {
+            rounded - unit.copysign(number)
+        } else {
+            rounded
+        };
         Ok(Value::Real(super::cast::round_to(truncated, digits)))
     })
 }
 
 pub(super) fn bit_xor(args: Args<'_, '_>) -> Answer {
-    strict(args, || Ok(Value::Integer(as_integer(&args[0])? ^ as_integer(&args[1])?)))
+    strict(args, || {
+        Ok(Value::Integer(as_integer(&args[0])? ^ as_integer(&args[1])?))
+    })
 }
 
 pub(super) fn to_hex(args: Args<'_, '_>) -> Answer {

@@ -69,11 +69,16 @@ fn respelled(pattern: &str) -> String {
             None => out.push('\\'),
         }
     }
-    out.replace("[[:<:]]", r"\b{start}").replace("[[:>:]]", r"\b{end}")
+    out.replace("[[:<:]]", r"\b{start}")
+        .replace("[[:>:]]", r"\b{end}")
 }
 
 fn compile(pattern: &str, flags: &Flags) -> Result<Regex, SqlError> {
-    let pattern = if flags.is_literal { regex::escape(pattern) } else { respelled(pattern) };
+    let pattern = if flags.is_literal {
+        regex::escape(pattern)
+    } else {
+        respelled(pattern)
+    };
     let compiled = RegexBuilder::new(&pattern)
         .case_insensitive(flags.ignores_case)
         .multi_line(flags.by_lines)
@@ -90,8 +95,11 @@ fn compile(pattern: &str, flags: &Flags) -> Result<Regex, SqlError> {
         other => {
             let reason = other.to_string();
             let reason = reason.lines().last().unwrap_or_default().trim();
-            invalid(format!("invalid regular expression: {}", reason.trim_start_matches("error: ")))
-                .with_hint("Back references and looking ahead or behind are not supported.")
+            invalid(format!(
+                "invalid regular expression: {}",
+                reason.trim_start_matches("error: ")
+            ))
+            .with_hint("Back references and looking ahead or behind are not supported.")
         }
     })
 }
@@ -139,7 +147,13 @@ pub(super) fn part(args: Args<'_, '_>) -> Answer {
         let (text, pattern) = (as_text(&args[0])?, as_text(&args[1])?);
         with(&pattern, "", |expression, _| {
             let found = expression.captures(&text);
-            let part = found.and_then(|found| if expression.captures_len() > 1 { found.get(1) } else { found.get(0) });
+            let part = found.and_then(|found| {
+                if expression.captures_len() > 1 {
+                    found.get(1)
+                } else {
+                    found.get(0)
+                }
+            });
             Ok(part.map_or(Value::Null, |part| Value::Text(part.as_str().to_owned())))
         })
     })
@@ -150,7 +164,9 @@ pub(super) fn matched(args: Args<'_, '_>) -> Answer {
     strict(args, || {
         let (text, pattern) = (as_text(&args[0])?, as_text(&args[1])?);
         with(&pattern, &flag_text(args, 2)?, |expression, _| {
-            let Some(found) = expression.captures(&text) else { return Ok(Value::Null) };
+            let Some(found) = expression.captures(&text) else {
+                return Ok(Value::Null);
+            };
             let first = usize::from(expression.captures_len() > 1);
             let groups: Vec<bellwether_types::ValueRef<'_>> = found
                 .iter()
@@ -168,7 +184,9 @@ pub(super) fn matched(args: Args<'_, '_>) -> Answer {
 pub(super) fn count(args: Args<'_, '_>) -> Answer {
     strict(args, || {
         let (text, pattern) = (as_text(&args[0])?, as_text(&args[1])?);
-        with(&pattern, "", |expression, _| Ok(Value::Integer(expression.find_iter(&text).count() as i64)))
+        with(&pattern, "", |expression, _| {
+            Ok(Value::Integer(expression.find_iter(&text).count() as i64))
+        })
     })
 }
 
@@ -255,6 +273,8 @@ pub(super) fn similar_to(args: Args<'_, '_>) -> Answer {
             }
         }
         expression.push_str(r")\z");
-        with(&expression, "", |expression, _| Ok(Value::Integer(i64::from(expression.is_match(&text)))))
+        with(&expression, "", |expression, _| {
+            Ok(Value::Integer(i64::from(expression.is_match(&text))))
+        })
     })
 }

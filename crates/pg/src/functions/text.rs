@@ -5,7 +5,11 @@ use bellwether_types::{Value, ValueRef};
 use super::{Answer, Args, as_integer, as_text, check_size, invalid, strict, text_value};
 
 pub(super) fn starts_with(args: Args<'_, '_>) -> Answer {
-    strict(args, || Ok(Value::Integer(i64::from(as_text(&args[0])?.starts_with(&*as_text(&args[1])?)))))
+    strict(args, || {
+        Ok(Value::Integer(i64::from(
+            as_text(&args[0])?.starts_with(&*as_text(&args[1])?),
+        )))
+    })
 }
 
 /// How many characters a negative count leaves: all but so many.
@@ -50,11 +54,15 @@ fn padded(args: Args<'_, '_>) -> Result<(String, String), bellwether_types::SqlE
 }
 
 pub(super) fn lpad(args: Args<'_, '_>) -> Answer {
-    strict(args, || padded(args).and_then(|(text, filling)| text_value(filling + &text)))
+    strict(args, || {
+        padded(args).and_then(|(text, filling)| text_value(filling + &text))
+    })
 }
 
 pub(super) fn rpad(args: Args<'_, '_>) -> Answer {
-    strict(args, || padded(args).and_then(|(text, filling)| text_value(text + &filling)))
+    strict(args, || {
+        padded(args).and_then(|(text, filling)| text_value(text + &filling))
+    })
 }
 
 pub(super) fn split_part(args: Args<'_, '_>) -> Answer {
@@ -64,9 +72,17 @@ pub(super) fn split_part(args: Args<'_, '_>) -> Answer {
         if number == 0 {
             return Err(invalid("field position must not be zero"));
         }
-        let parts: Vec<&str> = if delimiter.is_empty() { vec![&*text] } else { text.split(&*delimiter).collect() };
+        let parts: Vec<&str> = if delimiter.is_empty() {
+            vec![&*text]
+        } else {
+            text.split(&*delimiter).collect()
+        };
         let index = usize::try_from(number.unsigned_abs() - 1).unwrap_or(usize::MAX);
-        let part = if number > 0 { parts.get(index) } else { parts.iter().rev().nth(index) };
+        let part = if number > 0 {
+            parts.get(index)
+        } else {
+            parts.iter().rev().nth(index)
+        };
         Ok(Value::Text(part.copied().unwrap_or_default().to_owned()))
     })
 }
@@ -82,7 +98,10 @@ pub(super) fn overlay(args: Args<'_, '_>) -> Answer {
         if from < 1 {
             return Err(invalid("negative substring length not allowed"));
         }
-        let before: String = text.chars().take(usize::try_from(from - 1).unwrap_or(usize::MAX)).collect();
+        let before: String = text
+            .chars()
+            .take(usize::try_from(from - 1).unwrap_or(usize::MAX))
+            .collect();
         let rest = usize::try_from((from - 1).saturating_add(replaced).max(0)).unwrap_or(usize::MAX);
         let after: String = text.chars().skip(rest).collect();
         text_value(before + &placed + &after)
@@ -107,7 +126,9 @@ pub(super) fn substr(args: Args<'_, '_>) -> Answer {
 }
 
 pub(super) fn reverse(args: Args<'_, '_>) -> Answer {
-    strict(args, || Ok(Value::Text(as_text(&args[0])?.chars().rev().collect())))
+    strict(args, || {
+        Ok(Value::Text(as_text(&args[0])?.chars().rev().collect()))
+    })
 }
 
 pub(super) fn repeat(args: Args<'_, '_>) -> Answer {
@@ -156,10 +177,15 @@ pub(super) fn initcap(args: Args<'_, '_>) -> Answer {
 pub(super) fn chr(args: Args<'_, '_>) -> Answer {
     strict(args, || {
         let code = as_integer(&args[0])?;
-        let character = u32::try_from(code).ok().filter(|&code| code != 0).and_then(char::from_u32);
+        let character = u32::try_from(code)
+            .ok()
+            .filter(|&code| code != 0)
+            .and_then(char::from_u32);
         match character {
             Some(character) => Ok(Value::Text(character.to_string())),
-            None => Err(super::out_of_range(format!("requested character not valid: {code}"))),
+            None => Err(super::out_of_range(format!(
+                "requested character not valid: {code}"
+            ))),
         }
     })
 }
@@ -167,7 +193,9 @@ pub(super) fn chr(args: Args<'_, '_>) -> Answer {
 pub(super) fn ascii(args: Args<'_, '_>) -> Answer {
     strict(args, || {
         let first = as_text(&args[0])?.chars().next();
-        Ok(Value::Integer(first.map_or(0, |character| i64::from(u32::from(character)))))
+        Ok(Value::Integer(
+            first.map_or(0, |character| i64::from(u32::from(character))),
+        ))
     })
 }
 

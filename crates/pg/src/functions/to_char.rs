@@ -8,16 +8,34 @@ use super::date::{iso_day, iso_week};
 use super::{Answer, Args, as_real, as_text, check_size, invalid, strict, text_value};
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
-const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+const DAYS: [&str; 7] = [
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+    "Thursday",
+    "Friday",
+    "Saturday",
+    "Sunday",
+];
 
 /// Templates of moments, longest first where one begins with another.
 const FIELDS: [&str; 44] = [
-    "YYYY", "IYYY", "HH24", "HH12", "MONTH", "Month", "month", "A.M.", "P.M.", "a.m.", "p.m.", "DDD", "Day", "DAY",
-    "day", "Mon", "MON", "mon", "FF3", "FF6", "YY", "MM", "MI", "DD", "HH", "SS", "MS", "US", "AM", "PM", "am", "pm",
-    "Dy", "DY", "dy", "ID", "IW", "WW", "TZ", "tz", "OF", "Q", "D", "W",
+    "YYYY", "IYYY", "HH24", "HH12", "MONTH", "Month", "month", "A.M.", "P.M.", "a.m.", "p.m.", "DDD", "Day",
+    "DAY", "day", "Mon", "MON", "mon", "FF3", "FF6", "YY", "MM", "MI", "DD", "HH", "SS", "MS", "US", "AM",
+    "PM", "am", "pm", "Dy", "DY", "dy", "ID", "IW", "WW", "TZ", "tz", "OF", "Q", "D", "W",
 ];
 
 pub(super) fn to_char(args: Args<'_, '_>) -> Answer {
@@ -35,7 +53,9 @@ pub(super) fn to_char(args: Args<'_, '_>) -> Answer {
             }
             (None, other) => {
                 let shown: String = as_text(&other)?.chars().take(100).collect();
-                Err(invalid(format!("invalid input syntax for type timestamp: \"{shown}\"")))
+                Err(invalid(format!(
+                    "invalid input syntax for type timestamp: \"{shown}\""
+                )))
             }
         }
     })
@@ -77,8 +97,13 @@ fn of_moment(moment: Moment, template: &str) -> Result<String, SqlError> {
 
 fn unknown(template: &str) -> SqlError {
     let shown: String = template.chars().take(20).collect();
-    SqlError::new(ErrorKind::NotSupported, format!("to_char template \"{shown}\" is not supported"))
-        .with_hint("Templates are YYYY, MM, DD, HH24, MI, SS, MS, Mon, Day and the like; other letters go in quotes.")
+    SqlError::new(
+        ErrorKind::NotSupported,
+        format!("to_char template \"{shown}\" is not supported"),
+    )
+    .with_hint(
+        "Templates are YYYY, MM, DD, HH24, MI, SS, MS, Mon, Day and the like; other letters go in quotes.",
+    )
 }
 
 /// Without the zeros and blanks that fill it up.
@@ -173,13 +198,21 @@ fn of_number(number: f64, template: &str) -> Result<String, SqlError> {
     let is_negative = number < 0.0 && rounded != 0.0;
     let slots = whole.chars().filter(|character| *character != ',').count();
     let overflows = spelled_whole.len() > slots && rounded >= 1.0;
-    let mut out = if overflows { whole.replace(['9', '0'], "#") } else { whole_part(whole, spelled_whole, slots) };
+    let mut out = if overflows {
+        whole.replace(['9', '0'], "#")
+    } else {
+        whole_part(whole, spelled_whole, slots)
+    };
     let blanks = out.len() - out.trim_start().len();
     let sign = if is_negative { "-" } else { " " };
     out.insert_str(blanks, sign);
     if !fraction.is_empty() {
         out.push('.');
-        out.push_str(&if overflows { "#".repeat(places) } else { spelled_fraction.to_owned() });
+        out.push_str(&if overflows {
+            "#".repeat(places)
+        } else {
+            spelled_fraction.to_owned()
+        });
     }
     if digits.ends_with('.') {
         out.push('.');
@@ -193,8 +226,15 @@ fn of_number(number: f64, template: &str) -> Result<String, SqlError> {
 
 /// Digits into their slots: blanks where the number has none, zeros from the first `0` on.
 fn whole_part(template: &str, digits: &str, slots: usize) -> String {
-    let digits = if digits == "0" && !template.contains('0') { "" } else { digits };
-    let first_zero = template.chars().filter(|character| *character != ',').position(|character| character == '0');
+    let digits = if digits == "0" && !template.contains('0') {
+        ""
+    } else {
+        digits
+    };
+    let first_zero = template
+        .chars()
+        .filter(|character| *character != ',')
+        .position(|character| character == '0');
     let mut missing = slots.saturating_sub(digits.len());
     let mut slot = 0;
     let mut digits = digits.chars();
@@ -206,7 +246,11 @@ fn whole_part(template: &str, digits: &str, slots: usize) -> String {
         }
         out.push(if missing > 0 {
             missing -= 1;
-            if first_zero.is_some_and(|first| slot >= first) { '0' } else { ' ' }
+            if first_zero.is_some_and(|first| slot >= first) {
+                '0'
+            } else {
+                ' '
+            }
         } else {
             digits.next().unwrap_or(' ')
         });
@@ -244,8 +288,14 @@ mod tests {
     fn moments_are_printed_as_postgresql_prints_them() {
         let at = ValueRef::Text(b"2024-03-05 15:04:06.789+00:00");
         assert_eq!(of(at, "YYYY-MM-DD HH24:MI:SS.MS"), "2024-03-05 15:04:06.789");
-        assert_eq!(of(at, "FMDDth FMMonth YYYY, HH12:MI AM"), "5th March 2024, 03:04 PM");
-        assert_eq!(of(at, "Day|DY|D|ID|DDD|IYYY-IW|Q"), "Tuesday  |TUE|3|2|065|2024-10|1");
+        assert_eq!(
+            of(at, "FMDDth FMMonth YYYY, HH12:MI AM"),
+            "5th March 2024, 03:04 PM"
+        );
+        assert_eq!(
+            of(at, "Day|DY|D|ID|DDD|IYYY-IW|Q"),
+            "Tuesday  |TUE|3|2|065|2024-10|1"
+        );
         assert_eq!(of(at, "YYYY\"T\"HH24"), "2024T15");
         assert!(of(at, "RM").contains("NotSupported"));
     }
@@ -264,7 +314,11 @@ mod tests {
             (12345.0, "999", " ###"),
             (485.0, "FM999", "485"),
         ] {
-            assert_eq!(of(ValueRef::Real(number), template), expected, "{number} {template}");
+            assert_eq!(
+                of(ValueRef::Real(number), template),
+                expected,
+                "{number} {template}"
+            );
         }
     }
 }

@@ -19,8 +19,9 @@ pub fn open() -> Connection {
             Some(max) => (function.arguments.min..=max).map(i32::from).collect(),
             None => vec![-1],
         };
-        let flags =
-            FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
+        let flags = FunctionFlags::SQLITE_UTF8
+            | FunctionFlags::SQLITE_DETERMINISTIC
+            | FunctionFlags::SQLITE_INNOCUOUS;
         for count in counts {
             connection
                 .create_scalar_function(function.name, count, flags, move |context| answer(context, call))
@@ -84,7 +85,10 @@ fn query(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<String>> {
                 HeldRef::Integer(number) => number.to_string(),
                 HeldRef::Real(number) => format!("{number:?}"),
                 HeldRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
-                HeldRef::Blob(bytes) => format!("x'{}'", bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
+                HeldRef::Blob(bytes) => format!(
+                    "x'{}'",
+                    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+                ),
             })
             .collect();
         printed.push(values.join("|"));

@@ -5,7 +5,9 @@ use crate::database::{open, translated};
 #[test]
 fn explore() {
     let connection = open();
-    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/statements")).expect("dir") {
+    for entry in
+        std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/statements")).expect("dir")
+    {
         let path = entry.expect("entry").path();
         let text = std::fs::read_to_string(&path).expect("text");
         let (mut fine, mut refused) = (0, 0);
@@ -13,7 +15,12 @@ fn explore() {
             match translated(sql) {
                 Err(error) => {
                     refused += 1;
-                    println!("REFUSED {}: {error} ({:?})\n    {}", path.display(), error.hint, sql.chars().take(150).collect::<String>().replace('\n', " "));
+                    println!(
+                        "REFUSED {}: {error} ({:?})\n    {}",
+                        path.display(),
+                        error.hint,
+                        sql.chars().take(150).collect::<String>().replace('\n', " ")
+                    );
                 }
                 Ok(translation) => {
                     for statement in &translation.statements {
@@ -22,8 +29,15 @@ fn explore() {
                             Err(error) => {
                                 let text = error.to_string();
                                 let text = text.split(" in ").next().unwrap_or_default();
-                                if text.contains("no such table") { fine += 1; continue; }
-                                println!("ERROR {}: {text}\n    {}\n    => {statement}", path.display(), sql.replace('\n', " "));
+                                if text.contains("no such table") {
+                                    fine += 1;
+                                    continue;
+                                }
+                                println!(
+                                    "ERROR {}: {text}\n    {}\n    => {statement}",
+                                    path.display(),
+                                    sql.replace('\n', " ")
+                                );
                             }
                         }
                     }

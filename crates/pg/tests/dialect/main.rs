@@ -1,5 +1,5 @@
 //! Translated texts in real SQLite: what clients send, what the table of the documentation says, and what comes out.
 
 mod database;
-mod golden;
 mod explore;
+mod golden;

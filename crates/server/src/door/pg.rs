@@ -1,6 +1,7 @@
 //! The PostgreSQL door: sockets around `bellwether_pg::Connection`, and its requests done by a session.
 
 mod describe;
+mod dialect;
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, RawFd};
@@ -12,7 +13,7 @@ use bellwether_pg::backend::{Output, Severity, Status};
 use bellwether_pg::connection::{Config, CursorId, Run, Startup, Welcome};
 use bellwether_pg::frontend::CancelKey;
 use bellwether_pg::{Connection, Request, RowEncoder, sqlstate};
-use bellwether_types::{DatabaseId, ErrorKind, SessionId, SqlError};
+use bellwether_types::{DatabaseId, ErrorKind, SessionId, SqlError, Statement};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -139,6 +140,7 @@ struct Client {
     session: Option<Session>,
     cursors: BTreeMap<CursorId, Open>,
     known: describe::KnownFields,
+    translations: dialect::Translations,
     key: Option<CancelKey>,
     /// Of its replica: tells when the role changes.
     reign: Option<watch::Receiver<Reign>>,
@@ -166,6 +168,7 @@ impl Client {
             session: None,
             cursors: BTreeMap::new(),
             known: describe::KnownFields::default(),
+            translations: dialect::Translations::default(),
             key: None,
             reign: None,
             is_one_too_many,
@@ -448,32 +451,17 @@ impl Client {
     }
 
     async fn run_statement(&mut self, run: Run) -> std::io::Result<()> {
-        if let Err(error) = self.park_cursors(&run.statement.sql).await {
-            self.fail(error).await;
-            return Ok(());
-        }
-        let session = self.session.as_mut().expect("let in");
+        let timeout = self.connection.settings().values().statement_timeout.0;
+        let cancel = session_cancel(&self.key, &self.cancels);
+        let started = within(timeout, cancel, self.start(&run)).await;
         let Run {
-            statement,
-            read_only,
+            statement: Statement { sql, .. },
             formats,
             max_rows,
             cursor,
             ..
         } = run;
-        let sql = statement.sql.clone();
-        let timeout = self.connection.settings().values().statement_timeout.0;
-        let started = session.execute(statement, read_only, self.connection.settings_mut());
-        let started = within(timeout, session_cancel(&self.key, &self.cancels), async {
-            let mut rows = started.await?;
-            let has_row = rows.next().await?;
-            Ok(Open {
-                rows,
-                has_row,
-                parked_bytes: 0,
-            })
-        });
-        let open = match started.await {
+        let open = match started {
             Ok(open) => open,
             Err(error) => {
                 self.fail(error).await;

@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 pub(crate) use cancel::Cancel;
 use rows::Watch;
 pub(crate) use rows::{PARKED_BYTES, Rows};
+use write::Patience;
 
 use crate::forward::no_leader;
 use crate::node::Node;
@@ -226,7 +227,7 @@ impl Session {
             return self.read_snapshot(statement, settings).await;
         }
         if !writing {
-            self.take_writer(settings).await?;
+            self.take_writer(Patience::new(settings), settings).await?;
         }
         let Some(Open {
             stage: Stage::Writing(transaction),
@@ -292,6 +293,28 @@ impl Session {
         self.cancel.set_read(locked.interrupt_handle());
         drop(locked);
         Ok(Rows::of_snapshot(cursor, statement))
+    }
+
+    /// Whether BEGIN was, and neither COMMIT nor ROLLBACK.
+    pub fn is_in_transaction(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Takes the writer for the open transaction, before it writes: every lock that there is. Without one there is
+    /// nothing to lock for. `waits`: as long as `lock_timeout` says; else not at all (55P03).
+    pub async fn lock(&mut self, waits: bool, settings: &mut Settings) -> Result<(), SqlError> {
+        let is_due = self
+            .open
+            .as_ref()
+            .is_some_and(|open| !open.read_only && !matches!(open.stage, Stage::Writing(_)));
+        if is_due {
+            let patience = match waits {
+                true => Patience::new(settings),
+                false => Patience::none(),
+            };
+            self.take_writer(patience, settings).await?;
+        }
+        Ok(())
     }
 
     /// Whether a statement of the open transaction takes the writer, or has it.

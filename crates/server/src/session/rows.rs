@@ -315,6 +315,14 @@ impl Rows {
         Ok((prior, bytes))
     }
 
+    /// With another word for what was done; nothing is counted.
+    pub fn tagged(mut self, tag: CommandTag) -> Rows {
+        if let Source::Streamed { .. } | Source::Leader { .. } | Source::Buffered { .. } = self.source {
+            self.tag = Some(tag);
+        }
+        self
+    }
+
     /// Nobody wants the rest, but the statement is done whole: a write for its own sake, and what the writer streams
     /// because the answer to the transaction's next statement comes after it.
     pub async fn discard_rest(&mut self) -> Result<(), SqlError> {

@@ -15,6 +15,9 @@ use crate::replica::{Attempt, Done, OpenTransaction, Opening, Refusal};
 /// How long a statement waits for a leader: a failover takes about one second, ten leave room for several.
 const FAILOVER_WAIT: Duration = Duration::from_secs(10);
 
+/// NOWAIT waits so long all the same: a leader that is there answers in less.
+const WAY_TO_LEADER: Duration = Duration::from_millis(100);
+
 /// Between attempts at a leader that does not take transactions (yet, or any more).
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
@@ -163,7 +166,11 @@ impl Session {
     }
 
     /// The first write of the open transaction.
-    pub(super) async fn take_writer(&mut self, settings: &Settings) -> Result<(), SqlError> {
+    pub(super) async fn take_writer(
+        &mut self,
+        patience: Patience,
+        settings: &Settings,
+    ) -> Result<(), SqlError> {
         let Some(open) = &mut self.open else { return Ok(()) };
         let stage = std::mem::replace(&mut open.stage, Stage::Ended);
         let reads = match stage {
@@ -177,7 +184,7 @@ impl Session {
             savepoints: open.savepoints.clone(),
             idle_timeout_ms: u64::from(settings.values().idle_in_transaction_session_timeout.0),
         };
-        let transaction = self.open_at_leader(opening, settings).await?;
+        let transaction = self.open_at_leader(opening, patience).await?;
         if let Some(Open { stage, .. }) = &mut self.open {
             *stage = Stage::Writing(transaction);
         }
@@ -187,9 +194,8 @@ impl Session {
     async fn open_at_leader(
         &self,
         opening: Opening,
-        settings: &Settings,
+        mut patience: Patience,
     ) -> Result<OpenTransaction, SqlError> {
-        let mut patience = Patience::new(settings);
         let deadline = Instant::now() + FAILOVER_WAIT;
         let mut number = 0;
         loop {
@@ -295,16 +301,23 @@ impl Session {
 }
 
 /// How long a statement waits for the writer, over all attempts.
-struct Patience {
+pub(super) struct Patience {
     /// Until `lock_timeout` has passed; `None`: for ever.
     until: Option<tokio::time::Instant>,
 }
 
 impl Patience {
-    fn new(settings: &Settings) -> Patience {
+    pub(super) fn new(settings: &Settings) -> Patience {
         let timeout = Duration::from_millis(u64::from(settings.values().lock_timeout.0));
         let until = (!timeout.is_zero()).then(|| tokio::time::Instant::now() + timeout);
         Patience { until }
+    }
+
+    /// For who does not wait for another session: the way to the leader and back, and no more.
+    pub(super) fn none() -> Patience {
+        Patience {
+            until: Some(tokio::time::Instant::now() + WAY_TO_LEADER),
+        }
     }
 }
 

@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bellwether_pg::types::{Type, TypeWithModifier, of_declared};
+use bellwether_pg::dialect::Translation;
+use bellwether_pg::types::{Oid, Type, TypeWithModifier, of_declared};
 use bellwether_pg::{Description, Field, infer};
 use bellwether_types::{Column, SqlError};
 
@@ -56,16 +57,60 @@ impl infer::Schema for ReplicaSchema {
 
 impl Client {
     pub(super) async fn describe(&mut self, sql: &str) -> Result<Arc<Description>, SqlError> {
+        if let Some(translation) = self.translations.before(sql)? {
+            return self.describe_translated(sql, &translation).await;
+        }
+        match self.describe_statement(sql, sql).await {
+            Ok(description) => Ok(Arc::new(description)),
+            Err(error) => {
+                let translation = self.translations.after(sql, error)?;
+                self.describe_translated(sql, &translation).await
+            }
+        }
+    }
+
+    /// The last of its statements, whose rows are the answer; types of parameters that casts tell hold.
+    async fn describe_translated(
+        &mut self,
+        sql: &str,
+        translation: &Translation,
+    ) -> Result<Arc<Description>, SqlError> {
+        let mut parameters: Vec<Oid> = Vec::new();
+        let mut fields = None;
+        for statement in &translation.statements {
+            let described = self.describe_statement(sql, statement).await;
+            // Its position is the translation's, not the text's.
+            let described = described.map_err(|error| SqlError {
+                position: None,
+                ..error
+            })?;
+            let count = parameters.len().max(described.parameters.len());
+            parameters.resize(count, Oid(0));
+            for (known, found) in parameters.iter_mut().zip(described.parameters) {
+                if *known == Oid(0) {
+                    *known = found;
+                }
+            }
+            fields = described.fields;
+        }
+        for (known, told) in parameters.iter_mut().zip(&translation.parameters) {
+            if *told != Oid(0) {
+                *known = *told;
+            }
+        }
+        Ok(Arc::new(Description { parameters, fields }))
+    }
+
+    /// `client_sql`: under what the columns are remembered.
+    async fn describe_statement(&mut self, client_sql: &str, sql: &str) -> Result<Description, SqlError> {
         let session = self.session.as_mut().expect("let in");
         let described = session.describe(sql, self.connection.settings()).await?;
         let mut description = self.infer(sql, &described.columns).await?;
-        description
-            .parameters
-            .resize(described.parameter_count, bellwether_pg::types::Oid(0));
+        description.parameters.resize(described.parameter_count, Oid(0));
         if let Some(fields) = &description.fields {
-            self.known.put(sql, &described.columns, fields);
+            self.known.put(client_sql, &described.columns, fields);
         }
-        Ok(Arc::new(description))
+        Ok(description)
     }
 
     async fn infer(&mut self, sql: &str, columns: &[Column]) -> Result<Description, SqlError> {
@@ -99,7 +144,14 @@ impl Client {
         if columns.iter().all(has_type) {
             return Ok(columns.iter().map(declared).collect());
         }
-        let inferred = self.infer(sql, columns).await?.fields;
+        let translation = self.translations.get(sql).cloned();
+        let translated = translation
+            .as_ref()
+            .and_then(|translation| translation.statements.last());
+        let inferred = self
+            .infer(translated.map_or(sql, String::as_str), columns)
+            .await?
+            .fields;
         let fields = inferred.unwrap_or_else(|| columns.iter().map(declared).collect());
         self.known.put(sql, columns, &fields);
         Ok(fields)

@@ -1,0 +1,201 @@
+//! Statements in PostgreSQL's accent: SQLite sees a text first, and what it does not know is translated.
+//!
+//! A text that is SQLite's costs nothing. One that is not is refused once by SQLite, wherever it runs, before it has
+//! done anything; then it is translated, and the client's connection remembers the translation.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bellwether_pg::backend::Severity;
+use bellwether_pg::connection::Run;
+use bellwether_pg::dialect::{self, Lock, Translation};
+use bellwether_types::{CommandTag, ErrorKind, SqlError, Statement, Value, lexer};
+
+use super::{Client, Open};
+use crate::session::Rows;
+
+/// Translations that are remembered; then all are forgotten.
+const KNOWN_MAX: usize = 256;
+
+/// What a notice is told with: successful_completion.
+const NOTICE: &str = "00000";
+
+/// Texts that SQLite does not take as they stand.
+#[derive(Default)]
+pub(super) struct Translations {
+    by_sql: BTreeMap<String, Arc<Translation>>,
+}
+
+impl Translations {
+    pub fn get(&self, sql: &str) -> Option<&Arc<Translation>> {
+        self.by_sql.get(sql)
+    }
+
+    /// Translates a text, remembers it. `None`: it is not PostgreSQL's either.
+    fn find(&mut self, sql: &str) -> Result<Option<Arc<Translation>>, SqlError> {
+        if let Some(known) = self.by_sql.get(sql) {
+            return Ok(Some(Arc::clone(known)));
+        }
+        let Some(translation) = dialect::translate(sql)? else {
+            return Ok(None);
+        };
+        let translation = Arc::new(translation);
+        if self.by_sql.len() >= KNOWN_MAX {
+            self.by_sql.clear();
+        }
+        self.by_sql.insert(sql.to_owned(), Arc::clone(&translation));
+        Ok(Some(translation))
+    }
+
+    /// Before SQLite sees a text: known already, or one that SQLite would misread.
+    pub fn before(&mut self, sql: &str) -> Result<Option<Arc<Translation>>, SqlError> {
+        match self.by_sql.get(sql) {
+            Some(known) => Ok(Some(Arc::clone(known))),
+            None if dialect::needs_translation(sql) => self.find(sql),
+            None => Ok(None),
+        }
+    }
+
+    /// After SQLite has refused a text: its translation, or what the client is told.
+    pub fn after(&mut self, sql: &str, error: SqlError) -> Result<Arc<Translation>, SqlError> {
+        let may_be_accent = matches!(
+            error.kind,
+            ErrorKind::Syntax
+                | ErrorKind::UndefinedFunction
+                | ErrorKind::UndefinedColumn
+                | ErrorKind::UndefinedTable
+        );
+        match may_be_accent {
+            true => self.find(sql)?.ok_or(error),
+            false => Err(error),
+        }
+    }
+}
+
+impl Client {
+    /// Begins a statement, up to its first row.
+    pub(super) async fn start(&mut self, run: &Run) -> Result<Open, SqlError> {
+        let sql = &run.statement.sql;
+        if let Some(translation) = self.translations.before(sql)? {
+            return self.start_translated(run, &translation).await;
+        }
+        match self.start_statement(run.statement.clone(), run.read_only).await {
+            Ok(open) => Ok(open),
+            Err(error) => {
+                let translation = self.translations.after(sql, error)?;
+                self.start_translated(run, &translation).await
+            }
+        }
+    }
+
+    async fn start_statement(&mut self, statement: Statement, read_only: bool) -> Result<Open, SqlError> {
+        self.park_cursors(&statement.sql).await?;
+        let session = self.session.as_mut().expect("let in");
+        let mut rows = session
+            .execute(statement, read_only, self.connection.settings_mut())
+            .await?;
+        let has_row = rows.next().await?;
+        Ok(Open {
+            rows,
+            has_row,
+            parked_bytes: 0,
+        })
+    }
+
+    /// All of its statements, or none.
+    async fn start_translated(&mut self, run: &Run, translation: &Translation) -> Result<Open, SqlError> {
+        for notice in &translation.notices {
+            let mut told = SqlError::new(ErrorKind::NotSupported, notice.message.clone());
+            told.detail.clone_from(&notice.detail);
+            self.connection.notice(Severity::Notice, NOTICE, &told);
+        }
+        let session = self.session.as_mut().expect("let in");
+        if let Some(lock) = translation.lock {
+            let waits = lock != Lock::NoWait;
+            session.lock(waits, self.connection.settings_mut()).await?;
+        }
+        let statements: Vec<Statement> = translation
+            .statements
+            .iter()
+            .map(|sql| part(sql, &run.statement.parameters))
+            .collect();
+        let tag = own_tag(&run.statement.sql);
+        let opens = statements.len() > 1 && !session.is_in_transaction();
+        if opens {
+            session.begin(run.read_only);
+        }
+        let started = self.start_each(statements, run.read_only).await;
+        let session = self.session.as_mut().expect("let in");
+        let open = match started {
+            Ok(open) if opens => {
+                session.commit(self.connection.settings_mut()).await?;
+                open
+            }
+            Ok(open) => open,
+            Err(error) => {
+                if opens {
+                    session.rollback().await;
+                }
+                // Its position is the translation's, not the text's.
+                return Err(SqlError {
+                    position: None,
+                    ..error
+                });
+            }
+        };
+        Ok(match tag {
+            Some(verb) => Open {
+                rows: open.rows.tagged(CommandTag::plain(&verb)),
+                ..open
+            },
+            None => open,
+        })
+    }
+
+    /// The last one's rows are the answer.
+    async fn start_each(&mut self, statements: Vec<Statement>, read_only: bool) -> Result<Open, SqlError> {
+        let mut last = None;
+        for statement in statements {
+            if let Some(mut open) = last.take() {
+                self.finish_quietly(&mut open).await?;
+            }
+            last = Some(self.start_statement(statement, read_only).await?);
+        }
+        Ok(last.unwrap_or_else(|| Open {
+            rows: Rows::empty(CommandTag::plain("SELECT")),
+            has_row: false,
+            parked_bytes: 0,
+        }))
+    }
+
+    async fn finish_quietly(&mut self, open: &mut Open) -> Result<(), SqlError> {
+        while open.has_row {
+            open.has_row = open.rows.next().await?;
+        }
+        let rows = std::mem::replace(&mut open.rows, Rows::empty(CommandTag::plain("")));
+        let session = self.session.as_mut().expect("let in");
+        session.finish(rows, self.connection.settings_mut());
+        Ok(())
+    }
+}
+
+/// A statement of a translation with as many parameters as it has.
+fn part(sql: &str, parameters: &[Value]) -> Statement {
+    let numbers = lexer::tokens(sql).filter_map(|token| token.parameter_number());
+    let highest = numbers.max().unwrap_or(0) as usize;
+    Statement {
+        sql: sql.to_owned(),
+        parameters: parameters.iter().take(highest).cloned().collect(),
+    }
+}
+
+/// What the client's text is called when it is done, where the translation's statements are called otherwise.
+fn own_tag(sql: &str) -> Option<String> {
+    let verb = lexer::verb(sql)?;
+    match verb.as_str() {
+        "SELECT" | "INSERT" | "UPDATE" | "DELETE" | "WITH" | "VALUES" | "TABLE" | "REPLACE" => None,
+        "TRUNCATE" => Some("TRUNCATE TABLE".to_owned()),
+        "LOCK" => Some("LOCK TABLE".to_owned()),
+        _ => Some(verb),
+    }
+}
