@@ -14,45 +14,52 @@ use bellwether_types::{CommandTag, ErrorKind, SqlError, Statement, Value, lexer}
 use super::{Client, Open};
 use crate::session::Rows;
 
-/// Translations that are remembered; then all are forgotten.
+/// Texts that are remembered; then all are forgotten.
 const KNOWN_MAX: usize = 256;
 
 /// What a notice is told with: successful_completion.
 const NOTICE: &str = "00000";
 
-/// Texts that SQLite does not take as they stand.
+/// What texts mean; `None`: that SQLite is to be asked.
 #[derive(Default)]
 pub(super) struct Translations {
-    by_sql: BTreeMap<String, Arc<Translation>>,
+    by_sql: BTreeMap<String, Option<Arc<Translation>>>,
 }
 
 impl Translations {
     pub fn get(&self, sql: &str) -> Option<&Arc<Translation>> {
-        self.by_sql.get(sql)
+        self.by_sql.get(sql)?.as_ref()
+    }
+
+    fn remember(&mut self, sql: &str, translation: Option<Arc<Translation>>) {
+        if self.by_sql.len() >= KNOWN_MAX {
+            self.by_sql.clear();
+        }
+        self.by_sql.insert(sql.to_owned(), translation);
     }
 
     /// Translates a text, remembers it. `None`: it is not PostgreSQL's either.
     fn find(&mut self, sql: &str) -> Result<Option<Arc<Translation>>, SqlError> {
-        if let Some(known) = self.by_sql.get(sql) {
+        if let Some(known) = self.get(sql) {
             return Ok(Some(Arc::clone(known)));
         }
         let Some(translation) = dialect::translate(sql)? else {
             return Ok(None);
         };
         let translation = Arc::new(translation);
-        if self.by_sql.len() >= KNOWN_MAX {
-            self.by_sql.clear();
-        }
-        self.by_sql.insert(sql.to_owned(), Arc::clone(&translation));
+        self.remember(sql, Some(Arc::clone(&translation)));
         Ok(Some(translation))
     }
 
     /// Before SQLite sees a text: known already, or one that SQLite would misread.
     pub fn before(&mut self, sql: &str) -> Result<Option<Arc<Translation>>, SqlError> {
         match self.by_sql.get(sql) {
-            Some(known) => Ok(Some(Arc::clone(known))),
+            Some(known) => Ok(known.clone()),
             None if dialect::needs_translation(sql) => self.find(sql),
-            None => Ok(None),
+            None => {
+                self.remember(sql, None);
+                Ok(None)
+            }
         }
     }
 
