@@ -15,6 +15,9 @@ use crate::replica::{PooledReader, unreadable};
 /// Statements whose columns are remembered; then all are forgotten.
 const KNOWN_MAX: usize = 256;
 
+/// Longer texts are not remembered: a connection's memory is bounded.
+pub(super) const REMEMBERED_MAX_BYTES: usize = 16 << 10;
+
 /// Types of columns, by statement: inference parses the text, which costs more than a point read.
 #[derive(Default)]
 pub(super) struct KnownFields {
@@ -28,6 +31,9 @@ impl KnownFields {
     }
 
     fn put(&mut self, sql: &str, columns: &[Column], fields: &Arc<[Field]>) {
+        if sql.len() > REMEMBERED_MAX_BYTES {
+            return;
+        }
         if self.by_sql.len() >= KNOWN_MAX {
             self.by_sql.clear();
         }

@@ -11,6 +11,7 @@ use bellwether_pg::connection::Run;
 use bellwether_pg::dialect::{self, Lock, Translation};
 use bellwether_types::{CommandTag, ErrorKind, SqlError, Statement, Value, lexer};
 
+use super::describe::REMEMBERED_MAX_BYTES;
 use super::{Client, Open};
 use crate::session::Rows;
 
@@ -32,6 +33,9 @@ impl Translations {
     }
 
     fn remember(&mut self, sql: &str, translation: Option<Arc<Translation>>) {
+        if sql.len() > REMEMBERED_MAX_BYTES {
+            return;
+        }
         if self.by_sql.len() >= KNOWN_MAX {
             self.by_sql.clear();
         }
