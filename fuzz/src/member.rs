@@ -228,7 +228,7 @@ impl Member {
                 self.next = Some(next);
                 None
             }
-            Effect::Follow => {
+            Effect::Follow | Effect::Refuse => {
                 self.next = None;
                 None
             }
