@@ -51,6 +51,7 @@ pub(crate) async fn found(node: Arc<Node>) {
                 request,
                 statements,
                 session: SessionState::default(),
+                facts: Default::default(),
             };
             tries += 1;
             let attempt = Attempt {

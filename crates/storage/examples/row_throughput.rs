@@ -72,6 +72,7 @@ fn main() {
             path: directory.path().join(name),
             vfs: Vfs::Os,
             spill: Spill::Memory,
+            extended: Default::default(),
         };
         Writer::open(&files).expect("a new file")
     };
@@ -95,6 +96,7 @@ fn main() {
                 parameters,
             }],
             session: SessionState::default(),
+            facts: Default::default(),
         }
     };
     let create = "CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT, n INT, body TEXT)";

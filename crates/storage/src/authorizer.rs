@@ -14,6 +14,7 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use bellwether_types::{ErrorKind, SqlError};
 use rusqlite::ffi;
 
+use crate::files::MAIN_NAMESPACE;
 use crate::kind::StatementKind;
 
 /// Names that begin so are ours.
@@ -115,6 +116,32 @@ impl Drop for ClientScope {
     }
 }
 
+/// While it lives, statements compiled in this thread are our own: those that a client's statement makes us run.
+pub(crate) struct OwnScope {
+    before: Option<StatementKind>,
+}
+
+impl OwnScope {
+    pub(crate) fn enter() -> OwnScope {
+        OwnScope {
+            before: ASKED.replace(None),
+        }
+    }
+}
+
+impl Drop for OwnScope {
+    fn drop(&mut self) {
+        ASKED.set(self.before);
+    }
+}
+
+/// A function that the client's statement calls fails with more than words.
+pub(crate) fn fail(error: SqlError) {
+    if ASKED.get().is_some() {
+        DENIAL.set(Some(error));
+    }
+}
+
 /// Why the client's statement in this thread was refused, if that is why it failed.
 pub(crate) fn take_denial() -> Option<SqlError> {
     DENIAL.take()
@@ -168,6 +195,10 @@ fn check(
             if kind == StatementKind::Write && name.starts_with("sqlite_stat") {
                 return Err(forbidden(format!("table \"{name}\" is written by ANALYZE only")));
             }
+            // ALTER TABLE looks at the temporary schema, too.
+            if database != Some("temp") {
+                check_database(database)?;
+            }
             check_table(name)
         }
         ffi::SQLITE_CREATE_TEMP_INDEX
@@ -180,19 +211,21 @@ fn check(
         | ffi::SQLITE_DROP_VIEW
         | ffi::SQLITE_REINDEX
         | ffi::SQLITE_DROP_VTABLE
-        | ffi::SQLITE_ANALYZE => check_temporary(database).and_then(|()| check_table(name)),
+        | ffi::SQLITE_ANALYZE => check_database(database).and_then(|()| check_table(name)),
         ffi::SQLITE_CREATE_INDEX
         | ffi::SQLITE_CREATE_TRIGGER
         | ffi::SQLITE_DROP_INDEX
         | ffi::SQLITE_DROP_TRIGGER => {
-            check_temporary(database)?;
+            check_database(database)?;
             check_table(name)?;
             check_table(second.unwrap_or_default())
         }
         // The database's name comes first here.
-        ffi::SQLITE_ALTER_TABLE => check_table(second.unwrap_or_default()),
+        ffi::SQLITE_ALTER_TABLE => {
+            check_database(first).and_then(|()| check_table(second.unwrap_or_default()))
+        }
         ffi::SQLITE_CREATE_VTABLE => {
-            check_temporary(database)?;
+            check_database(database)?;
             check_table(name)?;
             check_module(second.unwrap_or_default())
         }
@@ -218,6 +251,16 @@ fn check_temporary(database: Option<&str>) -> Result<(), SqlError> {
     match database {
         Some("temp") => Err(temporary()),
         _ => Ok(()),
+    }
+}
+
+/// Only the database itself is changed.
+fn check_database(database: Option<&str>) -> Result<(), SqlError> {
+    match database {
+        None | Some("main" | MAIN_NAMESPACE) => Ok(()),
+        Some("temp") => Err(temporary()),
+        Some(other) => Err(forbidden(format!("permission denied for schema {other}"))
+            .with_detail("System catalog modifications are not allowed.")),
     }
 }
 

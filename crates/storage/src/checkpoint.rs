@@ -285,6 +285,7 @@ mod tests {
             path: "/replica/main.db".into(),
             vfs: Vfs::Simulated(vfs.name()),
             spill: Spill::Memory,
+            extended: Default::default(),
         }
     }
 
@@ -293,6 +294,7 @@ mod tests {
             path: directory.path().join("main.db"),
             vfs: Vfs::Os,
             spill: Spill::Memory,
+            extended: Default::default(),
         }
     }
 

@@ -51,6 +51,7 @@ fn files(vfs: &Registered) -> Files {
         path: "/replica/main.db".into(),
         vfs: Vfs::Simulated(vfs.name()),
         spill: Spill::Memory,
+        extended: Default::default(),
     }
 }
 
@@ -79,6 +80,7 @@ fn lead(writer: &mut Writer, log: &mut Log, term: u64, dice: &mut Dice) -> Optio
         },
         statements: statements(dice, index),
         session: SessionState::default(),
+        facts: Default::default(),
     };
     let start = GroupStart {
         origin: NodeId(1),

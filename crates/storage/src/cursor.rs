@@ -52,6 +52,7 @@ impl Cursor {
         }
         // SAFETY: not borrowed: the bytes are copied.
         unsafe { prepared.bind_parameters(&statement.parameters, false)? };
+        database.begin_statement();
         let columns = prepared.columns();
         Ok(Cursor {
             database: database.clone(),

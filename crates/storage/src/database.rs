@@ -6,11 +6,13 @@
 use std::ffi::{c_int, c_void};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bellwether_types::{RequestId, SqlError};
+use bellwether_types::{Facts, RequestId, SqlError};
 use rusqlite::{Connection, ffi};
 
 use crate::authorizer;
 use crate::error::SqliteError;
+use crate::extension::{Attached, Extended};
+use crate::files::{ConnectionRole, sqlite_facts};
 use crate::session::Counters;
 use crate::statement::{Prepared, StatementCache};
 
@@ -33,6 +35,7 @@ pub(crate) struct Database {
     owner: Mutex<Connection>,
     counters: Arc<Counters>,
     running: Arc<Mutex<Option<RequestId>>>,
+    attached: Option<Arc<Attached>>,
 }
 
 /// While it lives, a client's statement runs, which may be interrupted.
@@ -51,7 +54,20 @@ unsafe impl Sync for Database {}
 
 impl Database {
     /// Takes a connection over: limits, authorizer, the functions that tell about a session.
-    pub(crate) fn new(connection: Connection) -> Result<Arc<Database>, SqliteError> {
+    pub(crate) fn new(
+        connection: Connection,
+        extended: &Extended,
+        role: ConnectionRole,
+    ) -> Result<Arc<Database>, SqliteError> {
+        // Before the limits: nothing else is ever attached.
+        let attached = extended.attach(&connection, role).map_err(|error| {
+            let (code, message) = sqlite_facts(&error);
+            SqliteError {
+                code,
+                message,
+                offset: None,
+            }
+        })?;
         // SAFETY: the handle is used only while `owner` keeps the connection open.
         let handle = unsafe { connection.handle() };
         let counters = Arc::new(Counters::default());
@@ -62,6 +78,7 @@ impl Database {
             owner: Mutex::new(connection),
             counters,
             running: Arc::default(),
+            attached,
         };
         for (limit, value) in [
             (ffi::SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX),
@@ -102,6 +119,25 @@ impl Database {
 
     pub(crate) fn handle(&self) -> *mut ffi::sqlite3 {
         self.handle
+    }
+
+    /// Statements are of this session from here on.
+    pub(crate) fn set_facts(&self, facts: &Arc<Facts>) {
+        if let Some(attached) = &self.attached {
+            attached.set_facts(facts);
+        }
+    }
+
+    /// A client's statement begins.
+    pub(crate) fn begin_statement(&self) {
+        if let Some(attached) = &self.attached {
+            attached.begin_statement();
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn attached(&self) -> Option<&Arc<Attached>> {
+        self.attached.as_ref()
     }
 
     pub(crate) fn counters(&self) -> &Arc<Counters> {

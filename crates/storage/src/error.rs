@@ -203,8 +203,14 @@ fn generic_error(message: &str) -> SqlError {
     if message == "incomplete input" {
         return SqlError::new(Syntax, "syntax error at end of input");
     }
+    if message.ends_with(" may not be modified") {
+        return SqlError::new(ErrorKind::Forbidden, message);
+    }
     if let Some(name) = after("no such table: ") {
-        let bare = name.strip_prefix("main.").unwrap_or(name);
+        let bare = ["main.", "public."]
+            .iter()
+            .find_map(|prefix| name.strip_prefix(prefix))
+            .unwrap_or(name);
         let mut error = SqlError::new(UndefinedTable, format!("relation \"{bare}\" does not exist"));
         error.table = Some(bare.to_owned());
         return error;

@@ -38,6 +38,7 @@ pub(crate) fn run_statement(
     }
     // SAFETY: the parameters live until `give_back` has forgotten them, or the statement is finalised.
     unsafe { prepared.bind_parameters(&statement.parameters, true)? };
+    database.begin_statement();
     open.returned_rows = prepared.column_count() > 0;
     let is_schema = prepared.kind() == StatementKind::Schema;
     connection.hook.capture().set_in_schema_statement(is_schema);

@@ -14,11 +14,12 @@ use bellwether_types::disk::Disk;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, ffi};
 
+use crate::extension::Extended;
 use crate::os_disk::OsDisk;
 use crate::vfs;
 
 /// Where a replica's SQLite file lives.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Files {
     /// The main file; SQLite puts `-wal` and `-shm` beside it. Absolute.
     pub path: PathBuf,
@@ -26,6 +27,8 @@ pub struct Files {
     pub vfs: Vfs,
     /// Where captured changes go that are too large for memory.
     pub spill: Spill,
+    /// Functions and virtual tables that its connections have beyond SQLite's.
+    pub extended: Extended,
 }
 
 /// The virtual file system that SQLite uses.
@@ -71,6 +74,10 @@ const CHECKPOINTER_CACHE_KIB: i64 = 256;
 /// A restarted WAL is cut back to this length, so that one huge transaction does not keep its disk space.
 const RESTARTED_WAL_BYTES_MAX: i64 = 16 * 1024 * 1024;
 
+/// What the database itself is called in statements, as in PostgreSQL. SQLite goes on taking `main` for it.
+pub(crate) const MAIN_NAMESPACE: &str = "public";
+const MAIN_NAMESPACE_C: &CStr = c"public";
+
 /// Compile-time options that this room stands on, with SQLite's name for them.
 const REQUIRED_OPTIONS: [&CStr; 4] = [
     c"ENABLE_PREUPDATE_HOOK",
@@ -87,7 +94,9 @@ impl Files {
         let connection = self
             .open(role)
             .map_err(|error| OpenError::sqlite(&self.path, &error))?;
-        let mode = configure(&connection, role).map_err(|error| OpenError::sqlite(&self.path, &error))?;
+        let mode = configure(&connection, role)
+            .and_then(|mode| self.extended.register_pure(&connection).map(|()| mode))
+            .map_err(|error| OpenError::sqlite(&self.path, &error))?;
         if mode != "wal" {
             return Err(OpenError::NotWal {
                 path: self.path.clone(),
@@ -143,6 +152,14 @@ fn configure(connection: &Connection, role: ConnectionRole) -> rusqlite::Result<
     connection.busy_timeout(Duration::ZERO)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    // SAFETY: an open connection; SQLite keeps the pointer, which is to a static.
+    unsafe {
+        ffi::sqlite3_db_config(
+            connection.handle(),
+            ffi::SQLITE_DBCONFIG_MAINDBNAME,
+            MAIN_NAMESPACE_C.as_ptr(),
+        );
+    }
     let cache_kib = match role {
         ConnectionRole::Writer => WRITER_CACHE_KIB,
         ConnectionRole::Reader => READER_CACHE_KIB,
@@ -282,6 +299,7 @@ mod tests {
             path: directory.path().join("replica.db"),
             vfs: Vfs::Os,
             spill: Spill::Memory,
+            extended: Default::default(),
         }
     }
 

@@ -3,7 +3,9 @@
 use std::mem::ManuallyDrop;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bellwether_types::{Column, DecodeError, Decoder, Encoder, Position, RequestId, SqlError, Statement};
+use bellwether_types::{
+    Column, DecodeError, Decoder, Encoder, Facts, Position, RequestId, SqlError, Statement,
+};
 use rusqlite::ffi;
 
 use crate::cursor::Cursor;
@@ -99,7 +101,7 @@ impl Reader {
     pub fn open(files: &Files) -> Result<Reader, OpenError> {
         let connection = files.connect(ConnectionRole::Reader)?;
         let sqlite = |error| open_error(files, error);
-        let database = Database::new(connection).map_err(sqlite)?;
+        let database = Database::new(connection, &files.extended, ConnectionRole::Reader).map_err(sqlite)?;
         let statements = ReaderStatements {
             position: Prepared::internal(&database, internal::SELECT_POSITION).map_err(sqlite)?,
             begin: Prepared::internal(&database, "BEGIN").map_err(sqlite)?,
@@ -159,6 +161,19 @@ impl Reader {
             true => "PRAGMA recursive_triggers = 1",
             false => "PRAGMA recursive_triggers = 0",
         });
+    }
+
+    /// Whose statements run from here on.
+    pub fn set_facts(&mut self, facts: &Arc<Facts>) {
+        let _gate = self.database.enter();
+        self.database.set_facts(facts);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn attached(&self) -> &crate::extension::Attached {
+        self.database
+            .attached()
+            .expect("the file's connections are extended")
     }
 
     /// Compiles without running; works for writes, too.

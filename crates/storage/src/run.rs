@@ -1,6 +1,10 @@
 //! Autocommit transactions run as one group.
 
-use bellwether_types::{Column, CommandTag, ErrorKind, RequestId, SqlError, Statement, Value, ValueRef};
+use std::sync::Arc;
+
+use bellwether_types::{
+    Column, CommandTag, ErrorKind, Facts, RequestId, SqlError, Statement, Value, ValueRef,
+};
 
 use crate::error::StorageError;
 use crate::group::{Begin, GroupStart, RowSink};
@@ -20,6 +24,8 @@ pub struct ClientTransaction {
     pub statements: Vec<Statement>,
     /// What the session comes with.
     pub session: SessionState,
+    /// Whose session it is.
+    pub facts: Arc<Facts>,
 }
 
 /// What a transaction answered.
@@ -79,6 +85,7 @@ pub fn run_group(
 }
 
 fn run_one(writer: &mut Writer, transaction: &ClientTransaction) -> Result<Answer, SqlError> {
+    writer.set_facts(&transaction.facts);
     if let Begin::Executed(executed) = writer.begin(transaction.request, transaction.session)? {
         return Ok(Answer {
             results: vec![StatementResult {
@@ -169,6 +176,7 @@ mod tests {
             },
             statements: statements.iter().map(|sql| Statement::new(*sql)).collect(),
             session: SessionState::default(),
+            facts: Default::default(),
         }
     }
 
@@ -177,6 +185,7 @@ mod tests {
             path: directory.path().join("replica.db"),
             vfs: Vfs::Os,
             spill: Spill::Memory,
+            extended: Default::default(),
         };
         Writer::open(&files).expect("a new file")
     }

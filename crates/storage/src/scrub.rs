@@ -17,6 +17,7 @@ use rusqlite::ffi;
 use crate::catalog::{Catalog, Table, quoted};
 use crate::database::Database;
 use crate::error::SqliteError;
+use crate::extension::Extended;
 use crate::files::{ConnectionRole, Files, OpenError};
 use crate::fingerprint::{self, RowHasher};
 use crate::internal;
@@ -122,7 +123,7 @@ impl Scrub {
         Ok(Scrub {
             scan: None,
             snapshot: None,
-            database: Database::new(connection)?,
+            database: Database::new(connection, &Extended::default(), ConnectionRole::Reader)?,
             depth,
             hasher: RowHasher::default(),
             last: TableId(0),

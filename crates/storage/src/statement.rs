@@ -47,7 +47,12 @@ impl Drop for Prepared {
 impl Prepared {
     /// Of our own: not asked about by the authorizer, parameters by place.
     pub(crate) fn internal(database: &Database, sql: &str) -> Result<Prepared, SqliteError> {
-        let raw = prepare(database, sql)?;
+        Prepared::on(database.handle(), sql)
+    }
+
+    /// As `internal`, within a statement that runs: its thread has the connection.
+    pub(crate) fn on(handle: *mut ffi::sqlite3, sql: &str) -> Result<Prepared, SqliteError> {
+        let raw = prepare(handle, sql)?;
         Ok(Prepared {
             raw,
             text: sql.into(),
@@ -68,7 +73,7 @@ impl Prepared {
             ));
         }
         let _scope = scope(&verb, kind);
-        let raw = prepare(database, sql).map_err(|error| error.into_sql_error(sql))?;
+        let raw = prepare(database.handle(), sql).map_err(|error| error.into_sql_error(sql))?;
         let mut prepared = Prepared {
             raw,
             text: sql.into(),
@@ -373,13 +378,13 @@ pub(crate) unsafe fn slice<'a>(pointer: *const u8, len: c_int) -> &'a [u8] {
     }
 }
 
-fn prepare(database: &Database, sql: &str) -> Result<NonNull<ffi::sqlite3_stmt>, SqliteError> {
+fn prepare(handle: *mut ffi::sqlite3, sql: &str) -> Result<NonNull<ffi::sqlite3_stmt>, SqliteError> {
     let mut raw = ptr::null_mut();
     let len = c_int::try_from(sql.len()).unwrap_or(c_int::MAX);
     // SAFETY: the connection is open; the text is handed over with its length.
     let code = unsafe {
         ffi::sqlite3_prepare_v3(
-            database.handle(),
+            handle,
             sql.as_ptr().cast(),
             len,
             ffi::SQLITE_PREPARE_PERSISTENT,
@@ -389,7 +394,7 @@ fn prepare(database: &Database, sql: &str) -> Result<NonNull<ffi::sqlite3_stmt>,
     };
     if code != ffi::SQLITE_OK {
         // SAFETY: as above.
-        return Err(unsafe { SqliteError::last(database.handle(), code) });
+        return Err(unsafe { SqliteError::last(handle, code) });
     }
     NonNull::new(raw).ok_or_else(|| SqliteError {
         code: ffi::SQLITE_ERROR,

@@ -172,6 +172,7 @@ mod tests {
             path: "/w.db".into(),
             vfs: Vfs::Simulated(vfs.name()),
             spill: Spill::Memory,
+            extended: Default::default(),
         }
     }
 

@@ -8,7 +8,7 @@
 use std::mem::ManuallyDrop;
 use std::sync::{Arc, Mutex};
 
-use bellwether_types::{Fingerprint, Position, SessionId, TableId, Timestamp};
+use bellwether_types::{Facts, Fingerprint, Position, SessionId, TableId, Timestamp};
 use rusqlite::ffi;
 
 use crate::apply::Run;
@@ -108,7 +108,8 @@ impl Drop for WriteConnection {
 
 fn connect(files: &Files) -> Result<Arc<Database>, OpenError> {
     let connection = files.connect(ConnectionRole::Writer)?;
-    Database::new(connection).map_err(|error| open_error(files, error))
+    Database::new(connection, &files.extended, ConnectionRole::Writer)
+        .map_err(|error| open_error(files, error))
 }
 
 pub(crate) fn open_error(files: &Files, error: SqliteError) -> OpenError {
@@ -198,6 +199,13 @@ impl Writer {
         let _gate = database.enter();
         let catalog = self.connection.hook.capture().catalog().clone();
         Ok(fingerprint::of_database(&database, &catalog)?)
+    }
+
+    /// Whose statements run from here on.
+    pub fn set_facts(&mut self, facts: &Arc<Facts>) {
+        let database = &self.connection.database;
+        let _gate = database.enter();
+        database.set_facts(facts);
     }
 
     /// Stops a client's statement that runs on this connection, from another thread. Of the connection as it is now:

@@ -16,6 +16,7 @@ fn transaction(session: u128, sequence: u64, statements: &[&str]) -> ClientTrans
         },
         statements: statements.iter().map(|sql| Statement::new(*sql)).collect(),
         session: SessionState::default(),
+        facts: Default::default(),
     }
 }
 

@@ -39,6 +39,7 @@ fn transaction(session: u128, sequence: u64, statements: &[&str]) -> ClientTrans
         },
         statements: statements.iter().map(|sql| Statement::new(*sql)).collect(),
         session: SessionState::default(),
+        facts: Default::default(),
     }
 }
 

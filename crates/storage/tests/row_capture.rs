@@ -390,6 +390,7 @@ fn full_text_rows_of_several_transactions_in_one_group_are_captured() {
                 Statement::new(if place == 2 { "SELECT nonsense" } else { "SELECT 1" }),
             ],
             session: SessionState::default(),
+            facts: Default::default(),
         })
         .collect();
     let answers = pair.run_group(&transactions);

@@ -276,6 +276,7 @@ fn run_seed(seed: u64) -> [u64; 2] {
                         },
                         statements: (0..1 + random.below(3)).map(|_| statement(&mut random)).collect(),
                         session: SessionState::default(),
+                        facts: Default::default(),
                     }
                 })
                 .collect();

@@ -191,6 +191,7 @@ fn transaction(input: &mut Decoder<'_>) -> Result<ClientTransaction, DecodeError
         request,
         statements,
         session: SessionState::decode(input)?,
+        facts: Default::default(),
     })
 }
 

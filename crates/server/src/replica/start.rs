@@ -84,6 +84,7 @@ fn open(config: &Config, database: DatabaseId, dir: &Path) -> Result<OnDisk, Sta
         path: dir.join("data.sqlite"),
         vfs: Vfs::Os,
         spill: Spill::Directory(spill),
+        extended: Default::default(),
     };
     let known =
         |position: Position| position == log.base() || log.term_at(position.index) == Some(position.term);

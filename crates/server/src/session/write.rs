@@ -33,6 +33,7 @@ impl Session {
             request,
             statements: vec![statement],
             session: self.state,
+            facts: Default::default(),
         };
         let done = self.write_at_leader(request, &transaction, settings).await?;
         let Done { mut answer, position } = done;

@@ -172,6 +172,7 @@ pub fn start(settings: Settings, mount: &Mount, context: &mut Context<'_>) -> Re
         path: PathBuf::from("/node/database"),
         vfs: Vfs::Simulated(settings.vfs.clone()),
         spill: Spill::Memory,
+        extended: Default::default(),
     };
     let knows_all = context.has(Bug::ForgetWalCut);
     let mut is_ahead = false;

@@ -342,6 +342,7 @@ impl WriterThread {
             request: submission.attempt.request,
             statements: submission.attempt.statements.clone(),
             session: submission.attempt.session,
+            facts: Default::default(),
         };
         let transactions: Vec<ClientTransaction> = batch.iter().map(transaction).collect();
         let writer = self

@@ -124,7 +124,7 @@ impl Event {
 
 /// # Safety
 /// `value` is a protected value that lives for `'a`.
-unsafe fn read<'a>(value: *mut ffi::sqlite3_value) -> ValueRef<'a> {
+pub(crate) unsafe fn read<'a>(value: *mut ffi::sqlite3_value) -> ValueRef<'a> {
     // SAFETY: per contract. `text` comes before `bytes`, as SQLite asks.
     unsafe {
         match ffi::sqlite3_value_type(value) {

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use bellwether_types::{TableId, ValueRef, lexer};
 
-use super::{Found, Key, KeyColumn, Table, TableColumn};
+use super::{Found, Key, KeyColumn, Table, TableColumn, quoted};
 use crate::database::Database;
 use crate::error::SqliteError;
 use crate::statement::Prepared;
@@ -82,12 +82,10 @@ fn read_key(
             collation: lines.string(1).unwrap_or("BINARY").to_owned(),
         });
     }
-    let mut without = Prepared::internal(
-        database,
-        "SELECT wr FROM pragma_table_list(?1) WHERE schema = 'main'",
-    )?;
-    without.bind(1, name)?;
-    if without.step()? && without.integer(0) != 0 {
+    // As a statement: the table-valued function would look at every attached database.
+    let list = format!("PRAGMA main.table_list({})", quoted(&found.name));
+    let mut without = Prepared::internal(database, &list)?;
+    if without.step()? && without.integer(4) != 0 {
         return Ok(Key::Primary(key_columns));
     }
     if has_one_key_column && key_columns.is_empty() {

@@ -11,6 +11,7 @@ fn files(vfs: &Registered) -> Files {
         path: "/replica/main.db".into(),
         vfs: Vfs::Simulated(vfs.name()),
         spill: Spill::Memory,
+        extended: Default::default(),
     }
 }
 
@@ -154,6 +155,7 @@ fn real_files_are_repaired_as_well() {
         path: directory.path().join("main.db"),
         vfs: Vfs::Os,
         spill: Spill::Memory,
+        extended: Default::default(),
     };
     replica(&files, 4, 20);
     assert_eq!(

@@ -47,6 +47,7 @@ impl Replica {
             path: "/replica/main.db".into(),
             vfs: Vfs::Simulated(vfs.name()),
             spill: Spill::Memory,
+            extended: Default::default(),
         };
         let writer = Writer::open(&files).expect("a new replica");
         let mut replica = Replica {
@@ -73,6 +74,7 @@ impl Replica {
             request,
             statements: statements.iter().map(|sql| Statement::new(*sql)).collect(),
             session: SessionState::default(),
+            facts: Default::default(),
         };
         let start = GroupStart {
             origin: NodeId(1),

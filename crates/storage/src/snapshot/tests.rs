@@ -14,6 +14,7 @@ fn files(vfs: &Registered, path: &str) -> Files {
         path: path.into(),
         vfs: Vfs::Simulated(vfs.name()),
         spill: Spill::Memory,
+        extended: Default::default(),
     }
 }
 

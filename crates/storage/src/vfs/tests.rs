@@ -14,6 +14,7 @@ fn files(vfs: &Registered) -> Files {
         path: "/replica/main.db".into(),
         vfs: Vfs::Simulated(vfs.name()),
         spill: Spill::Memory,
+        extended: Default::default(),
     }
 }
 

@@ -65,6 +65,7 @@ impl Pair {
             request: self.request(),
             statements: statements.to_vec(),
             session: self.session,
+            facts: Default::default(),
         };
         let mut answers = self.run_group(&[transaction]);
         let answer = answers.pop().expect("one answer");
@@ -188,6 +189,7 @@ pub fn files(directory: &tempfile::TempDir, name: &str) -> Files {
         path: directory.path().join(format!("{name}.db")),
         vfs: Vfs::Os,
         spill: Spill::Directory(directory.path().join("spill")),
+        extended: Default::default(),
     }
 }
 
