@@ -11,17 +11,12 @@ use crate::value::Value;
 #[derive(Debug)]
 pub struct Extension {
     /// In groups, as the rooms list them.
-    pub functions: &'static [&'static [ScalarFunction]],
-    /// In groups; names are unique within their namespace.
-    pub tables: &'static [&'static [VirtualTable]],
+    pub functions: Vec<&'static [ScalarFunction]>,
+    /// Names are unique within their namespace.
+    pub tables: Vec<VirtualTable>,
 }
 
 impl Extension {
-    /// Every table.
-    pub fn tables(&self) -> impl Iterator<Item = &'static VirtualTable> {
-        self.tables.iter().copied().flatten()
-    }
-
     /// Every function.
     pub fn functions(&self) -> impl Iterator<Item = &'static ScalarFunction> {
         self.functions.iter().copied().flatten()
@@ -29,16 +24,18 @@ impl Extension {
 }
 
 /// A table whose rows are computed, value by value, when a statement asks for them.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct VirtualTable {
     /// The namespace: `pg_class` and `pg_catalog.pg_class` are the same, unless the database has a `pg_class`.
     pub namespace: &'static str,
     /// Lower case.
     pub name: &'static str,
     /// In order.
-    pub columns: &'static [VirtualColumn],
+    pub columns: Vec<VirtualColumn>,
     /// Which rows there are.
     pub rows: Rows,
+    /// The value of a row in the column of this name; `None`: the column's default.
+    pub value: fn(&View<'_>, RowKey, &str) -> Option<Value>,
 }
 
 /// Which rows a table has.
@@ -51,7 +48,7 @@ pub enum Rows {
 }
 
 /// A column of a [`VirtualTable`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct VirtualColumn {
     /// Lower case.
     pub name: &'static str,
@@ -60,8 +57,18 @@ pub struct VirtualColumn {
     /// Whether rows are found by it without looking at all of them. Only where the rows and this value are of the
     /// schema alone.
     pub is_indexed: bool,
-    /// The value in a row.
-    pub value: fn(&View<'_>, RowKey) -> Value,
+    /// What rows have for which nothing else is told.
+    pub default: Value,
+}
+
+impl VirtualTable {
+    /// A value of a row.
+    pub fn value(&self, column: usize, row: RowKey, view: &View<'_>) -> Value {
+        let Some(column) = self.columns.get(column) else {
+            return Value::Null;
+        };
+        (self.value)(view, row, column.name).unwrap_or_else(|| column.default.clone())
+    }
 }
 
 /// Names a row within its table and schema; the table gives it its meaning.

@@ -22,7 +22,7 @@ pub(super) struct Image {
 
 /// One for each namespace.
 pub(super) fn build(extension: &'static Extension) -> rusqlite::Result<Vec<Image>> {
-    let mut namespaces: Vec<&str> = extension.tables().map(|table| table.namespace).collect();
+    let mut namespaces: Vec<&str> = extension.tables.iter().map(|table| table.namespace).collect();
     namespaces.sort_unstable();
     namespaces.dedup();
     namespaces
@@ -36,7 +36,11 @@ impl Image {
         let memory = Connection::open_in_memory()?;
         tables::register_shape(&memory, extension)?;
         memory.execute_batch("BEGIN")?;
-        for table in extension.tables().filter(|table| table.namespace == namespace) {
+        for table in extension
+            .tables
+            .iter()
+            .filter(|table| table.namespace == namespace)
+        {
             memory.execute_batch(&format!(
                 "CREATE VIRTUAL TABLE \"{}\" USING {}({namespace})",
                 table.name,

@@ -34,7 +34,7 @@ struct Index {
 
 impl Kept {
     pub(crate) fn new(digest: u128, schema: Schema, extension: &'static Extension) -> Kept {
-        let tables = extension.tables().map(|table| KeptTable {
+        let tables = extension.tables.iter().map(|table| KeptTable {
             table,
             rows: OnceLock::new(),
             indexes: table.columns.iter().map(|_| OnceLock::new()).collect(),
@@ -94,7 +94,7 @@ impl Kept {
         let mut holds_text = false;
         let mut entries = Vec::with_capacity(rows.len());
         for (row, number) in rows.iter().zip(0..) {
-            let value = (table.columns[column].value)(&view, *row);
+            let value = table.value(column, *row, &view);
             if value != Value::Null {
                 holds_text |= matches!(value, Value::Text(_));
                 entries.push((hash(value.as_ref()), number));

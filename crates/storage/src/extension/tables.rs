@@ -158,7 +158,7 @@ unsafe extern "C" fn connect(
         let text = |at: usize| CStr::from_ptr(*arguments.add(at)).to_str().unwrap_or_default();
         let (name, namespace) = (text(2), text(3));
         let is_meant = |table: &VirtualTable| table.name == name && table.namespace == namespace;
-        let mut tables = context.extension.tables().enumerate();
+        let mut tables = context.extension.tables.iter().enumerate();
         let Some((place, table)) = tables.find(|(_, table)| is_meant(table)) else {
             return ffi::SQLITE_ERROR;
         };
@@ -336,9 +336,9 @@ unsafe extern "C" fn column(
     let cursor = unsafe { &*cursor.cast::<Cursor>() };
     let value = catch_unwind(AssertUnwindSafe(|| {
         let seen = cursor.seen.as_ref()?;
-        let column = cursor.table.columns.get(usize::try_from(column).ok()?)?;
         let row = *seen.rows.get(cursor.at)?;
-        Some((column.value)(&seen.kept.view(&seen.facts), row))
+        let column = usize::try_from(column).ok()?;
+        Some(cursor.table.value(column, row, &seen.kept.view(&seen.facts)))
     }));
     match value {
         Ok(value) => {

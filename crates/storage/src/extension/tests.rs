@@ -1,7 +1,7 @@
 //! The facility, with a small catalog of its own.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, LazyLock};
 
 use bellwether_types::extension::{RowKey, Rows, View, VirtualColumn, VirtualTable};
 use bellwether_types::function::{Arity, Call, Facts, ScalarFunction};
@@ -16,10 +16,10 @@ use crate::{
     Answer, ClientTransaction, Files, GroupStart, Reader, Sealed, SessionState, Spill, Vfs, Writer, run_group,
 };
 
-static EXTENSION: Extension = Extension {
-    functions: &[FUNCTIONS],
-    tables: &[TABLES],
-};
+static EXTENSION: LazyLock<Extension> = LazyLock::new(|| Extension {
+    functions: vec![FUNCTIONS],
+    tables: tables(),
+});
 
 const FUNCTIONS: &[ScalarFunction] = &[
     ScalarFunction {
@@ -74,57 +74,52 @@ fn list_attributes(schema: &Schema) -> Vec<RowKey> {
     schema.relations().iter().zip(0..).flat_map(of).collect()
 }
 
-const OID: VirtualColumn = VirtualColumn {
-    name: "oid",
-    declared_type: "oid",
-    is_indexed: true,
-    value: |view, row| Value::Integer(i64::from(relation(view, row).id.0)),
-};
+fn column(name: &'static str, declared_type: &'static str, is_indexed: bool) -> VirtualColumn {
+    VirtualColumn {
+        name,
+        declared_type,
+        is_indexed,
+        default: Value::Null,
+    }
+}
 
-const TABLES: &[VirtualTable] = &[
-    VirtualTable {
-        namespace: "pg_catalog",
-        name: "pg_class",
-        columns: &[
-            OID,
-            VirtualColumn {
-                name: "relname",
-                declared_type: "name",
-                is_indexed: true,
-                value: |view, row| Value::Text(relation(view, row).name.clone()),
-            },
-        ],
-        rows: Rows::Schema(list_relations),
-    },
-    VirtualTable {
-        namespace: "pg_catalog",
-        name: "pg_attribute",
-        columns: &[
-            VirtualColumn {
-                name: "attrelid",
-                ..OID
-            },
-            VirtualColumn {
-                name: "attname",
-                declared_type: "name",
-                is_indexed: false,
-                value: |view, row| Value::Text(attribute(view, row).name.clone()),
-            },
-        ],
-        rows: Rows::Schema(list_attributes),
-    },
-    VirtualTable {
-        namespace: "information_schema",
-        name: "tables",
-        columns: &[VirtualColumn {
-            name: "table_catalog",
-            declared_type: "name",
-            is_indexed: true,
-            value: |view, _| Value::Text(view.facts.database.clone()),
-        }],
-        rows: Rows::Session(|_| vec![RowKey::default()]),
-    },
-];
+fn value(view: &View<'_>, row: RowKey, column: &str) -> Option<Value> {
+    Some(match column {
+        "oid" | "attrelid" => Value::Integer(i64::from(relation(view, row).id.0)),
+        "relname" => Value::Text(relation(view, row).name.clone()),
+        "attname" => Value::Text(attribute(view, row).name.clone()),
+        "table_catalog" => Value::Text(view.facts.database.clone()),
+        _ => return None,
+    })
+}
+
+fn tables() -> Vec<VirtualTable> {
+    let table = |namespace, name, columns, rows| VirtualTable {
+        namespace,
+        name,
+        columns,
+        rows,
+        value,
+    };
+    let class = vec![column("oid", "oid", true), column("relname", "name", true)];
+    let attribute = vec![column("attrelid", "oid", true), column("attname", "name", false)];
+    let tables = vec![column("table_catalog", "name", true)];
+    vec![
+        table("pg_catalog", "pg_class", class, Rows::Schema(list_relations)),
+        table(
+            "pg_catalog",
+            "pg_attribute",
+            attribute,
+            Rows::Schema(list_attributes),
+        ),
+        table(
+            "information_schema",
+            "tables",
+            tables,
+            Rows::Session(|_| vec![RowKey::default()]),
+        ),
+    ]
+}
 
 struct Replica {
     _directory: tempfile::TempDir,
