@@ -4,6 +4,8 @@
 //! with an allocation that their own length does not back. [`connection::Connection`] is the door; the driver's
 //! duties stand there.
 //! Does not do yet: SCRAM, TLS, `pg_catalog`. Their places: `connection::Connection::challenge` carries a password exchange, `connection::startup` answers the request
+//! Does not do yet: COPY, SCRAM, TLS. Their places: `frontend` reads COPY's messages,
+//! `connection::Connection::challenge` carries a password exchange, `connection::startup` answers the request
 //! for TLS.
 
 #![allow(
@@ -12,6 +14,7 @@
 )]
 
 pub mod backend;
+pub mod catalog;
 pub mod command;
 pub mod connection;
 mod copy;

@@ -15,9 +15,12 @@
 //! | BLOB, BYTEA, VARBINARY, BINARY | bytea |
 //! | DATE; TIME; TIMESTAMP, DATETIME; TIMESTAMPTZ, TIMESTAMP WITH TIME ZONE | date; time; timestamp; timestamptz |
 //! | UUID; JSON; JSONB | uuid; json; jsonb |
+//! | NAME; OID; CATALOG CHAR; INT2VECTOR; OIDVECTOR | name; oid; "char"; int2vector; oidvector: the catalog's |
+//! | BOOL[], INT2[], INT4[], INT8[], OID[], TEXT[], NAME[], CATALOG CHAR[], FLOAT4[], FLOAT8[] | arrays of these, kept as `{…}` |
 //! | any other with INT in it; with REAL, FLOA or DOUB | int8; float8 |
 //! | anything else, or none | text |
 
+mod array;
 pub mod parameter;
 mod print;
 mod value;
@@ -53,10 +56,23 @@ pub enum Type {
     Uuid,
     Jsonb,
     Name,
+    Char,
+    Int2Vector,
+    OidVector,
+    BoolArray,
+    CharArray,
+    NameArray,
+    Int2Array,
+    Int4Array,
+    TextArray,
+    Int8Array,
+    Float4Array,
+    Float8Array,
+    OidArray,
 }
 
 /// Type, oid, bytes (-1: varying, PostgreSQL's `typlen`), name.
-const TYPES: [(Type, u32, i16, &str); 20] = [
+const TYPES: [(Type, u32, i16, &str); 33] = [
     (Type::Bool, 16, 1, "bool"),
     (Type::Bytea, 17, -1, "bytea"),
     (Type::Name, 19, 64, "name"),
@@ -77,6 +93,19 @@ const TYPES: [(Type, u32, i16, &str); 20] = [
     (Type::Numeric, 1700, -1, "numeric"),
     (Type::Uuid, 2950, 16, "uuid"),
     (Type::Jsonb, 3802, -1, "jsonb"),
+    (Type::Char, 18, 1, "char"),
+    (Type::Int2Vector, 22, -1, "int2vector"),
+    (Type::OidVector, 30, -1, "oidvector"),
+    (Type::BoolArray, 1000, -1, "_bool"),
+    (Type::CharArray, 1002, -1, "_char"),
+    (Type::NameArray, 1003, -1, "_name"),
+    (Type::Int2Array, 1005, -1, "_int2"),
+    (Type::Int4Array, 1007, -1, "_int4"),
+    (Type::TextArray, 1009, -1, "_text"),
+    (Type::Int8Array, 1016, -1, "_int8"),
+    (Type::Float4Array, 1021, -1, "_float4"),
+    (Type::Float8Array, 1022, -1, "_float8"),
+    (Type::OidArray, 1028, -1, "_oid"),
 ];
 
 impl Type {
@@ -98,6 +127,23 @@ impl Type {
     /// Bytes of a value, -1 when they vary.
     pub fn size_bytes(self) -> i16 {
         self.row().2
+    }
+
+    /// The type of an array's elements.
+    pub fn element(self) -> Option<Type> {
+        Some(match self {
+            Type::BoolArray => Type::Bool,
+            Type::CharArray => Type::Char,
+            Type::NameArray => Type::Name,
+            Type::Int2Array | Type::Int2Vector => Type::Int2,
+            Type::Int4Array => Type::Int4,
+            Type::TextArray => Type::Text,
+            Type::Int8Array => Type::Int8,
+            Type::Float4Array => Type::Float4,
+            Type::Float8Array => Type::Float8,
+            Type::OidArray | Type::OidVector => Type::Oid,
+            _ => return None,
+        })
     }
 
     /// PostgreSQL's name.
@@ -171,6 +217,19 @@ fn of_name(name: &str) -> Type {
         "CHAR" | "NCHAR" | "CHARACTER" | "BPCHAR" => Type::Bpchar,
         "NAME" => Type::Name,
         "OID" => Type::Oid,
+        "CATALOG CHAR" => Type::Char,
+        "INT2VECTOR" => Type::Int2Vector,
+        "OIDVECTOR" => Type::OidVector,
+        "BOOL[]" => Type::BoolArray,
+        "CATALOG CHAR[]" | "CHAR[]" => Type::CharArray,
+        "NAME[]" => Type::NameArray,
+        "INT2[]" => Type::Int2Array,
+        "INT4[]" => Type::Int4Array,
+        "TEXT[]" => Type::TextArray,
+        "INT8[]" => Type::Int8Array,
+        "FLOAT4[]" => Type::Float4Array,
+        "FLOAT8[]" => Type::Float8Array,
+        "OID[]" => Type::OidArray,
         "BLOB" | "BYTEA" | "VARBINARY" | "BINARY" => Type::Bytea,
         "DATE" => Type::Date,
         "TIME" | "TIME WITHOUT TIME ZONE" => Type::Time,

@@ -2,7 +2,7 @@
 
 use bellwether_types::{ErrorKind, SqlError, Value};
 
-use super::{Format, Oid, Type};
+use super::{Format, Oid, Type, array};
 
 /// PostgreSQL's `unknown`: a literal whose type is not said.
 const UNKNOWN: Oid = Oid(705);
@@ -95,7 +95,11 @@ fn from_text(type_: Type, text: &str) -> Result<Value, SqlError> {
         Type::Text | Type::Varchar | Type::Bpchar | Type::Name | Type::Json | Type::Jsonb => {
             Value::Text(text.to_owned())
         }
-        Type::Date | Type::Time | Type::Timestamp | Type::Timestamptz => Value::Text(text.to_owned()),
+        Type::Date | Type::Time | Type::Timestamp | Type::Timestamptz | Type::Char => {
+            Value::Text(text.to_owned())
+        }
+        array if array.element().is_some() => Value::Text(text.to_owned()),
+        _ => return Err(invalid(type_, text)),
     })
 }
 
@@ -229,6 +233,11 @@ fn from_binary(type_: Type, bytes: &[u8]) -> Result<Value, SqlError> {
         Type::Date | Type::Time | Type::Timestamp | Type::Timestamptz | Type::Numeric => {
             return Err(no_binary(type_.name()));
         }
+        Type::Char => match bytes {
+            [0] => Value::Text(String::new()),
+            _ => Value::Text(utf8(bytes)?.to_owned()),
+        },
+        array => array::from_binary(array, bytes).ok_or_else(wrong_length)??,
     })
 }
 
@@ -301,7 +310,7 @@ mod tests {
 
     #[test]
     fn binary_of_a_type_without_it_is_not_supported() {
-        for oid in [Type::Numeric.oid(), Type::Timestamp.oid(), Oid(1007)] {
+        for oid in [Type::Numeric.oid(), Type::Timestamp.oid(), Oid(1185)] {
             assert_eq!(
                 decode(oid, Format::Binary, &[0; 8]).map_err(|e| e.kind),
                 Err(ErrorKind::NotSupported)

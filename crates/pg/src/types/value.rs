@@ -3,7 +3,7 @@
 use bellwether_types::{ErrorKind, SqlError, ValueRef};
 
 use super::parameter::{parse_uuid, print_uuid};
-use super::{Type, print};
+use super::{Type, array, print};
 
 /// Format code of text.
 pub const FORMAT_TEXT: i16 = 0;
@@ -59,8 +59,10 @@ pub fn has_binary(type_: Type) -> bool {
         | Type::Bpchar
         | Type::Varchar
         | Type::Uuid
-        | Type::Name => true,
+        | Type::Name
+        | Type::Char => true,
         Type::Date | Type::Time | Type::Timestamp | Type::Timestamptz | Type::Numeric => false,
+        array => array.element().is_some_and(has_binary),
     }
 }
 
@@ -144,6 +146,19 @@ pub fn put_value(
                 ValueRef::Integer(number) => print::integer(number, out),
                 ValueRef::Real(number) => print::float8(number, out),
                 ValueRef::Null | ValueRef::Blob(_) => return Err(no_fit()),
+            }
+        }
+        Type::Char => match (array::text_of(&value), format) {
+            // As PostgreSQL sends none: one zero byte.
+            (Some(""), Format::Binary) => out.push(0),
+            (Some(text), _) => out.extend_from_slice(text.as_bytes()),
+            (None, _) => return Err(no_fit()),
+        },
+        _ => {
+            let text = array::text_of(&value).ok_or_else(no_fit)?;
+            match format {
+                Format::Text => out.extend_from_slice(text.as_bytes()),
+                Format::Binary => array::put_binary(type_, text, out).ok_or_else(no_fit)??,
             }
         }
     }
