@@ -3,10 +3,8 @@
 //! Promises: no sockets, no threads, no clock, no SQLite; any bytes are answered, never with a panic and never
 //! with an allocation that their own length does not back. [`connection::Connection`] is the door; the driver's
 //! duties stand there.
-//! Does not do yet: SCRAM, TLS, `pg_catalog`. Their places: `connection::Connection::challenge` carries a password exchange, `connection::startup` answers the request
-//! Does not do yet: COPY, SCRAM, TLS. Their places: `frontend` reads COPY's messages,
-//! `connection::Connection::challenge` carries a password exchange, `connection::startup` answers the request
-//! for TLS.
+//! Does not do yet: SCRAM, TLS. Their places: `connection::Connection::challenge` carries a password exchange,
+//! `connection::startup` answers the request for TLS.
 
 #![allow(
     clippy::result_large_err,

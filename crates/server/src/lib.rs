@@ -11,6 +11,7 @@
 
 mod config;
 mod door;
+mod extension;
 mod forward;
 mod identity;
 mod node;

@@ -4,6 +4,7 @@ mod describe;
 mod dialect;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,7 +14,8 @@ use bellwether_pg::backend::{Output, Severity, Status};
 use bellwether_pg::connection::{Config, CursorId, Run, Startup, Welcome};
 use bellwether_pg::frontend::CancelKey;
 use bellwether_pg::{Connection, Request, RowEncoder, sqlstate};
-use bellwether_types::{DatabaseId, ErrorKind, SessionId, SqlError, Statement};
+use bellwether_types::function::Endpoint;
+use bellwether_types::{DatabaseId, ErrorKind, Facts, SessionId, SqlError, Statement};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -21,7 +23,7 @@ use tokio::sync::watch;
 use crate::node::Node;
 use crate::random::random_bytes;
 use crate::replica::{Reign, SavepointAction};
-use crate::session::{Cancel, PARKED_BYTES, Rows, Session};
+use crate::session::{Cancel, PARKED_BYTES, Rows, Session, SessionFacts};
 use crate::system;
 
 /// More output than this goes to the socket before more rows are fetched.
@@ -351,13 +353,13 @@ impl Client {
                 return self.connection.fail(error);
             }
         };
-        match self.open_session(database) {
+        match self.open_session(database, startup) {
             Ok(welcome) => self.connection.accept(&welcome),
             Err(error) => self.connection.fail(error),
         }
     }
 
-    fn open_session(&mut self, database: DatabaseId) -> Result<Welcome, SqlError> {
+    fn open_session(&mut self, database: DatabaseId, startup: &Startup) -> Result<Welcome, SqlError> {
         let replica = self.node.replicas.get(database).cloned().ok_or_else(|| {
             SqlError::new(
                 ErrorKind::UndefinedDatabase,
@@ -375,7 +377,8 @@ impl Client {
         let mut reign = replica.reign.clone();
         let in_hot_standby = reign.borrow_and_update().role != Role::Leader;
         self.reign = Some(reign);
-        let session = Session::new(Arc::clone(&self.node), replica, id);
+        let facts = self.facts(startup, key.pid);
+        let session = Session::new(Arc::clone(&self.node), replica, id, facts);
         let cancel = Arc::clone(&session.cancel);
         self.cancels
             .lock()
@@ -393,6 +396,26 @@ impl Client {
         self.node.metrics.connections_accepted.increment();
         self.node.metrics.connections_open.increment();
         Ok(Welcome { key, in_hot_standby })
+    }
+
+    fn facts(&self, startup: &Startup, pid: i32) -> SessionFacts {
+        let endpoint = |address: std::io::Result<SocketAddr>| {
+            let address = address.ok()?;
+            Some(Endpoint {
+                address: address.ip().to_string(),
+                port: address.port(),
+            })
+        };
+        let uptime_us = i64::try_from(self.node.started.elapsed().as_micros()).unwrap_or(i64::MAX);
+        let facts = Facts {
+            user: startup.user.clone(),
+            database: startup.database.clone(),
+            backend_pid: pid,
+            client: endpoint(self.stream.peer_addr()),
+            server: endpoint(self.stream.local_addr()),
+            ..Facts::default()
+        };
+        SessionFacts::new(self.node.config.cluster, uptime_us, facts)
     }
 
     fn cancel(&self, key: CancelKey) {

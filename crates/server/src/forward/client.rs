@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use bellwether_storage::{ClientTransaction, SessionState};
-use bellwether_types::{CommandTag, DatabaseId, NodeId, Position, RequestId, SessionId, SqlError, Statement};
+use bellwether_types::{
+    CommandTag, DatabaseId, Facts, NodeId, Position, RequestId, SessionId, SqlError, Statement,
+};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc, oneshot};
 
@@ -261,6 +263,7 @@ impl ForwardPool {
         database: DatabaseId,
         statement: Statement,
         session: SessionState,
+        facts: Arc<Facts>,
     ) -> Streamed {
         let (pieces, received) = mpsc::channel(PIECES_MAX);
         let (reply, ended) = oneshot::channel();
@@ -270,6 +273,7 @@ impl ForwardPool {
                 database,
                 statement,
                 session,
+                facts,
             };
             let result = match pool.start(node, &request).await {
                 Err(refusal) => Err(refusal),

@@ -1,9 +1,11 @@
 //! What is said on a forwarding connection: one request, then its answers, then the next request.
 
+use std::sync::Arc;
+
 use bellwether_storage::{Answer, ClientTransaction, Description, SessionState, StatementResult};
 use bellwether_types::codec::{DecodeError, Decoder, Encoder};
 use bellwether_types::{
-    Column, CommandTag, DatabaseId, Position, RequestId, SessionId, SqlError, Statement, Term, Value,
+    Column, CommandTag, DatabaseId, Facts, Position, RequestId, SessionId, SqlError, Statement, Term, Value,
 };
 
 use crate::replica::{Attempt, Opening, PriorRead, SavepointAction};
@@ -49,6 +51,7 @@ pub(crate) enum Request {
         database: DatabaseId,
         statement: Statement,
         session: SessionState,
+        facts: Arc<Facts>,
     },
     /// Stop what runs on this connection. Not answered by itself.
     Cancel,
@@ -180,6 +183,7 @@ fn put_transaction(out: &mut Encoder, transaction: &ClientTransaction) {
         statement.encode(out);
     }
     transaction.session.encode(out);
+    transaction.facts.encode(out);
 }
 
 fn transaction(input: &mut Decoder<'_>) -> Result<ClientTransaction, DecodeError> {
@@ -191,13 +195,14 @@ fn transaction(input: &mut Decoder<'_>) -> Result<ClientTransaction, DecodeError
         request,
         statements,
         session: SessionState::decode(input)?,
-        facts: Default::default(),
+        facts: Arc::new(Facts::decode(input)?),
     })
 }
 
 fn put_opening(out: &mut Encoder, opening: &Opening) {
     put_request_id(out, opening.request);
     opening.session.encode(out);
+    opening.facts.encode(out);
     out.u64(opening.reads.len() as u64);
     for read in &opening.reads {
         read.statement.encode(out);
@@ -215,6 +220,7 @@ fn put_opening(out: &mut Encoder, opening: &Opening) {
 fn opening(input: &mut Decoder<'_>) -> Result<Opening, DecodeError> {
     let request = request_id(input)?;
     let session = SessionState::decode(input)?;
+    let facts = Arc::new(Facts::decode(input)?);
     let reads = (0..input.count()?)
         .map(|_| {
             let statement = Statement::decode(input)?;
@@ -232,6 +238,7 @@ fn opening(input: &mut Decoder<'_>) -> Result<Opening, DecodeError> {
     Ok(Opening {
         request,
         session,
+        facts,
         reads,
         savepoints,
         idle_timeout_ms: input.u64()?,
@@ -305,11 +312,13 @@ impl Request {
                 database,
                 statement,
                 session,
+                facts,
             } => {
                 out.u8(tag::READ);
                 out.u64(u64::from(database.0));
                 statement.encode(&mut out);
                 session.encode(&mut out);
+                facts.encode(&mut out);
             }
             Request::Cancel => out.u8(tag::CANCEL),
             Request::GiveUp => out.u8(tag::GIVE_UP),
@@ -365,6 +374,7 @@ impl Request {
                 database: database(input)?,
                 statement: Statement::decode(input)?,
                 session: SessionState::decode(input)?,
+                facts: Arc::new(Facts::decode(input)?),
             },
             tag::CANCEL => Request::Cancel,
             tag::GIVE_UP => Request::GiveUp,

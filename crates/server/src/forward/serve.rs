@@ -168,10 +168,13 @@ async fn answer(node: &Node, peer: &mut Peer, request: Request) -> Result<Option
             return Ok(None);
         }
         Request::Read {
-            statement, session, ..
+            statement,
+            session,
+            facts,
+            ..
         } => {
             let (pieces, mut received) = mpsc::channel(PIECES_MAX);
-            let read = replica.read_at_leader(statement, session, pieces);
+            let read = replica.read_at_leader(statement, session, facts, pieces);
             match stream(peer, read, &mut received, |_| false).await? {
                 Ok((tag, position)) => Response::Executed { tag, position },
                 Err(refusal) => refused(refusal),

@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use bellwether_storage::{Answer, ClientTransaction, Description, InterruptHandle, SessionState};
 use bellwether_types::{
-    Column, CommandTag, Entry, ErrorKind, Position, RequestId, SessionId, SqlError, Statement, Term, Value,
-    lexer,
+    Column, CommandTag, Entry, ErrorKind, Facts, Position, RequestId, SessionId, SqlError, Statement, Term,
+    Value, lexer,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
@@ -86,6 +86,8 @@ pub(crate) struct PriorRead {
 pub(crate) struct Opening {
     pub request: RequestId,
     pub session: SessionState,
+    /// Whose it is.
+    pub facts: Arc<Facts>,
     pub reads: Vec<PriorRead>,
     /// Savepoints set before the first write, outermost first.
     pub savepoints: Vec<String>,

@@ -52,6 +52,7 @@ impl WriterThread {
             Err(error) if error.is_fatal() => return Err(error.into()),
             Err(error) => return Ok(Err(error.into_sql_error())),
         }
+        self.writer().set_facts(&opening.facts);
         match self.writer().begin(opening.request, opening.session) {
             Ok(Begin::Fresh) => {}
             Ok(Begin::Executed(_)) => {

@@ -12,7 +12,7 @@ use bellwether_http::Metrics;
 use bellwether_log::{Identity, Log, OsDisk, ReadError};
 use bellwether_node::{Event, Recovered, Replica, Role};
 use bellwether_storage::recovery::{RecoveryError, repair_ahead};
-use bellwether_storage::{Files, OpenError, Spill, Vfs, Writer};
+use bellwether_storage::{Extended, Files, OpenError, Spill, Vfs, Writer};
 use bellwether_types::disk::Disk;
 use bellwether_types::{DatabaseId, HybridClock, Position, Term, Timestamp};
 use tokio::sync::watch;
@@ -26,6 +26,7 @@ use super::snapshots::{Fetcher, Staged};
 use super::writer::WriterThread;
 use super::{Content, Published, Readers, Reign, ReplicaHandle};
 use crate::config::Config;
+use crate::extension::EXTENSION;
 use crate::peer::Links;
 use crate::stop::Stop;
 
@@ -84,7 +85,7 @@ fn open(config: &Config, database: DatabaseId, dir: &Path) -> Result<OnDisk, Sta
         path: dir.join("data.sqlite"),
         vfs: Vfs::Os,
         spill: Spill::Directory(spill),
-        extended: Default::default(),
+        extended: Extended::by(&EXTENSION),
     };
     let known =
         |position: Position| position == log.base() || log.term_at(position.index) == Some(position.term);

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_storage::{ClientTransaction, Description, SessionState};
-use bellwether_types::{CommandTag, ErrorKind, Position, RequestId, SessionId, SqlError, Statement, Term};
+use bellwether_types::{
+    CommandTag, ErrorKind, Facts, Position, RequestId, SessionId, SqlError, Statement, Term,
+};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::ReplicaHandle;
@@ -110,6 +112,7 @@ impl ReplicaHandle {
         &self,
         statement: Statement,
         session: SessionState,
+        facts: Arc<Facts>,
         pieces: mpsc::Sender<Piece>,
     ) -> Result<(CommandTag, Position), Refusal> {
         if !self.reign.borrow().leading || !self.confirm_read().await {
@@ -121,6 +124,7 @@ impl ReplicaHandle {
             .await
             .map_err(|error| Refusal::Failed(unreadable(&error)))?;
         reader.set_session(&session);
+        reader.set_facts(&facts);
         let mut cursor = reader.open_cursor(&statement)?;
         let gone = |_| Refusal::Failed(SqlError::new(ErrorKind::Cancelled, "the client is gone"));
         pieces

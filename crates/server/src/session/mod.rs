@@ -6,6 +6,7 @@
 //! once. What cannot be known in time is reported as unknown.
 
 mod cancel;
+mod facts;
 mod rows;
 mod write;
 
@@ -21,6 +22,7 @@ use bellwether_types::{
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use cancel::Cancel;
+pub(crate) use facts::SessionFacts;
 use rows::Watch;
 pub(crate) use rows::{PARKED_BYTES, Rows};
 use write::Patience;
@@ -72,18 +74,20 @@ pub(crate) struct Session {
     /// Of the last request; 0 before the first.
     sequence: u64,
     state: SessionState,
+    facts: SessionFacts,
     open: Option<Open>,
     pub cancel: Arc<Cancel>,
 }
 
 impl Session {
-    pub fn new(node: Arc<Node>, replica: Arc<ReplicaHandle>, id: SessionId) -> Session {
+    pub fn new(node: Arc<Node>, replica: Arc<ReplicaHandle>, id: SessionId, facts: SessionFacts) -> Session {
         Session {
             node,
             replica,
             id,
             sequence: 0,
             state: SessionState::default(),
+            facts,
             open: None,
             cancel: Arc::default(),
         }
@@ -289,6 +293,7 @@ impl Session {
         };
         let mut locked = Arc::clone(reader).lock_owned().await;
         locked.set_session(&self.state);
+        locked.set_facts(&self.facts.current(settings));
         let cursor = locked.open_cursor(&statement)?;
         self.cancel.set_read(locked.interrupt_handle());
         drop(locked);
@@ -416,6 +421,7 @@ impl Session {
             .await
             .map_err(|error| unreadable(&error))?;
         reader.set_session(&self.state);
+        reader.set_facts(&self.facts.current(settings));
         let cursor = reader.open_cursor(&statement)?;
         self.cancel.set_read(reader.interrupt_handle());
         Ok(Rows::of_replica(cursor, reader, Arc::clone(&self.replica)))
@@ -425,12 +431,13 @@ impl Session {
         let timeout = Duration::from_millis(u64::from(settings.values().wait_timeout.0));
         let (leader, _) = self.replica.wait_leader(timeout).await.ok_or_else(no_leader)?;
         self.node.metrics.statements_forwarded.increment();
+        let facts = self.facts.current(settings);
         let (pieces, ended) = if leader == self.node.config.node {
             let (sender, pieces) = mpsc::channel(PIECES_MAX);
             let (reply, ended) = oneshot::channel();
             let (replica, state) = (Arc::clone(&self.replica), self.state);
             tokio::spawn(async move {
-                let result = replica.read_at_leader(statement, state, sender).await;
+                let result = replica.read_at_leader(statement, state, facts, sender).await;
                 // The client may have left.
                 let _ = reply.send(result);
             });
@@ -438,7 +445,7 @@ impl Session {
         } else {
             self.node
                 .forward
-                .read(leader, self.replica.database, statement, self.state)
+                .read(leader, self.replica.database, statement, self.state, facts)
         };
         Ok(Rows::of_leader(pieces, ended))
     }

@@ -33,7 +33,7 @@ impl Session {
             request,
             statements: vec![statement],
             session: self.state,
-            facts: Default::default(),
+            facts: self.facts.current(settings),
         };
         let done = self.write_at_leader(request, &transaction, settings).await?;
         let Done { mut answer, position } = done;
@@ -181,6 +181,7 @@ impl Session {
         let opening = Opening {
             request: open.request,
             session: self.state,
+            facts: self.facts.current(settings),
             reads,
             savepoints: open.savepoints.clone(),
             idle_timeout_ms: u64::from(settings.values().idle_in_transaction_session_timeout.0),

@@ -1,0 +1,86 @@
+//! What the session's functions and catalog tables tell about it, wherever its statements run.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bellwether_session::Settings;
+use bellwether_session::settings::SESSION_TOKEN;
+use bellwether_types::{ClusterId, Facts};
+
+/// Made anew when a setting has changed: sessions run many statements under the same.
+pub(crate) struct SessionFacts {
+    facts: Arc<Facts>,
+    cluster: ClusterId,
+    /// Of the settings that the facts tell; `None`: none yet.
+    revision: Option<u64>,
+}
+
+impl SessionFacts {
+    /// Of a session that begins now, at a node that has run for a while; all but the settings is known.
+    pub fn new(cluster: ClusterId, uptime_us: i64, facts: Facts) -> SessionFacts {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now_us = i64::try_from(since_1970.as_micros()).unwrap_or(i64::MAX);
+        SessionFacts {
+            facts: Arc::new(Facts {
+                server_started_at_us: now_us - uptime_us,
+                session_started_at_us: now_us,
+                ..facts
+            }),
+            cluster,
+            revision: None,
+        }
+    }
+
+    /// As they are now.
+    pub fn current(&mut self, settings: &Settings) -> Arc<Facts> {
+        if self.revision.replace(settings.revision()) != Some(settings.revision()) {
+            let fresh = Settings::new(self.cluster, &self.facts.user).show_all();
+            let all = settings.show_all();
+            // Both list the same settings in the same order. What was seen grows with every commit.
+            let changed = all
+                .into_iter()
+                .zip(fresh)
+                .filter(|(now, fresh)| now.1 != fresh.1 && now.0 != SESSION_TOKEN);
+            let facts = Arc::make_mut(&mut self.facts);
+            facts.settings = changed
+                .map(|((name, value, _), _)| (name.to_ascii_lowercase(), value))
+                .collect();
+            facts.is_in_recovery = facts
+                .settings
+                .get("in_hot_standby")
+                .is_some_and(|value| value == "on");
+        }
+        Arc::clone(&self.facts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bellwether_session::SetScope;
+
+    use super::*;
+
+    #[test]
+    fn facts_follow_the_settings() {
+        let cluster = ClusterId(7);
+        let mut settings = Settings::new(cluster, "ada");
+        let of = Facts {
+            user: "ada".to_owned(),
+            ..Facts::default()
+        };
+        let mut facts = SessionFacts::new(cluster, 0, of);
+        let first = facts.current(&settings);
+        assert!(first.settings.is_empty() && !first.is_in_recovery);
+        assert!(
+            Arc::ptr_eq(&first, &facts.current(&settings)),
+            "nothing has changed"
+        );
+        settings
+            .set(SetScope::Session, "application_name", "flock")
+            .expect("a setting");
+        settings.set_in_hot_standby(true);
+        let second = facts.current(&settings);
+        assert_eq!(second.settings["application_name"], "flock");
+        assert!(second.is_in_recovery);
+    }
+}
