@@ -2,11 +2,11 @@
 
 use std::sync::LazyLock;
 
-use bellwether_pg::catalog;
+use bellwether_pg::{catalog, functions};
 use bellwether_types::Extension;
 
-/// PostgreSQL's catalog, and its functions.
+/// PostgreSQL's catalog, and its functions: those of the catalog, and those that translated texts call.
 pub(crate) static EXTENSION: LazyLock<Extension> = LazyLock::new(|| Extension {
-    functions: vec![catalog::FUNCTIONS],
+    functions: vec![catalog::FUNCTIONS, functions::FUNCTIONS],
     tables: catalog::tables(),
 });
