@@ -12,7 +12,8 @@ use crate::statement::Prepared;
 use crate::transaction::{OpenTransaction, internal, without_traces};
 use crate::writer::WriteConnection;
 
-/// Runs it; rows go to the sink. The caller notes a failure.
+/// Runs it; rows go to the sink. From when it is compiled on the transaction counts as failed; the caller takes that
+/// back when it has succeeded. A text that is no statement has done nothing.
 pub(crate) fn run_statement(
     connection: &mut WriteConnection,
     open: &mut OpenTransaction,
@@ -24,6 +25,7 @@ pub(crate) fn run_statement(
         return Ok(tag);
     }
     let mut prepared = database.client_statement(&statement.sql)?;
+    open.is_failed = true;
     match prepared.kind() {
         StatementKind::Transaction => {
             let text = format!("{} cannot run as a statement of a transaction", prepared.verb());

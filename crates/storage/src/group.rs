@@ -119,15 +119,16 @@ impl Writer {
         Ok(Begin::Fresh)
     }
 
-    /// Runs one statement of the open client transaction. After an error only `rollback_to` and `abandon` help.
+    /// Runs one statement of the open client transaction. After an error only `rollback_to` and `abandon` help, unless
+    /// the text could not be compiled: then the transaction is as it was.
     pub fn execute(&mut self, statement: &Statement, rows: &mut dyn RowSink) -> Result<CommandTag, SqlError> {
         let database = self.connection.database.clone();
         let _gate = database.enter();
         let open = healthy(&mut self.phase)?;
         let result = run_statement(&mut self.connection, open, statement, rows);
-        match &result {
-            Ok(tag) => open.tag = tag.clone(),
-            Err(_) => open.is_failed = true,
+        if let Ok(tag) = &result {
+            open.tag = tag.clone();
+            open.is_failed = false;
         }
         self.note_loss(&database);
         result
