@@ -1,4 +1,5 @@
-//! PostgreSQL's wire protocol: bytes to enums and back, and one connection as a state machine.
+//! PostgreSQL's wire protocol: bytes to enums and back, and one connection as a state machine. PostgreSQL's dialect:
+//! texts to SQLite's SQL ([`dialect`]), and the functions that they call ([`functions`]).
 //!
 //! Promises: no sockets, no threads, no clock, no SQLite; any bytes are answered, never with a panic and never
 //! with an allocation that their own length does not back. [`connection::Connection`] is the door; the driver's

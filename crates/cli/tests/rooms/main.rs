@@ -41,6 +41,8 @@ const PARTS: &[(&str, &[&str])] = &[
     ("raft-proto", &["consensus"]),
     ("slog", &["consensus"]),
     ("pgwire", &["pg"]),
+    ("regex", &["pg"]),
+    ("md-5", &["pg"]),
     ("sqlparser", &["pg", "session"]),
     ("tokio", &["server", "cli", "bench"]),
     ("tokio-postgres", &["cli", "bench"]),

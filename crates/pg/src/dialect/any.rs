@@ -28,9 +28,9 @@ pub(super) fn is_array(expr: &Expr) -> bool {
 }
 
 /// The rows `value` of an array's elements, as a SELECT's FROM. The array is computed where no column of
-/// `json_each` can be taken for one of its own.
+/// `json_each` can be taken for one of its own; NULL has one element, which is not known.
 fn elements(array: &Expr) -> String {
-    format!("(SELECT array_to_json({array}) AS any_array), json_each(any_array)")
+    format!("(SELECT coalesce(array_to_json({array}), '[null]') AS any_array), json_each(any_array)")
 }
 
 /// `left op ANY (right)`, `left op ALL (right)`.
@@ -126,16 +126,24 @@ fn member_of_typed(left: Expr, array: &Expr, element_type: &str, negated: bool) 
     ))
 }
 
-/// `text LIKE ANY (patterns)`.
-pub(super) fn rewrite_like(expr: &mut Expr) {
+/// `text LIKE ANY (patterns)`, `text LIKE ALL (patterns)`; the parser takes the latter for a function. Whether it
+/// was one of them.
+pub(super) fn rewrite_like(expr: &mut Expr) -> bool {
     let (Expr::Like { any, pattern, .. } | Expr::ILike { any, pattern, .. }) = expr else {
-        return;
+        return false;
     };
-    *any = false;
-    let patterns = std::mem::replace(&mut **pattern, element());
+    let all = as_call(pattern).filter(|(name, args)| name.eq_ignore_ascii_case("all") && args.len() == 1);
+    let patterns = match all.map(|(_, args)| args[0].clone()) {
+        Some(patterns) => patterns,
+        None if *any => (**pattern).clone(),
+        None => return false,
+    };
+    let is_any = std::mem::replace(any, false);
+    **pattern = element();
     let mut comparison = take(expr);
     pattern::rewrite(&mut comparison);
-    *expr = each(&comparison, without_parentheses(patterns), true);
+    *expr = each(&comparison, without_parentheses(patterns), is_any);
+    true
 }
 
 fn without_parentheses(expr: Expr) -> Expr {

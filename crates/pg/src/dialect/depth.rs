@@ -66,8 +66,9 @@ fn operators(token: &Token<'_>) -> usize {
         TokenKind::Operator => usize::from(token.text != "."),
         TokenKind::Word => usize::from(OPERATOR_WORDS.iter().any(|word| token.is_word(word))),
         TokenKind::Parameter => token.text.matches("::").count(),
-        TokenKind::Quoted if token.text.starts_with('[') => 1 + operators_inside(token.text),
-        TokenKind::Invalid => 1 + operators_inside(token.text),
+        // The brackets are one.
+        TokenKind::Quoted if token.text.starts_with('[') => operators_inside(token.text) - 1,
+        TokenKind::Invalid => operators_inside(token.text).max(1),
         _ => 0,
     }
 }

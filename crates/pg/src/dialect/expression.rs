@@ -121,10 +121,11 @@ impl Translator<'_> {
             Expr::BinaryOp { .. } => self.binary(expr)?,
             Expr::UnaryOp { .. } => self.unary(expr)?,
             Expr::AnyOp { .. } | Expr::AllOp { .. } => any::rewrite(expr, self)?,
-            Expr::Like { any: false, .. } | Expr::ILike { any: false, .. } | Expr::SimilarTo { .. } => {
-                pattern::rewrite(expr);
+            Expr::Like { .. } | Expr::ILike { .. } | Expr::SimilarTo { .. } => {
+                if !any::rewrite_like(expr) {
+                    pattern::rewrite(expr);
+                }
             }
-            Expr::Like { any: true, .. } | Expr::ILike { any: true, .. } => any::rewrite_like(expr),
             Expr::Collate { .. } => pattern::collation(expr, self)?,
             Expr::Array(array) => *expr = call("array_of", std::mem::take(&mut array.elem)),
             Expr::AtTimeZone { timestamp, time_zone } => {
@@ -160,6 +161,10 @@ impl Translator<'_> {
             | Expr::IsNotFalse(_)
             | Expr::IsDistinctFrom(..)
             | Expr::IsNotDistinctFrom(..) => {}
+            Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_) => {
+                let hint = "Write one SELECT for each grouping, with UNION ALL between.";
+                return Err(self.refuse(&*expr, &*expr, hint));
+            }
             other => return Err(self.refuse(&*other, &*other, "")),
         }
         Ok(())

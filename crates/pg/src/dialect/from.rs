@@ -131,7 +131,9 @@ fn enter_derived(factor: &mut TableFactor, translator: &mut Translator<'_>) -> R
     else {
         return Ok(());
     };
-    super::column_name::of_query(subquery);
+    if alias.as_ref().is_none_or(|alias| alias.columns.is_empty()) {
+        super::column_name::of_query(subquery);
+    }
     if *lateral {
         return lateral_values(factor, translator);
     }
@@ -211,6 +213,7 @@ fn lateral_values(factor: &mut TableFactor, translator: &mut Translator<'_>) -> 
         .take(select.projection.len())
         .collect();
     let alias = alias.name.clone();
+    let mut found = Vec::new();
     for (item, name) in select.projection.into_iter().zip(names) {
         let (mut expr, own_name) = match item {
             SelectItem::ExprWithAlias { expr, alias } => (expr, alias.value),
@@ -223,12 +226,13 @@ fn lateral_values(factor: &mut TableFactor, translator: &mut Translator<'_>) -> 
         if VisitMut::visit(&mut expr, translator).is_break() {
             return Err(translator.error.take().unwrap_or(refused));
         }
-        translator.substitutions.push(Substitution {
+        found.push(Substitution {
             table: table.clone(),
             column: name.unwrap_or(own_name).to_ascii_lowercase(),
             expr: Expr::Nested(Box::new(expr)),
         });
     }
+    translator.substitutions.append(&mut found);
     let written = match rows {
         Some(rows) => format!("{rows} AS {alias}"),
         None => format!("(SELECT 1) AS {alias}"),
@@ -242,6 +246,7 @@ pub(super) fn expand_wildcards(
     known: usize,
     translator: &Translator<'_>,
 ) -> Result<(), SqlError> {
+    name_substituted(select, translator);
     let found = &translator.substitutions[known..];
     if found.is_empty() {
         return Ok(());
@@ -251,7 +256,7 @@ pub(super) fn expand_wildcards(
             .iter()
             .filter(|found| found.table.eq_ignore_ascii_case(&table.value));
         let columns = columns.map(|found| SelectItem::ExprWithAlias {
-            expr: found.expr.clone(),
+            expr: Expr::CompoundIdentifier(vec![table.clone(), quoted(&found.column)]),
             alias: quoted(&found.column),
         });
         columns.collect::<Vec<_>>()
@@ -284,6 +289,31 @@ pub(super) fn expand_wildcards(
     }
     select.projection = items;
     Ok(())
+}
+
+/// A column that stands for something else keeps its name in the result.
+fn name_substituted(select: &mut Select, translator: &Translator<'_>) {
+    for item in &mut select.projection {
+        let SelectItem::UnnamedExpr(expr) = item else {
+            continue;
+        };
+        let mut meant = expr.clone();
+        substitute(&mut meant, translator);
+        let alias = match &*expr {
+            Expr::Identifier(name) => name.clone(),
+            Expr::CompoundIdentifier(parts) => match parts.last() {
+                Some(name) => name.clone(),
+                None => continue,
+            },
+            _ => continue,
+        };
+        if meant != *expr {
+            *item = SelectItem::ExprWithAlias {
+                expr: expr.clone(),
+                alias,
+            };
+        }
+    }
 }
 
 /// What the tables of a FROM are called, in order.

@@ -13,6 +13,7 @@ mod any;
 mod call;
 mod cast;
 mod column_name;
+mod complete;
 mod data;
 mod definition;
 mod depth;
@@ -34,6 +35,7 @@ mod type_name;
 
 pub(crate) use depth::is_shallow;
 pub use meant::needs_translation;
+pub(crate) use type_name::cast_type;
 
 use bellwether_types::lexer::{self, TokenKind};
 use bellwether_types::{ErrorKind, SqlError};
@@ -99,7 +101,9 @@ pub fn translate(client_sql: &str) -> Result<Option<Translation>, SqlError> {
     if let Some(translation) = statement::without_parser(client_sql)? {
         return Ok(unless_same(translation, client_sql));
     }
-    let Some(statement) = parse(&sequence::without_names(&statement::without_table(client_sql))) else {
+    let plain = statement::without_table(client_sql);
+    let plain = sequence::without_names(&plain);
+    let Some(statement) = parse(&plain) else {
         return Ok(None);
     };
     let mut translator = Translator {
@@ -111,6 +115,11 @@ pub fn translate(client_sql: &str) -> Result<Option<Translation>, SqlError> {
         set_count: 0,
         error: None,
     };
+    if let Some((word, location)) = complete::lost(&plain, &statement.to_string()) {
+        let mut error = refuse(format!("{word} here"), "");
+        error.position = translator.position(location);
+        return Err(error);
+    }
     for statement in statement::split(statement, &translator)? {
         if !translator.rewrite(statement)? {
             return Ok(None);
@@ -231,10 +240,10 @@ impl From<&Ident> for Place {
 }
 
 fn refuse(what: impl std::fmt::Display, hint: &str) -> SqlError {
-    let error = SqlError::new(ErrorKind::NotSupported, format!("{what} is not supported"));
-    if hint.is_empty() {
-        error
+    let hint = if hint.is_empty() {
+        "docs/dialect.md lists what there is instead."
     } else {
-        error.with_hint(hint)
-    }
+        hint
+    };
+    SqlError::new(ErrorKind::NotSupported, format!("{what} is not supported")).with_hint(hint)
 }

@@ -31,22 +31,15 @@ pub(super) fn rewrite(expr: &mut Expr) {
             *expr = truth("similar_to", args, *negated);
         }
         Expr::Like {
-            pattern,
-            escape_char: escape_char @ None,
-            ..
+            pattern, escape_char, ..
         } => {
-            if literal(pattern).is_some_and(|pattern| pattern.contains('\\')) {
-                *escape_char = Some(Box::new(text("\\")));
-            }
-        }
-        // `ESCAPE ''`: nothing escapes, as in SQLite without the clause.
-        Expr::Like { escape_char, .. } => {
-            if escape_char
-                .as_deref()
-                .and_then(literal)
-                .is_some_and(|escape| escape.is_empty())
-            {
+            let given = escape_char.as_deref().and_then(literal);
+            if given.is_some_and(|escape| escape.is_empty()) {
+                // Nothing escapes: so it is in SQLite without the clause.
                 *escape_char = None;
+            } else if escape_char.is_none() && literal(pattern).is_some_and(|pattern| pattern.contains('\\'))
+            {
+                *escape_char = Some(Box::new(text("\\")));
             }
         }
         _ => {}

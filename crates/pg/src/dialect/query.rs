@@ -30,7 +30,9 @@ pub(super) fn enter(query: &mut Query, translator: &mut Translator<'_>) -> Resul
                 hint,
             ));
         }
-        column_name::of_query(&mut table.query);
+        if table.alias.columns.is_empty() {
+            column_name::of_query(&mut table.query);
+        }
     }
     check_order(query.order_by.as_ref(), translator)?;
     locks(&mut query.locks, translator)?;

@@ -23,6 +23,11 @@ struct Rows {
 /// An element by the number of its row, where several arrays advance together.
 const ELEMENT: &str = "array_get(@, {}.key + array_lower(@, 1))";
 
+/// SQLite's keywords that are not SQL's.
+const SQLITES_OWN_WORDS: &str = "'[\"abort\",\"attach\",\"autoincrement\",\"conflict\",\"detach\",\"fail\",\"glob\",\
+    \"ignore\",\"index\",\"indexed\",\"isnull\",\"notnull\",\"offset\",\"plan\",\"pragma\",\"query\",\"raise\",\"regexp\",\
+    \"reindex\",\"rename\",\"replace\",\"temp\",\"vacuum\",\"virtual\",\"without\"]'";
+
 /// What `_pg_expandarray` answers.
 const PAIR: &str = "pair_of(";
 
@@ -92,6 +97,14 @@ fn rows_of(name: &str, args: &[String]) -> Option<Rows> {
         ),
         // No table here is a partition of another.
         ("pg_partition_ancestors", [_]) => of_json("'[]'", column("{}.value")),
+        ("pg_get_keywords", []) => of_json(
+            SQLITES_OWN_WORDS,
+            vec![
+                ("word".to_owned(), "{}.value".to_owned()),
+                ("catcode".to_owned(), "'U'".to_owned()),
+                ("catdesc".to_owned(), "'unreserved'".to_owned()),
+            ],
+        ),
         ("generate_series", [_, _] | [_, _, _]) => {
             of_json(&format!("series({})", args.join(", ")), column("{}.value"))
         }
@@ -153,13 +166,15 @@ pub(super) fn in_from(factor: &mut TableFactor, translator: &mut Translator<'_>)
     let Some(mut rows) = rows_of(&name, &written) else {
         return unknown(factor, &name);
     };
+    let is_scalar = rows.columns.len() == 1;
     if has_ordinality {
         rows.columns
             .push(("ordinality".to_owned(), "({}.key + 1)".to_owned()));
     }
-    name_columns(&mut rows, alias.as_ref());
+    name_columns(&mut rows, alias.as_ref(), is_scalar);
     let table = alias.map_or_else(|| Ident::new(name), |alias| alias.name);
     if args.iter().any(looks_at_columns) {
+        let mut found = Vec::new();
         for (column, value) in &rows.columns {
             let Some(mut expr) = super::sql::expr(&rows.column(value, &table)) else {
                 return Err(translator.refuse(&*factor, &*factor, ""));
@@ -168,12 +183,13 @@ pub(super) fn in_from(factor: &mut TableFactor, translator: &mut Translator<'_>)
                 let refused = translator.refuse(&*factor, &*factor, "");
                 return Err(translator.error.take().unwrap_or(refused));
             }
-            translator.substitutions.push(Substitution {
+            found.push(Substitution {
                 table: table.value.to_ascii_lowercase(),
                 column: column.to_ascii_lowercase(),
                 expr,
             });
         }
+        translator.substitutions.append(&mut found);
         return from::replace(factor, &format!("{} AS {table}", rows.source), translator);
     }
     let columns = rows
@@ -198,9 +214,9 @@ fn unknown(factor: &mut TableFactor, plain_name: &str) -> Result<(), SqlError> {
 }
 
 /// The alias of a function with one column names the column too.
-fn name_columns(rows: &mut Rows, alias: Option<&TableAlias>) {
+fn name_columns(rows: &mut Rows, alias: Option<&TableAlias>, is_scalar: bool) {
     let Some(alias) = alias else { return };
-    if alias.columns.is_empty() && rows.columns.first().is_some_and(|(name, _)| name != "key") {
+    if alias.columns.is_empty() && is_scalar {
         rows.columns[0].0.clone_from(&alias.name.value);
     }
     for (column, named) in rows.columns.iter_mut().zip(&alias.columns) {

@@ -58,7 +58,7 @@ pub(super) fn quoted(name: &str) -> Ident {
 }
 
 /// The name and the arguments of a call of a function by a bare name: no window, filter or DISTINCT.
-pub(super) fn as_call<'e>(expr: &'e Expr) -> Option<(&'e str, Vec<&'e Expr>)> {
+pub(super) fn as_call(expr: &Expr) -> Option<(&str, Vec<&Expr>)> {
     let Expr::Function(function) = expr else {
         return None;
     };

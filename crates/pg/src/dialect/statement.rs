@@ -12,7 +12,11 @@ use super::{
 };
 
 /// Kinds of statements that cannot be had, and what to do instead, by the words that they begin with.
-const REFUSED: [(&str, &str); 24] = [
+const REFUSED: [(&str, &str); 28] = [
+    ("CLUSTER", "Use WITHOUT ROWID tables to order rows by their key."),
+    ("CHECKPOINT", "Checkpoints are taken by the server."),
+    ("LOAD", "Extensions cannot be loaded."),
+    ("IMPORT", "There are no foreign schemas."),
     (
         "COMMENT",
         "Write comments into the CREATE statement: its text is kept.",

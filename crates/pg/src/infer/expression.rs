@@ -9,6 +9,7 @@ use sqlparser::ast::{
 };
 
 use super::{Schema, flatten, query_types};
+use crate::dialect::cast_type;
 use crate::types::{Type, of_declared};
 
 /// The tables of a statement, and how they are called in it.
@@ -180,10 +181,76 @@ impl<'a> Scope<'a> {
                 Some(Type::Bytea) => Some(Type::Bytea),
                 _ => Some(Type::Text),
             },
-            "min" | "max" | "coalesce" | "ifnull" | "nullif" => self.common(arguments.into_iter()),
+            "min" | "max" | "coalesce" | "ifnull" | "nullif" | "greatest" | "least" => {
+                self.common(arguments.into_iter())
+            }
             "iif" | "if" => self.common(arguments.into_iter().skip(1)),
             "current_date" | "current_time" | "current_timestamp" => Some(Type::Text),
-            _ => None,
+            other => self.translated_function(other, &arguments),
+        }
+    }
+
+    /// Functions that translated texts call: what PostgreSQL's construct answers.
+    fn translated_function(&self, name: &str, arguments: &[&Expr]) -> Option<Type> {
+        let type_of = |index: usize| arguments.get(index).and_then(|argument| self.type_of(argument));
+        match name {
+            "ilike" | "pg_like" | "regexp_like" | "similar_to" | "starts_with" | "array_has"
+            | "array_length" | "array_lower" | "array_upper" | "array_position" | "cardinality" | "ascii"
+            | "bit_length" | "bit_xor" | "regexp_count" | "date_difference" => Some(Type::Int8),
+            "array_of"
+            | "array_from_json"
+            | "array_to_json"
+            | "array_cat"
+            | "array_append"
+            | "array_prepend"
+            | "array_remove"
+            | "array_to_string"
+            | "string_to_array"
+            | "cast_array"
+            | "regexp_part"
+            | "regexp_match"
+            | "regexp_replace"
+            | "regexp_split_to_array"
+            | "left"
+            | "right"
+            | "lpad"
+            | "rpad"
+            | "split_part"
+            | "overlay"
+            | "text_substr"
+            | "reverse"
+            | "repeat"
+            | "translate"
+            | "initcap"
+            | "chr"
+            | "md5"
+            | "encode"
+            | "quote_ident"
+            | "quote_literal"
+            | "quote_nullable"
+            | "pg_format"
+            | "pg_typeof"
+            | "to_hex"
+            | "to_char" => Some(Type::Text),
+            "decode" => Some(Type::Bytea),
+            "uuid_from_random" => Some(Type::Uuid),
+            "extract" => Some(Type::Numeric),
+            "date_part" | "cbrt" => Some(Type::Float8),
+            "date_add_days" | "make_date" => Some(Type::Date),
+            "make_timestamp" => Some(Type::Timestamp),
+            "to_timestamp" => Some(Type::Timestamptz),
+            "date_trunc" => type_of(1)
+                .filter(|type_| *type_ == Type::Timestamptz)
+                .or(Some(Type::Timestamp)),
+            "date_add" => type_of(0)
+                .filter(|type_| *type_ == Type::Timestamptz)
+                .or(Some(Type::Timestamp)),
+            "timezone" => match type_of(1)? {
+                Type::Timestamptz => Some(Type::Timestamp),
+                Type::Timestamp | Type::Date => Some(Type::Timestamptz),
+                _ => None,
+            },
+            _ => cast_type(name),
         }
     }
 }

@@ -15,11 +15,12 @@ mod parameters;
 use std::sync::Arc;
 
 use bellwether_types::Column;
-use bellwether_types::lexer::{self, Token, TokenKind};
+use bellwether_types::lexer;
 use sqlparser::ast::{Query, SelectItem, SetExpr, Statement};
 use sqlparser::dialect::SQLiteDialect;
 use sqlparser::parser::Parser;
 
+use crate::dialect::is_shallow;
 use crate::row::{Description, Field};
 use crate::types::{Oid, Type, TypeWithModifier, of_declared};
 
@@ -66,47 +67,6 @@ fn field(column: &Column, inferred: Option<Type>) -> Field {
         _ => TypeWithModifier::from(Type::Text),
     };
     Field::new(column.name.as_str(), type_)
-}
-
-/// Operators in a row make a tree as deep as they are many, which is walked and dropped recursively: more than
-/// this is not parsed. Parentheses are limited by the parser itself.
-const MAX_OPERATORS: usize = 200;
-
-/// Words that make a tree deeper, like operators.
-const OPERATOR_WORDS: [&str; 18] = [
-    "AND",
-    "OR",
-    "NOT",
-    "IS",
-    "ISNULL",
-    "NOTNULL",
-    "IN",
-    "LIKE",
-    "GLOB",
-    "MATCH",
-    "REGEXP",
-    "BETWEEN",
-    "COLLATE",
-    "UNION",
-    "INTERSECT",
-    "EXCEPT",
-    "CASE",
-    "AT",
-];
-
-fn is_shallow(sql: &str) -> bool {
-    lexer::significant(sql).map(|token| levels(&token)).sum::<usize>() <= MAX_OPERATORS
-}
-
-/// How many levels a token may add to the tree. To SQLite's lexer a chain of casts, `::int::int`, is one parameter.
-fn levels(token: &Token<'_>) -> usize {
-    match token.kind {
-        TokenKind::Operator => usize::from(!matches!(token.text, "(" | ")" | "," | ".")),
-        TokenKind::Word => usize::from(OPERATOR_WORDS.iter().any(|word| token.is_word(word))),
-        TokenKind::Parameter => token.text.matches("::").count(),
-        TokenKind::Invalid => token.text.matches("::").count().max(1),
-        _ => 0,
-    }
 }
 
 /// The verbs whose parameters or results are worth a look.

@@ -10,6 +10,7 @@ use sqlparser::ast::{
 
 use super::expression::{Scope, arguments, last_name};
 use super::{Schema, flatten, query_types};
+use crate::dialect::cast_type;
 use crate::types::{Type, of_declared};
 
 /// Types by parameter index, from 0. What is said first, reading from the left, holds.
@@ -173,7 +174,17 @@ impl Inference<'_> {
             "zeroblob" | "randomblob" => arguments
                 .iter()
                 .for_each(|argument| self.is(argument, Some(Type::Int8))),
-            _ => {}
+            "ilike" | "regexp_like" | "similar_to" | "starts_with" => {
+                arguments
+                    .iter()
+                    .for_each(|argument| self.is(argument, Some(Type::Text)));
+            }
+            "greatest" | "least" => self.are_alike(arguments.iter().copied()),
+            other => {
+                if let (Some(argument), Some(type_)) = (arguments.first(), cast_type(other)) {
+                    self.is(argument, Some(type_));
+                }
+            }
         }
     }
 }

@@ -1,5 +1,7 @@
-//! Translated texts in real SQLite: what clients send, what the table of the documentation says, and what comes out.
+//! Translated texts in real SQLite: what clients send, what the documentation says, and what comes out.
 
 mod database;
-mod explore;
+mod documentation;
 mod golden;
+mod meaning;
+mod wrong;
