@@ -119,9 +119,17 @@ impl Rows {
     }
 }
 
-/// A function in FROM.
-pub(super) fn in_from(factor: &mut TableFactor, translator: &mut Translator<'_>) -> Result<(), SqlError> {
-    let (name, args, alias, has_ordinality) = match &*factor {
+/// A call in FROM: the function's own name, its arguments, what it is called there, and WITH ORDINALITY.
+struct TableCall {
+    name: String,
+    args: Vec<Expr>,
+    alias: Option<TableAlias>,
+    has_ordinality: bool,
+}
+
+/// The call that a table of FROM is, if its arguments are expressions.
+fn table_call(factor: &TableFactor) -> Option<TableCall> {
+    let (name, args, alias, has_ordinality) = match factor {
         TableFactor::Table {
             name,
             args: Some(args),
@@ -129,10 +137,10 @@ pub(super) fn in_from(factor: &mut TableFactor, translator: &mut Translator<'_>)
             with_ordinality,
             ..
         } => (
-            functions::plain_name(name),
-            plain(&args.args),
+            functions::plain_name(name)?,
+            plain(&args.args)?,
             alias,
-            *with_ordinality,
+            with_ordinality,
         ),
         TableFactor::Function {
             name,
@@ -140,68 +148,83 @@ pub(super) fn in_from(factor: &mut TableFactor, translator: &mut Translator<'_>)
             alias,
             with_ordinality,
             ..
-        } => (functions::plain_name(name), plain(args), alias, *with_ordinality),
+        } => (functions::plain_name(name)?, plain(args)?, alias, with_ordinality),
         TableFactor::UNNEST {
             array_exprs,
             alias,
             with_ordinality,
             ..
-        } => (
-            Some("unnest".to_owned()),
-            Some(array_exprs.clone()),
-            alias,
-            *with_ordinality,
-        ),
-        _ => return Ok(()),
+        } => ("unnest".to_owned(), array_exprs.clone(), alias, with_ordinality),
+        _ => return None,
     };
-    let (Some(name), Some(args)) = (name, args) else {
+    Some(TableCall {
+        name,
+        args,
+        alias: alias.clone(),
+        has_ordinality: *has_ordinality,
+    })
+}
+
+/// A function in FROM.
+pub(super) fn in_from(factor: &mut TableFactor, translator: &mut Translator<'_>) -> Result<(), SqlError> {
+    let Some(call) = table_call(factor) else {
         return Err(translator.refuse(&*factor, &*factor, ""));
     };
-    let alias = alias.clone();
-    let written: Vec<String> = args.iter().map(Expr::to_string).collect();
-    if name == "generate_series" && !args.iter().any(looks_at_columns) && !has_ordinality {
-        let series = series(&args, alias.as_ref(), translator, factor)?;
+    let depends_on_columns = call.args.iter().any(looks_at_columns);
+    let written: Vec<String> = call.args.iter().map(Expr::to_string).collect();
+    if call.name == "generate_series" && !depends_on_columns && !call.has_ordinality {
+        let series = series(&call.args, call.alias.as_ref(), translator, factor)?;
         return from::replace(factor, &series, translator);
     }
-    let Some(mut rows) = rows_of(&name, &written) else {
-        return unknown(factor, &name);
+    let Some(mut rows) = rows_of(&call.name, &written) else {
+        return unknown(factor, &call.name);
     };
     let is_scalar = rows.columns.len() == 1;
-    if has_ordinality {
-        rows.columns
-            .push(("ordinality".to_owned(), "({}.key + 1)".to_owned()));
+    if call.has_ordinality {
+        let number = "({}.key + 1)".to_owned();
+        rows.columns.push(("ordinality".to_owned(), number));
     }
-    name_columns(&mut rows, alias.as_ref(), is_scalar);
-    let table = alias.map_or_else(|| Ident::new(name), |alias| alias.name);
-    if args.iter().any(looks_at_columns) {
-        let mut found = Vec::new();
-        for (column, value) in &rows.columns {
-            let Some(mut expr) = super::sql::expr(&rows.column(value, &table)) else {
-                return Err(translator.refuse(&*factor, &*factor, ""));
-            };
-            if VisitMut::visit(&mut expr, translator).is_break() {
-                let refused = translator.refuse(&*factor, &*factor, "");
-                return Err(translator.error.take().unwrap_or(refused));
-            }
-            found.push(Substitution {
-                table: table.value.to_ascii_lowercase(),
-                column: column.to_ascii_lowercase(),
-                expr,
-            });
-        }
-        translator.substitutions.append(&mut found);
-        return from::replace(factor, &format!("{} AS {table}", rows.source), translator);
+    name_columns(&mut rows, call.alias.as_ref(), is_scalar);
+    let table = call
+        .alias
+        .map_or_else(|| Ident::new(call.name), |alias| alias.name);
+    if depends_on_columns {
+        return lateral(factor, &rows, &table, translator);
     }
     let columns = rows
         .columns
         .iter()
         .map(|(column, value)| format!("{} AS {}", rows.column(value, &table), quoted_name(column)));
     let columns = columns.collect::<Vec<_>>().join(", ");
-    from::replace(
-        factor,
-        &format!("(SELECT {columns} FROM {} AS {table}) AS {table}", rows.source),
-        translator,
-    )
+    let written = format!("(SELECT {columns} FROM {} AS {table}) AS {table}", rows.source);
+    from::replace(factor, &written, translator)
+}
+
+/// A function that looks at the tables before, as `json_each` may and a subquery may not: its columns stand for what
+/// they are made of.
+fn lateral(
+    factor: &mut TableFactor,
+    rows: &Rows,
+    table: &Ident,
+    translator: &mut Translator<'_>,
+) -> Result<(), SqlError> {
+    let mut found = Vec::new();
+    for (column, value) in &rows.columns {
+        let refused = translator.refuse(&*factor, &*factor, "");
+        let Some(mut expr) = super::sql::expr(&rows.column(value, table)) else {
+            return Err(refused);
+        };
+        if VisitMut::visit(&mut expr, translator).is_break() {
+            return Err(translator.error.take().unwrap_or(refused));
+        }
+        found.push(Substitution {
+            table: table.value.to_ascii_lowercase(),
+            column: column.to_ascii_lowercase(),
+            expr,
+        });
+    }
+    translator.substitutions.append(&mut found);
+    from::replace(factor, &format!("{} AS {table}", rows.source), translator)
 }
 
 /// SQLite may have a virtual table of that name; schemas have no functions there.
