@@ -158,8 +158,7 @@ impl OpenLog {
     }
 }
 
-/// Opens everything. The disk's VFS is registered.
-pub fn start(settings: Settings, mount: &Mount, context: &mut Context<'_>) -> Result<Driver, StartError> {
+fn open_log(settings: &Settings, mount: &Mount, context: &Context<'_>) -> Result<OpenLog, StartError> {
     let mut opened = OpenLog::open(mount, settings.node, settings.segment_bytes);
     if context.has(Bug::ForgetDamagedLog) && opened.as_ref().is_err_and(StartError::is_damage_of_log) {
         for path in mount.list(Path::new(LOG_DIR)).unwrap_or_default() {
@@ -167,20 +166,29 @@ pub fn start(settings: Settings, mount: &Mount, context: &mut Context<'_>) -> Re
         }
         opened = OpenLog::open(mount, settings.node, settings.segment_bytes);
     }
-    let mut log = opened?;
+    opened
+}
+
+/// Cuts SQLite back to the log. Whether it is ahead for good: a snapshot was put in place just before the crash.
+fn repair(files: &Files, log: &OpenLog, context: &Context<'_>) -> Result<bool, StartError> {
+    let knows_all = context.has(Bug::ForgetWalCut);
+    match repair_ahead(files, |position| knows_all || log.holds(position)) {
+        Ok(_) => Ok(false),
+        Err(RecoveryError::CheckpointBeyondLog { .. }) => Ok(true),
+        Err(error) => Err(StartError::Recovery(error)),
+    }
+}
+
+/// Opens everything. The disk's VFS is registered.
+pub fn start(settings: Settings, mount: &Mount, context: &mut Context<'_>) -> Result<Driver, StartError> {
+    let mut log = open_log(&settings, mount, context)?;
     let files = Files {
         path: PathBuf::from("/node/database"),
         vfs: Vfs::Simulated(settings.vfs.clone()),
         spill: Spill::Memory,
         extended: Default::default(),
     };
-    let knows_all = context.has(Bug::ForgetWalCut);
-    let mut is_ahead = false;
-    match repair_ahead(&files, |position| knows_all || log.holds(position)) {
-        Ok(_) => {}
-        Err(RecoveryError::CheckpointBeyondLog { .. }) => is_ahead = true,
-        Err(error) => return Err(StartError::Recovery(error)),
-    }
+    let is_ahead = repair(&files, &log, context)?;
     let writer = Writer::open(&files).map_err(StartError::Storage)?;
     let applied = writer.position();
     let is_lost = applied.index < log.recovered.base.index;
