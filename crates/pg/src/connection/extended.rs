@@ -236,26 +236,29 @@ impl Connection {
         self.portals.get_mut(name).ok_or_else(|| undefined_portal(name))
     }
 
+    /// Another portal's description may be due before this one is run; `describe` asks for it now, and again with its
+    /// answer.
+    fn describe_another(&mut self, name: &str) -> Result<Option<Step>, SqlError> {
+        let Some(described) = self.describe_with_rows.take_if(|described| described != name) else {
+            return Ok(None);
+        };
+        match self.describe(Target::Portal(&described), None)? {
+            Step::AskFirst(request) => {
+                self.describe_with_rows = Some(described);
+                Ok(Some(Step::AskFirst(request)))
+            }
+            _ => Ok(None),
+        }
+    }
+
     pub(super) fn execute_portal(
         &mut self,
         name: &str,
         max_rows: i32,
         next_tag: Option<u8>,
     ) -> Result<Step, SqlError> {
-        if self
-            .describe_with_rows
-            .as_deref()
-            .is_some_and(|described| described != name)
-        {
-            let described = self.describe_with_rows.take().expect("just seen");
-            // Another portal's description is due first; `describe` asks for it now, and again with its answer.
-            return match self.describe(Target::Portal(&described), None)? {
-                Step::AskFirst(request) => {
-                    self.describe_with_rows = Some(described);
-                    Ok(Step::AskFirst(request))
-                }
-                _ => self.execute_portal(name, max_rows, next_tag),
-            };
+        if let Some(ask) = self.describe_another(name)? {
+            return Ok(ask);
         }
         let portal = self.portal(name)?;
         let prepared = Arc::clone(&portal.prepared);

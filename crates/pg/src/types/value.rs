@@ -109,17 +109,7 @@ pub fn put_value(
             (Some(number @ 0..=1), Format::Binary) => out.push(number as u8),
             _ => return Err(no_fit()),
         },
-        Type::Float8 => match format {
-            Format::Text => print::float8(real(value).ok_or_else(no_fit)?, out),
-            Format::Binary => out.extend_from_slice(&real(value).ok_or_else(no_fit)?.to_be_bytes()),
-        },
-        Type::Float4 => {
-            let number = real(value).ok_or_else(no_fit)? as f32;
-            match format {
-                Format::Text => print::float4(number, out),
-                Format::Binary => out.extend_from_slice(&number.to_be_bytes()),
-            }
-        }
+        Type::Float8 | Type::Float4 => put_float(type_, format, real(value).ok_or_else(no_fit)?, out),
         Type::Numeric => match (value, format) {
             (ValueRef::Integer(number), Format::Text) => print::integer(number, out),
             (ValueRef::Real(number), Format::Text) => print::decimal(number, out),
@@ -138,15 +128,7 @@ pub fn put_value(
             _ => return Err(no_fit()),
         },
         Type::Json | Type::Jsonb | Type::Text | Type::Varchar | Type::Bpchar | Type::Name => {
-            if type_ == Type::Jsonb && format == Format::Binary {
-                out.push(1);
-            }
-            match value {
-                ValueRef::Text(text) => put_text(text, out)?,
-                ValueRef::Integer(number) => print::integer(number, out),
-                ValueRef::Real(number) => print::float8(number, out),
-                ValueRef::Null | ValueRef::Blob(_) => return Err(no_fit()),
-            }
+            put_any_text(type_, format, value, out)?;
         }
         Type::Char => match (array::text_of(&value), format) {
             // As PostgreSQL sends none: one zero byte.
@@ -165,11 +147,34 @@ pub fn put_value(
     Ok(())
 }
 
+fn put_float(type_: Type, format: Format, number: f64, out: &mut Vec<u8>) {
+    match (type_, format) {
+        (Type::Float4, Format::Text) => print::float4(number as f32, out),
+        (Type::Float4, Format::Binary) => out.extend_from_slice(&(number as f32).to_be_bytes()),
+        (_, Format::Text) => print::float8(number, out),
+        (_, Format::Binary) => out.extend_from_slice(&number.to_be_bytes()),
+    }
+}
+
 fn put_integer<const BYTES: usize>(number: i64, format: Format, out: &mut Vec<u8>) {
     match format {
         Format::Text => print::integer(number, out),
         Format::Binary => out.extend_from_slice(&number.to_be_bytes()[8 - BYTES..]),
     }
+}
+
+/// Numbers are texts too, where a text is wanted.
+fn put_any_text(type_: Type, format: Format, value: ValueRef<'_>, out: &mut Vec<u8>) -> Result<(), SqlError> {
+    if type_ == Type::Jsonb && format == Format::Binary {
+        out.push(1);
+    }
+    match value {
+        ValueRef::Text(text) => put_text(text, out)?,
+        ValueRef::Integer(number) => print::integer(number, out),
+        ValueRef::Real(number) => print::float8(number, out),
+        ValueRef::Null | ValueRef::Blob(_) => return Err(mismatch(type_, value)),
+    }
+    Ok(())
 }
 
 fn put_text(text: &[u8], out: &mut Vec<u8>) -> Result<(), SqlError> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bellwether_storage::ClientTransaction;
 use bellwether_types::{DatabaseId, ErrorKind, SqlError};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -11,7 +12,7 @@ use super::message::{Request, Response};
 use crate::node::Node;
 use crate::peer::{FRAME_BYTES_MAX, FrameError, FrameReader, write_frame};
 use crate::replica::desk::Claim;
-use crate::replica::{OpenTransaction, Piece, Refusal, ReplicaHandle};
+use crate::replica::{Attempt, OpenTransaction, Piece, Refusal, ReplicaHandle};
 
 /// Pieces of a result under way to the socket.
 const PIECES_MAX: usize = 4;
@@ -131,23 +132,7 @@ async fn answer(node: &Node, peer: &mut Peer, request: Request) -> Result<Option
     let response = match request {
         Request::Autocommit {
             transaction, attempt, ..
-        } => {
-            let (request, claim) = (transaction.request, Arc::new(Claim::default()));
-            let work = replica.autocommit(transaction, attempt, Arc::clone(&claim));
-            match peer
-                .attend(work, |stop| match stop {
-                    Stop::Cancel => replica.cancel(request, &claim),
-                    Stop::GiveUp => claim.give_up(),
-                })
-                .await?
-            {
-                Ok(done) => Response::Done {
-                    answer: done.answer,
-                    position: done.position,
-                },
-                Err(refusal) => refused(refusal),
-            }
-        }
+        } => autocommit(peer, replica, transaction, attempt).await?,
         Request::Open { opening, attempt, .. } => {
             let claim = Arc::new(Claim::default());
             let work = replica.open(opening, attempt, Arc::clone(&claim));
@@ -183,6 +168,27 @@ async fn answer(node: &Node, peer: &mut Peer, request: Request) -> Result<Option
         other => unreachable!("answered above: {other:?}"),
     };
     Ok(Some(response))
+}
+
+async fn autocommit(
+    peer: &mut Peer,
+    replica: &ReplicaHandle,
+    transaction: ClientTransaction,
+    attempt: Attempt,
+) -> Result<Response, Gone> {
+    let (request, claim) = (transaction.request, Arc::new(Claim::default()));
+    let work = replica.autocommit(transaction, attempt, Arc::clone(&claim));
+    let done = peer.attend(work, |stop| match stop {
+        Stop::Cancel => replica.cancel(request, &claim),
+        Stop::GiveUp => claim.give_up(),
+    });
+    Ok(match done.await? {
+        Ok(done) => Response::Done {
+            answer: done.answer,
+            position: done.position,
+        },
+        Err(refusal) => refused(refusal),
+    })
 }
 
 fn find(node: &Node, database: DatabaseId) -> Result<&ReplicaHandle, Response> {

@@ -259,13 +259,25 @@ impl State {
                 transaction, attempt, ..
             } => (transaction.request, attempt),
             Work::Open { opening, attempt, .. } => (opening.request, attempt),
-            Work::EndSession { .. } | Work::Outcome { .. } => return self.leading.is_some(),
+            // What of it comes later is late: its request line, which would tell, is gone with the next group.
+            Work::EndSession { session } => {
+                let leads = self.leading.is_some();
+                if leads {
+                    self.see(*session, (u64::MAX, u64::MAX));
+                }
+                return leads;
+            }
+            Work::Outcome { .. } => return self.leading.is_some(),
         };
         if self.leading != Some(attempt.term) {
             return false;
         }
-        let now = (request.sequence, attempt.number);
-        if let Some(latest) = self.seen.get_mut(&request.session) {
+        self.see(request.session, (request.sequence, attempt.number))
+    }
+
+    /// Notes a session's latest attempt; false when there was a later one, or this very one.
+    fn see(&mut self, session: SessionId, now: (u64, u64)) -> bool {
+        if let Some(latest) = self.seen.get_mut(&session) {
             if *latest >= now {
                 return false;
             }
@@ -277,8 +289,8 @@ impl State {
         {
             self.seen.remove(&oldest);
         }
-        self.seen.insert(request.session, now);
-        self.seen_order.push_back(request.session);
+        self.seen.insert(session, now);
+        self.seen_order.push_back(session);
         true
     }
 }

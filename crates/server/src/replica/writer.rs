@@ -178,7 +178,7 @@ impl WriterThread {
                     self.starve(&error);
                     return Ok(());
                 }
-                Err(ApplyError::Storage(error)) => return Err(error.into()),
+                Err(ApplyError::Storage(error)) if !error.is_damage() => return Err(error.into()),
                 Err(damage) => {
                     tracing::error!(database = self.name, position = %entry.position, %damage, "damaged");
                     self.tell(Event::Damaged);
@@ -196,10 +196,12 @@ impl WriterThread {
 
     /// SQLite found no space for what is committed: reads go on, writes are refused, and it is tried again.
     fn starve(&mut self, error: &dyn std::fmt::Display) {
-        tracing::error!(
-            database = self.name,
-            "cannot apply committed records: {error}; trying again"
-        );
+        if !std::mem::replace(&mut self.starves, true) {
+            tracing::error!(
+                database = self.name,
+                "cannot apply committed records: {error}; trying on"
+            );
+        }
         self.next = None;
         std::thread::sleep(STARVED_PAUSE);
         let jobs = self.desk.take_all();
@@ -396,7 +398,18 @@ impl WriterThread {
                     answer(reply, Err(refusal));
                 }
             }
-            Err(error) => return self.refuse_group(replies, &error),
+            Err(error) => {
+                let (kept, refused): (Vec<_>, Vec<_>) = results
+                    .into_iter()
+                    .zip(replies)
+                    .partition(|(result, _)| matches!(result, Ok(answer) if answer.deduplicated));
+                let refused = refused.into_iter().map(|(_, reply)| reply).collect();
+                self.refuse_group(refused, &error)?;
+                // What was executed before is committed, whatever became of the group.
+                let position = self.writer().position();
+                let (results, replies) = kept.into_iter().unzip();
+                self.answer_committed(results, replies, position);
+            }
         }
         Ok(())
     }

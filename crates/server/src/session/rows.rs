@@ -137,6 +137,22 @@ impl Rows {
         rows
     }
 
+    /// Of several statements, all of them done.
+    pub fn gathered(columns: Vec<Column>, rows: Vec<Vec<Value>>, tag: CommandTag) -> Rows {
+        let pieces = Pieces {
+            columns,
+            rows: rows.into_iter(),
+            ..Pieces::default()
+        };
+        let mut rows = Rows::of(Source::Buffered {
+            pieces,
+            session: None,
+            position: None,
+        });
+        rows.tag = Some(tag);
+        rows
+    }
+
     pub fn of_replica(cursor: Cursor, reader: PooledReader, replica: Arc<ReplicaHandle>) -> Rows {
         Rows::of(Source::Replica(Box::new(OfReplica {
             cursor,

@@ -79,6 +79,10 @@ impl Session {
             };
             match result {
                 Ok(done) => return Ok(done),
+                // An attempt before may have been committed, and nobody looked.
+                Err(Refusal::Failed(error)) if sent_and_lost && may_be_unread(error.kind) => {
+                    return Err(unknown_outcome(request));
+                }
                 Err(Refusal::Failed(error)) => return Err(error),
                 Err(Refusal::Unknown) => sent_and_lost = true,
                 Err(Refusal::NotLeader) => {}
@@ -300,6 +304,15 @@ impl Session {
             tokio::time::sleep(RETRY_PAUSE).await;
         }
     }
+}
+
+/// Failures that are also told without a look at what was executed before: while the transaction waited, or for want
+/// of space.
+fn may_be_unread(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::DiskFull | ErrorKind::Cancelled | ErrorKind::LockTimeout | ErrorKind::StatementTimeout
+    )
 }
 
 /// How long a statement waits for the writer, over all attempts.

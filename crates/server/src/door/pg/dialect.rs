@@ -9,11 +9,11 @@ use std::sync::Arc;
 use bellwether_pg::backend::Severity;
 use bellwether_pg::connection::Run;
 use bellwether_pg::dialect::{self, Lock, Translation};
-use bellwether_types::{CommandTag, ErrorKind, SqlError, Statement, Value, lexer};
+use bellwether_types::{Column, CommandTag, ErrorKind, SqlError, Statement, Value, lexer};
 
 use super::describe::REMEMBERED_MAX_BYTES;
 use super::{Client, Open};
-use crate::session::Rows;
+use crate::session::{PARKED_BYTES, Rows};
 
 /// Texts that are remembered; then all are forgotten.
 const KNOWN_MAX: usize = 256;
@@ -163,30 +163,67 @@ impl Client {
         })
     }
 
-    /// The last one's rows are the answer.
+    /// The rows of all of them, in order, are the answer, and their counts add up.
     async fn start_each(&mut self, statements: Vec<Statement>, read_only: bool) -> Result<Open, SqlError> {
-        let mut last = None;
+        let only = statements.len() == 1;
+        let mut gathered = Gathered::default();
         for statement in statements {
-            if let Some(mut open) = last.take() {
-                self.finish_quietly(&mut open).await?;
+            let mut open = self.start_statement(statement, read_only).await?;
+            if only {
+                return Ok(open);
             }
-            last = Some(self.start_statement(statement, read_only).await?);
+            gathered.take_rows(&mut open).await?;
+            let session = self.session.as_mut().expect("let in");
+            let tag = session.finish(open.rows, self.connection.settings_mut());
+            gathered.add(tag);
         }
-        Ok(last.unwrap_or_else(|| Open {
-            rows: Rows::empty(CommandTag::plain("SELECT")),
-            has_row: false,
+        let tag = gathered.tag.unwrap_or_else(|| CommandTag::plain("SELECT"));
+        let mut rows = Rows::gathered(gathered.columns, gathered.rows, tag);
+        let has_row = rows.next().await?;
+        Ok(Open {
+            rows,
+            has_row,
             parked_bytes: 0,
-        }))
+        })
     }
+}
 
-    async fn finish_quietly(&mut self, open: &mut Open) -> Result<(), SqlError> {
+/// What several statements have answered.
+#[derive(Default)]
+struct Gathered {
+    columns: Vec<Column>,
+    rows: Vec<Vec<Value>>,
+    bytes: usize,
+    tag: Option<CommandTag>,
+}
+
+impl Gathered {
+    async fn take_rows(&mut self, open: &mut Open) -> Result<(), SqlError> {
+        if !open.rows.columns().is_empty() {
+            self.columns = open.rows.columns().to_vec();
+        }
         while open.has_row {
+            let row = (0..self.columns.len()).map(|column| open.rows.value(column).to_value());
+            let row = row.collect::<Result<Vec<_>, _>>()?;
+            self.bytes += row.iter().map(Value::size_bytes).sum::<usize>();
+            if self.bytes > PARKED_BYTES {
+                let message = format!("the statement answers more than {PARKED_BYTES} bytes");
+                return Err(SqlError::new(ErrorKind::ProgramLimit, message)
+                    .with_hint("It stands for several of SQLite's: write them one by one."));
+            }
+            self.rows.push(row);
             open.has_row = open.rows.next().await?;
         }
-        let rows = std::mem::replace(&mut open.rows, Rows::empty(CommandTag::plain("")));
-        let session = self.session.as_mut().expect("let in");
-        session.finish(rows, self.connection.settings_mut());
         Ok(())
+    }
+
+    fn add(&mut self, tag: CommandTag) {
+        let before = self.tag.take().and_then(|tag| tag.rows);
+        let rows = match (before, tag.rows) {
+            (None, None) => None,
+            (before, rows) => Some(before.unwrap_or(0) + rows.unwrap_or(0)),
+        };
+        self.tag = Some(CommandTag { rows, ..tag });
     }
 }
 
