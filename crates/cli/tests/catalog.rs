@@ -34,10 +34,17 @@ const TABLES: &str = "SELECT c.relname FROM pg_catalog.pg_class c
 fn what_another_session_creates_is_there_at_once_at_every_node() {
     run(async {
         let cluster = shared_cluster();
-        let (leader, follower) = (cluster.connect_to_leader().await, cluster.connect_to_follower().await);
+        let (leader, follower) = (
+            cluster.connect_to_leader().await,
+            cluster.connect_to_follower().await,
+        );
         execute(&follower, "SET bellwether.read_consistency = strong").await;
         for number in 0..10 {
-            execute(&leader, &format!("CREATE TABLE cat_{number}(id INTEGER PRIMARY KEY, name VARCHAR(20))")).await;
+            execute(
+                &leader,
+                &format!("CREATE TABLE cat_{number}(id INTEGER PRIMARY KEY, name VARCHAR(20))"),
+            )
+            .await;
             for client in [&leader, &follower] {
                 assert_eq!(names(client, TABLES).await.len(), number + 1);
             }
@@ -61,15 +68,22 @@ fn what_another_session_creates_is_there_at_once_at_every_node() {
 fn a_transaction_that_holds_the_writer_sees_its_own_tables_and_a_rollback_forgets_them() {
     run(async {
         let cluster = shared_cluster();
-        for client in [cluster.connect_to_leader().await, cluster.connect_to_follower().await] {
+        for client in [
+            cluster.connect_to_leader().await,
+            cluster.connect_to_follower().await,
+        ] {
             let exists = "SELECT regclassout(to_regclass('cat_mine'))";
             execute(&client, "BEGIN; CREATE TABLE cat_mine(a INTEGER, b TEXT UNIQUE)").await;
             assert_eq!(name(&client, exists).await, "cat_mine");
-            let columns = "SELECT attname FROM pg_attribute WHERE attrelid = regclassin('cat_mine') AND attnum > 0";
+            let columns =
+                "SELECT attname FROM pg_attribute WHERE attrelid = regclassin('cat_mine') AND attnum > 0";
             assert_eq!(names(&client, columns).await, ["a", "b"]);
             execute(&client, "ROLLBACK").await;
-            let gone: Option<u32> =
-                client.query_one("SELECT to_regclass('cat_mine')", &[]).await.expect("a row").get(0);
+            let gone: Option<u32> = client
+                .query_one("SELECT to_regclass('cat_mine')", &[])
+                .await
+                .expect("a row")
+                .get(0);
             assert_eq!(gone, None);
         }
     });
@@ -99,7 +113,8 @@ fn keys_references_and_checks_are_told_as_postgresql_does() {
                 "book_pkey: PRIMARY KEY (id)",
             ]
         );
-        let indexes = "SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = regclassin('book') ORDER BY 1";
+        let indexes =
+            "SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = regclassin('book') ORDER BY 1";
         assert_eq!(
             names(&client, indexes).await,
             [
@@ -117,7 +132,10 @@ fn keys_references_and_checks_are_told_as_postgresql_does() {
             ON a.attrelid = d.adrelid AND a.attnum = d.adnum WHERE d.adrelid = regclassin('book')";
         assert_eq!(names(&client, default).await, ["1"]);
         let view = "SELECT pg_get_viewdef(regclassin('long'))";
-        assert_eq!(name(&client, view).await, " SELECT title FROM book WHERE pages > 500;");
+        assert_eq!(
+            name(&client, view).await,
+            " SELECT title FROM book WHERE pages > 500;"
+        );
         let referred = "SELECT ccu.table_name || '.' || ccu.column_name
             FROM information_schema.table_constraints tc
             JOIN information_schema.constraint_column_usage ccu ON ccu.constraint_name = tc.constraint_name
@@ -135,7 +153,11 @@ fn columns_of_the_catalog_are_described_with_their_types_and_read_in_binary() {
     run(async {
         let cluster = shared_cluster();
         let client = cluster.connect_to_follower().await;
-        execute(&client, "CREATE TABLE typed(a INTEGER, b INTEGER, PRIMARY KEY(b, a))").await;
+        execute(
+            &client,
+            "CREATE TABLE typed(a INTEGER, b INTEGER, PRIMARY KEY(b, a))",
+        )
+        .await;
         let sql = "SELECT c.oid, c.relname, c.relhasindex, c.relkind, c.reltuples, c.relnatts, con.conkey, i.indkey
             FROM pg_class c JOIN pg_constraint con ON con.conrelid = c.oid JOIN pg_index i ON i.indrelid = c.oid
             WHERE c.relname = 'typed'";
@@ -164,7 +186,10 @@ fn columns_of_the_catalog_are_described_with_their_types_and_read_in_binary() {
 fn every_system_table_answers_at_leader_and_follower() {
     run(async {
         let cluster = shared_cluster();
-        for client in [cluster.connect_to_leader().await, cluster.connect_to_follower().await] {
+        for client in [
+            cluster.connect_to_leader().await,
+            cluster.connect_to_follower().await,
+        ] {
             let sql = "SELECT n.nspname || '.' || c.relname FROM pg_class c
                 JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname <> 'public'";
             let tables = names(&client, sql).await;
@@ -186,7 +211,10 @@ fn what_is_told_about_a_session_is_the_same_at_the_leader() {
         let sql = "SELECT pg_backend_pid() || ' ' || current_user() || ' ' || current_database() || ' '
             || pg_is_in_recovery() || ' ' || current_setting('application_name') || ' ' || inet_client_port()";
         let alone = name(&client, sql).await;
-        assert!(alone.ends_with(&format!(" 1 flock {}", alone.rsplit(' ').next().unwrap_or_default())));
+        assert!(alone.ends_with(&format!(
+            " 1 flock {}",
+            alone.rsplit(' ').next().unwrap_or_default()
+        )));
         execute(&client, "BEGIN").await;
         assert_eq!(name(&client, sql).await, alone, "from a snapshot of this node's");
         execute(&client, "INSERT INTO told VALUES (1)").await;
@@ -203,10 +231,13 @@ fn no_function_takes_the_place_of_one_of_sqlites() {
         let cluster = shared_cluster();
         let client = cluster.connect_to_leader().await;
         // Ours alone are deterministic only where the session is not asked; SQLite lists each of a name.
-        let sql = "SELECT name FROM pragma_function_list GROUP BY name, narg HAVING count(DISTINCT builtin) > 1";
+        let sql =
+            "SELECT name FROM pragma_function_list GROUP BY name, narg HAVING count(DISTINCT builtin) > 1";
         let doubled = names(&client, sql).await;
         assert!(
-            doubled.iter().all(|name| name == "changes" || name == "total_changes"),
+            doubled
+                .iter()
+                .all(|name| name == "changes" || name == "total_changes"),
             "{doubled:?}"
         );
     });
@@ -217,7 +248,11 @@ fn the_catalog_is_read_only() {
     run(async {
         let cluster = shared_cluster();
         let client = cluster.connect_to_leader().await;
-        for sql in ["DELETE FROM pg_class", "CREATE TABLE pg_catalog.t(a)", "DROP TABLE pg_catalog.pg_type"] {
+        for sql in [
+            "DELETE FROM pg_class",
+            "CREATE TABLE pg_catalog.t(a)",
+            "DROP TABLE pg_catalog.pg_type",
+        ] {
             assert_eq!(sqlstate(client.batch_execute(sql).await), "42501", "{sql}");
         }
     });

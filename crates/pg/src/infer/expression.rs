@@ -9,6 +9,7 @@ use sqlparser::ast::{
 };
 
 use super::{Schema, flatten, query_types};
+use crate::catalog::result_type;
 use crate::dialect::cast_type;
 use crate::types::{Type, of_declared};
 
@@ -250,7 +251,7 @@ impl<'a> Scope<'a> {
                 Type::Timestamp | Type::Date => Some(Type::Timestamptz),
                 _ => None,
             },
-            _ => cast_type(name),
+            _ => cast_type(name).or_else(|| result_type(name)),
         }
     }
 }
