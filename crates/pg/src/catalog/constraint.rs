@@ -93,7 +93,7 @@ pub(super) fn constraint_rows(schema: &Schema) -> Vec<RowKey> {
 }
 
 /// Behind a key.
-pub(super) fn constraint_of<'a>(schema: &'a Schema, row: RowKey) -> (&'a Relation, &'a Constraint) {
+pub(super) fn constraint_of(schema: &Schema, row: RowKey) -> (&Relation, &Constraint) {
     let relation = &schema.relations()[row.0[0] as usize];
     (relation, &relation.constraints[row.0[1] as usize])
 }

@@ -255,7 +255,7 @@ fn key_column_value(view: &View<'_>, row: RowKey, column: &str) -> Option<Value>
 }
 
 /// The table whose columns a constraint uses (a reference's: the other one), and their places.
-fn used<'a>(schema: &'a Schema, row: RowKey) -> Option<(&'a Relation, Vec<usize>)> {
+fn used(schema: &Schema, row: RowKey) -> Option<(&Relation, Vec<usize>)> {
     let (relation, constraint) = constraint_of(schema, row);
     match &constraint.rule {
         Rule::ForeignKey(key) => target(schema, key),

@@ -60,7 +60,7 @@ pub(super) fn rows(schema: &Schema) -> Vec<RowKey> {
 }
 
 /// Behind a key.
-pub(super) fn trigger_of<'a>(schema: &'a Schema, row: RowKey) -> (&'a Relation, &'a Trigger) {
+pub(super) fn trigger_of(schema: &Schema, row: RowKey) -> (&Relation, &Trigger) {
     let relation = &schema.relations()[row.0[0] as usize];
     (relation, &relation.triggers[row.0[1] as usize])
 }

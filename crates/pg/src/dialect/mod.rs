@@ -3,8 +3,8 @@
 //!
 //! Promises: what is not translated is refused with [`ErrorKind::NotSupported`] and a hint; nothing is dropped
 //! without a notice unless dropping it changes nothing. A text that is not PostgreSQL's either, or that means the
-//! same in both, has no translation. Any text is answered without a panic, within [`MAX_TEXT_BYTES`] and
-//! [`MAX_DEPTH`]. Pure: it knows no schema, so what would need one is refused.
+//! same in both, has no translation. Any text is answered without a panic, within `MAX_TEXT_BYTES` and
+//! `MAX_DEPTH`. Pure: it knows no schema, so what would need one is refused.
 //! Does not touch what SQLite gives a meaning of its own: operators keep SQLite's precedence, functions of
 //! SQLite's keep SQLite's answers. `docs/dialect.md` lists all of it.
 

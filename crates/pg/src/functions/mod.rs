@@ -1,7 +1,7 @@
 //! PostgreSQL's functions that SQLite lacks, and those that translated texts call.
 //!
 //! Promises: each is a function of its arguments alone; any arguments are answered, never with a panic, and never
-//! with more than [`MAX_RESULT_BYTES`]. What a later version answers is the same, since indexes and checks may be
+//! with more than `MAX_RESULT_BYTES`. What a later version answers is the same, since indexes and checks may be
 //! made of them. Names that SQLite has keep SQLite's functions: none of them is here with as many arguments.
 
 pub(crate) mod array;
