@@ -226,3 +226,91 @@ fn run_pgbench(node: SocketAddr, mode: &str, script: &Path, clients: u32, transa
         "{mode} {script:?}: {report}"
     );
 }
+
+#[test]
+fn pgbench_fills_its_own_tables_and_runs_its_own_scripts_in_every_mode() {
+    let cluster = shared_cluster();
+    for node in leader_and_follower(&cluster) {
+        let Some(mut fill) = postgresql_program("pgbench", cluster.pg(node)) else {
+            return;
+        };
+        // By the client, with primary keys and VACUUM; then by the server.
+        let generated = if node == cluster.wait_for_leader() {
+            "dtgvp"
+        } else {
+            "dtGvp"
+        };
+        stdout(fill.args(["-i", "-q", "-s", "1", "-I", generated]));
+        cluster.assert_equal_fingerprints();
+        for (script, mode) in [
+            ("tpcb-like", "simple"),
+            ("simple-update", "extended"),
+            ("select-only", "prepared"),
+        ] {
+            let mut run = postgresql_program("pgbench", cluster.pg(node)).expect("looked for before");
+            let told = stdout(run.args([
+                "-n",
+                "-b",
+                script,
+                "-M",
+                mode,
+                "-c",
+                "4",
+                "-t",
+                "25",
+                "--max-tries=5",
+            ]));
+            assert!(
+                told.contains("number of transactions actually processed: 100/100"),
+                "{script} {mode}: {told}"
+            );
+        }
+        let balanced = "SELECT (SELECT sum(abalance) FROM pgbench_accounts) - (SELECT sum(delta) FROM pgbench_history), \
+                        (SELECT count(*) FROM pgbench_history)";
+        assert_eq!(
+            answer(
+                cluster.pg(node),
+                &format!("SET bellwether.read_consistency = strong; {balanced}")
+            ),
+            "0|200"
+        );
+    }
+}
+
+#[test]
+fn psql_describes_what_another_session_has_just_made() {
+    let cluster = shared_cluster();
+    for node in leader_and_follower(&cluster) {
+        if psql(cluster.pg(node)).is_none() {
+            return;
+        }
+        let name = format!("described_{node}");
+        answer(
+            cluster.pg(node),
+            &format!(
+                "CREATE TABLE {name} (id INTEGER PRIMARY KEY, t VARCHAR(20) NOT NULL DEFAULT 'x', other INTEGER REFERENCES {name}); \
+                 CREATE UNIQUE INDEX {name}_t ON {name} (t); CREATE VIEW {name}_view AS SELECT t FROM {name}"
+            ),
+        );
+        let strong = "SET bellwether.read_consistency = strong";
+        let describe = |command: &str| {
+            let mut psql = postgresql_program("psql", cluster.pg(node)).expect("looked for before");
+            stdout(psql.args(["-X", "-A", "-q", "-c", strong, "-c", command]))
+        };
+        let table = describe(&format!("\\d {name}"));
+        for part in [
+            "id|bigint||not null|",
+            "t|character varying(20)||not null|'x'",
+            &format!("\"{name}_pkey\" PRIMARY KEY, btree (id)"),
+            &format!("\"{name}_t\" UNIQUE, btree (t)"),
+            &format!("FOREIGN KEY (other) REFERENCES {name}(id)"),
+        ] {
+            assert!(table.contains(part), "{part} in {table}");
+        }
+        assert!(describe("\\dt").contains(&format!("public|{name}|table|postgres")));
+        assert!(describe("\\dv").contains(&format!("public|{name}_view|view|postgres")));
+        assert!(describe("\\di").contains(&format!("public|{name}_t|index|postgres|{name}")));
+        assert!(describe("\\du").contains("postgres|Superuser"));
+        assert!(describe("\\l").contains("postgres|postgres|UTF8"));
+    }
+}
