@@ -156,7 +156,12 @@ static SETTINGS: &[Definition] = &[
         "client_encoding",
         "UTF8",
         "The client's character set.",
-        |text| match text.to_ascii_lowercase().replace(['-', '_'], "").as_str() {
+        // Letters and digits count, as PostgreSQL reads it; asyncpg sends quotes, too.
+        |text| match text
+            .to_ascii_lowercase()
+            .replace(|letter: char| !letter.is_ascii_alphanumeric(), "")
+            .as_str()
+        {
             "utf8" | "unicode" => Answer::Same,
             _ => Answer::NotSupported,
         },
