@@ -54,6 +54,8 @@ pub struct VirtualColumn {
     pub name: &'static str,
     /// What Describe tells about it, and by which it compares; see `pg`'s table of types.
     pub declared_type: &'static str,
+    /// Not among what `*` stands for.
+    pub is_hidden: bool,
     /// Whether rows are found by it without looking at all of them. Only where the rows and this value are of the
     /// schema alone.
     pub is_indexed: bool,

@@ -104,7 +104,7 @@ fn table(shape: &Shape) -> VirtualTable {
     VirtualTable {
         namespace: shape.namespace,
         name: shape.name,
-        columns: columns.collect(),
+        columns: columns.chain([shape.table_oid()]).collect(),
         rows: definition.rows,
         value: definition.value,
     }

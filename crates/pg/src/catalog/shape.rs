@@ -84,6 +84,19 @@ fn read(line: &'static str) -> Shape {
     }
 }
 
+impl Shape {
+    /// The number of the table, which every row of it tells when asked by name.
+    pub(super) fn table_oid(&self) -> VirtualColumn {
+        VirtualColumn {
+            name: "tableoid",
+            declared_type: "oid",
+            is_hidden: true,
+            is_indexed: false,
+            default: Value::Integer(i64::from(self.id.0)),
+        }
+    }
+}
+
 impl ShapeColumn {
     /// For SQLite.
     pub(super) fn to_virtual(&self, is_indexed: bool) -> VirtualColumn {
@@ -97,6 +110,7 @@ impl ShapeColumn {
         VirtualColumn {
             name: self.name,
             declared_type: self.declared_type,
+            is_hidden: false,
             is_indexed,
             default,
         }

@@ -257,6 +257,19 @@ fn classes_are_tables_views_indexes_and_the_systems() {
 }
 
 #[test]
+fn rows_tell_their_table_when_asked() {
+    let rows = select(
+        ("pg_catalog", "pg_class"),
+        &["tableoid"],
+        "relname",
+        &text("sheep"),
+    );
+    assert_eq!(rows, [[Value::Integer(1259)]]);
+    let class = table("pg_catalog", "pg_class");
+    assert!(class.columns.last().is_some_and(|column| column.is_hidden));
+}
+
+#[test]
 fn attributes_have_types_modifiers_identity_and_defaults() {
     let columns = [
         "attname",

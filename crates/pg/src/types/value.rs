@@ -130,19 +130,25 @@ pub fn put_value(
         Type::Json | Type::Jsonb | Type::Text | Type::Varchar | Type::Bpchar | Type::Name => {
             put_any_text(type_, format, value, out)?;
         }
-        Type::Char => match (array::text_of(&value), format) {
-            // As PostgreSQL sends none: one zero byte.
-            (Some(""), Format::Binary) => out.push(0),
-            (Some(text), _) => out.extend_from_slice(text.as_bytes()),
-            (None, _) => return Err(no_fit()),
-        },
-        _ => {
-            let text = array::text_of(&value).ok_or_else(no_fit)?;
-            match format {
-                Format::Text => out.extend_from_slice(text.as_bytes()),
-                Format::Binary => array::put_binary(type_, text, out).ok_or_else(no_fit)??,
-            }
-        }
+        _ => return put_catalog_value(type_, format, value, out),
+    }
+    Ok(())
+}
+
+/// Of `"char"` and of arrays.
+fn put_catalog_value(
+    type_: Type,
+    format: Format,
+    value: ValueRef<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), SqlError> {
+    let no_fit = || mismatch(type_, value);
+    let text = array::text_of(&value).ok_or_else(no_fit)?;
+    match (type_, format) {
+        // As PostgreSQL sends none: one zero byte.
+        (Type::Char, Format::Binary) if text.is_empty() => out.push(0),
+        (Type::Char, _) | (_, Format::Text) => out.extend_from_slice(text.as_bytes()),
+        (_, Format::Binary) => array::put_binary(type_, text, out).ok_or_else(no_fit)??,
     }
     Ok(())
 }

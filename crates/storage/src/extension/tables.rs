@@ -188,7 +188,13 @@ fn declaration(table: &VirtualTable) -> String {
     let mut text = "CREATE TABLE t(".to_owned();
     for (column, number) in table.columns.iter().zip(0..) {
         let comma = if number > 0 { ", " } else { "" };
-        let _ = write!(text, "{comma}{} {}", quoted(column.name), column.declared_type);
+        let hidden = if column.is_hidden { " HIDDEN" } else { "" };
+        let _ = write!(
+            text,
+            "{comma}{} {}{hidden}",
+            quoted(column.name),
+            column.declared_type
+        );
     }
     text + ")"
 }

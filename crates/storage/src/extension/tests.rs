@@ -78,6 +78,7 @@ fn column(name: &'static str, declared_type: &'static str, is_indexed: bool) -> 
     VirtualColumn {
         name,
         declared_type,
+        is_hidden: false,
         is_indexed,
         default: Value::Null,
     }
