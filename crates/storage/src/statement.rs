@@ -8,6 +8,7 @@ use std::ffi::{CStr, c_char, c_int};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
+use bellwether_types::lexer::{self, TokenKind};
 use bellwether_types::{Column, ErrorKind, SqlError, Value, ValueRef};
 use rusqlite::ffi;
 
@@ -380,6 +381,11 @@ pub(crate) unsafe fn slice<'a>(pointer: *const u8, len: c_int) -> &'a [u8] {
 
 fn prepare(handle: *mut ffi::sqlite3, sql: &str) -> Result<NonNull<ffi::sqlite3_stmt>, SqliteError> {
     let mut raw = ptr::null_mut();
+    let sql = if is_analyze_of_all(sql) {
+        "ANALYZE main"
+    } else {
+        sql
+    };
     let len = c_int::try_from(sql.len()).unwrap_or(c_int::MAX);
     // SAFETY: the connection is open; the text is handed over with its length.
     let code = unsafe {
@@ -401,6 +407,13 @@ fn prepare(handle: *mut ffi::sqlite3, sql: &str) -> Result<NonNull<ffi::sqlite3_
         message: "incomplete input".to_owned(),
         offset: None,
     })
+}
+
+/// ANALYZE alone is about every attached database, also those that hold only the catalog and cannot be written.
+fn is_analyze_of_all(sql: &str) -> bool {
+    let mut tokens = lexer::significant(sql);
+    tokens.next().is_some_and(|first| first.is_word("ANALYZE"))
+        && tokens.all(|token| token.kind == TokenKind::Semicolon)
 }
 
 /// Clients' statements that are not running, by text; the least recently used goes first.

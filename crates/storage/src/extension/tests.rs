@@ -450,3 +450,40 @@ fn a_join_over_ten_thousand_tables_visits_a_few_rows() {
     assert_eq!(visited(&reader), 1);
     drop(replica.run(&["SELECT 1"]));
 }
+
+#[test]
+fn statements_about_the_whole_database_leave_the_catalog_alone() {
+    let mut replica = Replica::new();
+    replica.run(&[
+        "CREATE TABLE t(a UNIQUE, b)",
+        "INSERT INTO t VALUES (1, 2), (2, 3)",
+    ]);
+    replica.run(&["ANALYZE"]);
+    assert_eq!(
+        replica.run(&["SELECT count(*) FROM sqlite_stat1 WHERE tbl = 't'"]),
+        [[Value::Integer(1)]]
+    );
+    let mut reader = replica.reader();
+    let estimate = reader
+        .attached()
+        .kept()
+        .expect("readable")
+        .schema
+        .relation("t")
+        .map(|t| t.row_estimate);
+    assert_eq!(estimate, Some(Some(2)));
+    for sql in [
+        "REINDEX",
+        "ANALYZE t",
+        "ANALYZE main",
+        "ALTER TABLE t RENAME COLUMN b TO c",
+        "ALTER TABLE t DROP COLUMN c",
+    ] {
+        replica.run(&[sql]);
+    }
+    for sql in ["PRAGMA integrity_check", "PRAGMA quick_check"] {
+        assert_eq!(texts(read(&mut reader, sql)), ["ok"], "{sql}");
+    }
+    assert!(read(&mut reader, "PRAGMA foreign_key_check").is_empty());
+    assert!(!read(&mut reader, "PRAGMA table_list").is_empty());
+}
