@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -47,6 +47,20 @@ pub struct Options {
     /// Client connections above this number are refused; the default is PostgreSQL's
     #[arg(long, value_name = "N", default_value_t = server::MAX_CONNECTIONS as u32, value_parser = clap::value_parser!(u32).range(1..))]
     max_connections: u32,
+    /// File with the cluster's secret, the same for every node: at least 32 characters at random
+    #[arg(long, value_name = "FILE")]
+    secret_file: PathBuf,
+    /// Who needs which proof to connect, in the form of PostgreSQL's pg_hba.conf [default: this machine is trusted,
+    /// all others need TLS and a password]
+    #[arg(long, value_name = "FILE")]
+    hba: Option<PathBuf>,
+    /// TLS certificate in PEM, then those up to its root; read again when it changes [default: made in the data
+    /// directory, where other machines can connect]
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's private key in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
     /// error, warn, info, debug or trace; or a filter as `info,bellwether_server=debug`
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log_level: String,
@@ -54,7 +68,7 @@ pub struct Options {
 
 pub fn run(options: Options) -> Result<ExitCode, Failure> {
     let log_level = options.log_level.clone();
-    let config = options.into_config();
+    let config = options.into_config()?;
     config
         .check()
         .map_err(|error| Failure::new("this node cannot be served").because(error))?;
@@ -76,14 +90,14 @@ pub fn run(options: Options) -> Result<ExitCode, Failure> {
 }
 
 impl Options {
-    fn into_config(self) -> server::Config {
+    fn into_config(self) -> Result<server::Config, Failure> {
         let members = self.members.into_iter().map(|member| server::Member {
             node: member.node,
             peer: member.peer,
             pg: member.pg,
             http: member.http,
         });
-        server::Config {
+        Ok(server::Config {
             cluster: self.cluster,
             node: NodeId(self.node),
             data_dir: self.data_dir,
@@ -92,8 +106,31 @@ impl Options {
             listen_peer: self.listen_peer,
             members: members.collect(),
             max_connections: self.max_connections as usize,
-        }
+            secret: read_secret(&self.secret_file)?,
+            rules: self
+                .hba
+                .as_deref()
+                .map_or_else(|| Ok(server::Rules::default()), read_rules)?,
+            tls: self
+                .tls_cert
+                .zip(self.tls_key)
+                .map(|(certificate, key)| server::TlsFiles { certificate, key }),
+        })
     }
+}
+
+fn read_secret(path: &Path) -> Result<server::Secret, Failure> {
+    server::Secret::read(path).map_err(|error| {
+        Failure::new(format!("{} holds no secret of a cluster", path.display()))
+            .because(error)
+            .hint("every node of a cluster needs the same one; `bellwether up` keeps its own in DATA_DIR/secret")
+    })
+}
+
+fn read_rules(path: &Path) -> Result<server::Rules, Failure> {
+    let failure = || Failure::new(format!("{} cannot be used with --hba", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| failure().because(error))?;
+    server::Rules::parse(&text).map_err(|error| failure().because(error))
 }
 
 fn parse_cluster(text: &str) -> Result<ClusterId, String> {

@@ -34,7 +34,7 @@ pub struct Options {
     /// Database to use
     #[arg(long, value_name = "NAME", default_value = "postgres")]
     database: String,
-    /// Role to connect as
+    /// Role to connect as; its password is taken from the variable PGPASSWORD
     #[arg(long, value_name = "NAME", default_value = "postgres")]
     user: String,
 }
@@ -69,6 +69,8 @@ impl Options {
             host: self.host.clone(),
             port: node_address("--pg-port", self.pg_port, self.node)?.port(),
             user: self.user.clone(),
+            // Never an argument: every user of the machine can read those.
+            password: std::env::var("PGPASSWORD").ok(),
             database: self.database.clone(),
         })
     }

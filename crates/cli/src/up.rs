@@ -53,6 +53,9 @@ pub struct Options {
     /// Port of node 1 for the other nodes, likewise
     #[arg(long, value_name = "PORT", default_value_t = 7433)]
     peer_port: u16,
+    /// Who needs which proof to connect, in the form of PostgreSQL's pg_hba.conf [default: this machine is trusted]
+    #[arg(long, value_name = "FILE")]
+    hba: Option<PathBuf>,
     /// Leave a node that dies as it is
     #[arg(long)]
     no_restart: bool,
@@ -66,7 +69,7 @@ pub fn run(options: Options) -> Result<ExitCode, Failure> {
     let nodes = data_dir.nodes(options.nodes)?;
     let layout = Layout::new(nodes, options.pg_port, options.http_port, options.peer_port)?;
     layout.check_free()?;
-    let program = Program::new(&data_dir, layout.members(), options.log_level)?;
+    let program = Program::new(&data_dir, layout.members(), options.hba, options.log_level)?;
     // One thread, this one, starts all children: Linux ties their parent's death to the *thread* that made them.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

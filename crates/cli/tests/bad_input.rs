@@ -5,7 +5,8 @@ mod support;
 use std::net::SocketAddr;
 
 use bellwether_types::NodeId;
-use support::cluster::Cluster;
+use support::cluster::{Cluster, SECRET};
+use support::peer::{Peer, frame};
 use support::shared::{Turn, shared_cluster};
 use support::wire::{Message, Wire, message, startup, text};
 use support::{refusal, run, sqlstate};
@@ -396,10 +397,9 @@ fn a_peers_port_takes_no_garbage_and_no_stranger() {
                 wire.raw_rest();
             }
             let hello = |cluster: u128, from: NodeId, to: NodeId| {
-                let mut wire = Wire::connect(peer);
-                wire.send(&frame(&hello(cluster, from, to)));
-                wire.finish();
-                String::from_utf8_lossy(&wire.raw_rest()).into_owned()
+                let mut peer = Peer::connect(peer, cluster, from, to);
+                peer.prove(SECRET.as_bytes());
+                peer.rest()
             };
             let other = NodeId(node.0 % 3 + 1);
             assert!(hello(0xbad, other, node).contains("this is cluster"));
@@ -407,32 +407,16 @@ fn a_peers_port_takes_no_garbage_and_no_stranger() {
             assert!(hello(0xb0b, NodeId(77), node).contains("node 77 is not a member"));
             // Let in, and then nonsense: whole frames of it, a wrong checksum, a length without end.
             for nonsense in [frame(&[0xff; 100]), vec![0x55; 64], vec![0xff; 64], frame(&[])] {
-                let mut wire = Wire::connect(peer);
-                wire.send(&frame(&self::hello(0xb0b, other, node)));
-                wire.send(&nonsense);
-                wire.finish();
-                wire.raw_rest();
+                let mut peer = Peer::connect(peer, 0xb0b, other, node);
+                peer.prove(SECRET.as_bytes());
+                peer.send(&nonsense);
+                peer.rest();
             }
         }
         let leader = cluster.wait_for_leader();
         assert!(cluster.replica(leader).is_some());
         bystanders.assert_undisturbed().await;
     });
-}
-
-/// As peers frame what they say: length, CRC32C, content.
-fn frame(content: &[u8]) -> Vec<u8> {
-    let length = (content.len() as u32).to_le_bytes();
-    [&length[..], &crc32c::crc32c(content).to_le_bytes(), content].concat()
-}
-
-/// What opens a peer's connection, for consensus messages; numbers below 128 are one byte.
-fn hello(cluster: u128, from: NodeId, to: NodeId) -> Vec<u8> {
-    let mut bytes = Vec::from(0x3150_5742_u32.to_le_bytes());
-    bytes.push(1);
-    bytes.extend(cluster.to_le_bytes());
-    bytes.extend([from.0 as u8, to.0 as u8, 1]);
-    bytes
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn a_directory_of_another_version_is_refused_and_left_as_it_is() {
     let dir = cluster.data_dir(NODE);
     let identity = dir.join("identity");
     let own = std::fs::read_to_string(&identity).expect("it is text");
-    std::fs::write(&identity, own.replace("layout 1", "layout 999")).expect("writable");
+    std::fs::write(&identity, own.replace("layout 2", "layout 999")).expect("writable");
     let said = complaint(&mut cluster.command(NODE, &dir, CLUSTER));
     assert!(said.contains("version") && said.contains("999"), "{said}");
     std::fs::write(&identity, own).expect("writable");
@@ -77,14 +77,23 @@ fn what_is_no_directory_or_not_writable_is_refused() {
 }
 
 #[test]
-fn an_address_beyond_loopback_is_refused_with_the_reason() {
+fn rules_that_are_open_to_other_machines_are_refused_beyond_loopback_with_the_reason() {
     let cluster = Cluster::prepare(1);
-    for option in ["--listen-pg", "--listen-http", "--listen-peer"] {
+    let dir = tempfile::tempdir().expect("a directory");
+    let rules = dir.path().join("hba");
+    for rule in [
+        "host all all all trust",
+        "host all all 0.0.0.0/0 scram-sha-256",
+        "hostssl all all ::/0 trust",
+    ] {
+        std::fs::write(&rules, format!("local all all trust\n{rule}\n")).expect("writable");
         for address in ["0.0.0.0:0", "192.0.2.1:5433", "[::]:5433"] {
-            let mut command = without(&cluster, option);
-            let said = complaint(command.args([option, address]));
+            let mut command = without(&cluster, "--listen-pg");
+            let said = complaint(command.args(["--listen-pg", address, "--hba"]).arg(&rules));
             assert!(
-                said.contains("is not a loopback address") && said.contains("127.0.0.1"),
+                said.contains("is not a loopback address")
+                    && said.contains("line 2")
+                    && said.contains("hostssl"),
                 "{said}"
             );
         }
@@ -105,6 +114,26 @@ fn without(cluster: &Cluster, option: &str) -> Command {
         }
     }
     command
+}
+
+#[test]
+fn a_secret_that_is_missing_short_or_for_all_to_read_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let cluster = Cluster::prepare(1);
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("secret");
+    let said = |path: &Path| {
+        let mut command = without(&cluster, "--secret-file");
+        complaint(command.arg("--secret-file").arg(path))
+    };
+    assert!(said(&path).contains("holds no secret"));
+    support::cluster::write_private(&path, "short");
+    assert!(said(&path).contains("it has 5 bytes"));
+    support::cluster::write_private(&path, support::cluster::SECRET);
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("ours");
+    assert!(said(&path).contains("chmod 600"));
+    let said = complaint(&mut without(&cluster, "--secret-file"));
+    assert!(said.contains("--secret-file"), "{said}");
 }
 
 #[test]

@@ -15,6 +15,6 @@ pub use metrics::{
     Counter, Gauge, Histogram, HistogramSnapshot, Metrics, MetricsSnapshot, SQLSTATE_CLASSES,
     SqlstateCounters,
 };
-pub use request::{BadRequest, MAX_HEAD_BYTES, Parsed, Request, parse_request};
-pub use respond::{PATHS, Response, respond};
+pub use request::{BadRequest, Credentials, MAX_HEAD_BYTES, Parsed, Request, parse_request};
+pub use respond::{PATHS, Response, respond, respond_to_stranger};
 pub use status::{DatabaseStatus, NodeStatus, Role};

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use base64::prelude::{BASE64_STANDARD, Engine};
+
 /// The most bytes of a request's head. A longer one is refused.
 pub const MAX_HEAD_BYTES: usize = 8 << 10;
 
@@ -14,6 +16,37 @@ pub struct Request {
     pub path: String,
     /// What follows the question mark, without it; empty when there is none.
     pub query: String,
+    /// Who says to ask; not checked here.
+    pub credentials: Option<Credentials>,
+}
+
+/// Name and password of `Authorization: Basic`. Never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The role.
+    pub user: String,
+    /// Its password, in clear.
+    pub password: String,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Credentials({:?}, …)", self.user)
+    }
+}
+
+impl Credentials {
+    /// Of the header's value; `None`: another scheme, or malformed (RFC 7617).
+    fn parse(value: &str) -> Option<Credentials> {
+        let (scheme, encoded) = value.split_once(' ')?;
+        let decoded = BASE64_STANDARD.decode(encoded.trim()).ok()?;
+        let decoded = String::from_utf8(decoded).ok()?;
+        let (user, password) = decoded.split_once(':')?;
+        scheme.eq_ignore_ascii_case("basic").then(|| Credentials {
+            user: user.to_owned(),
+            password: password.to_owned(),
+        })
+    }
 }
 
 impl Request {
@@ -28,6 +61,7 @@ impl Request {
             method: method.to_owned(),
             path: path.to_owned(),
             query: query.to_owned(),
+            credentials: None,
         }
     }
 
@@ -98,7 +132,7 @@ pub fn parse_request(input: &[u8]) -> Result<Option<Parsed>, BadRequest> {
     };
     let head = str::from_utf8(&input[..end]).map_err(|_| BadRequest::Malformed)?;
     let mut lines = head.split("\r\n");
-    let (request, mut keep_alive) = parse_request_line(lines.next().unwrap_or_default())?;
+    let (mut request, mut keep_alive) = parse_request_line(lines.next().unwrap_or_default())?;
     for line in lines {
         let (name, value) = line.split_once(':').ok_or(BadRequest::Malformed)?;
         let value = value.trim();
@@ -106,6 +140,9 @@ pub fn parse_request(input: &[u8]) -> Result<Option<Parsed>, BadRequest> {
             || (name.eq_ignore_ascii_case("content-length") && value != "0")
         {
             return Err(BadRequest::BodyNotTaken);
+        }
+        if name.eq_ignore_ascii_case("authorization") {
+            request.credentials = Credentials::parse(value);
         }
         if name.eq_ignore_ascii_case("connection") {
             keep_alive = value.eq_ignore_ascii_case("keep-alive")
@@ -178,6 +215,28 @@ mod tests {
         assert!(!parsed("GET / HTTP/1.0\r\n\r\n").keep_alive);
         assert!(parsed("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").keep_alive);
         assert!(!parsed("GET / HTTP/1.1\r\nconnection: Close\r\n\r\n").keep_alive);
+    }
+
+    #[test]
+    fn name_and_password_are_read_and_not_printed() {
+        // ada:pass:word
+        let request = parsed("GET / HTTP/1.1\r\nAuthorization: basic YWRhOnBhc3M6d29yZA==\r\n\r\n").request;
+        assert!(!format!("{request:?}").contains("word"));
+        let credentials = request.credentials.expect("well-formed");
+        assert_eq!(
+            (credentials.user.as_str(), credentials.password.as_str()),
+            ("ada", "pass:word")
+        );
+        for value in [
+            "Bearer YWRhOnBhc3M6d29yZA==",
+            "Basic ?",
+            "Basic YWRh",
+            "Basic",
+            "",
+        ] {
+            let text = format!("GET / HTTP/1.1\r\nAuthorization: {value}\r\n\r\n");
+            assert_eq!(parsed(&text).request.credentials, None, "{value}");
+        }
     }
 
     #[test]

@@ -35,7 +35,7 @@ const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
-    /// 200, 400, 404, 405, 413, 431, 503.
+    /// 200, 400, 401, 403, 404, 405, 413, 431, 503.
     pub status: u16,
     /// Of the body.
     pub content_type: &'static str,
@@ -49,20 +49,57 @@ pub struct Response {
 
 /// Answers a request from what the node knows of itself.
 pub fn respond(request: &Request, status: &NodeStatus, metrics: &MetricsSnapshot) -> Response {
+    read_only(request, || match request.path.as_str() {
+        "/status" => Response::json(200, status),
+        "/metrics" => Response::new(200, PROMETHEUS, prometheus::render(status, metrics)),
+        _ => health(request, status),
+    })
+}
+
+fn read_only(request: &Request, answer: impl FnOnce() -> Response) -> Response {
     if !matches!(request.method.as_str(), "GET" | "HEAD" | "OPTIONS") {
         let mut response = Response::error(405, &format!("{} is not allowed here", request.method));
         response.headers.push(("Allow", "GET, HEAD, OPTIONS".to_owned()));
         return response;
     }
-    let mut response = answer(request, status, metrics);
+    let mut response = answer();
     response.head_only = request.method != "GET";
     response
 }
 
-fn answer(request: &Request, status: &NodeStatus, metrics: &MetricsSnapshot) -> Response {
+/// Answers somebody on another machine who has not proven to be a role that may see more: health paths say yes or
+/// no and the role, nothing else is told.
+pub fn respond_to_stranger(request: &Request, status: &NodeStatus, over_tls: bool) -> Response {
+    read_only(request, || {
+        let is_health = !matches!(request.path.as_str(), "/status" | "/metrics");
+        if is_health && PATHS.contains(&request.path.as_str()) {
+            let verdict = health(request, status);
+            if !matches!(verdict.status, 200 | 503) {
+                return verdict;
+            }
+            let name = request.parameter("database").unwrap_or(DEFAULT_DATABASE);
+            let role = status.database(name).map(|database| database.role);
+            return Response::json(verdict.status, &Told { role });
+        }
+        if !over_tls {
+            return Response::error(403, "from other machines this is answered over https only");
+        }
+        let message = "name and password of a superuser or a member of pg_monitor are needed";
+        let mut response = Response::error(401, message);
+        let challenge = "Basic realm=\"bellwether\", charset=\"UTF-8\"".to_owned();
+        response.headers.push(("WWW-Authenticate", challenge));
+        response
+    })
+}
+
+/// What strangers are told.
+#[derive(Serialize)]
+struct Told {
+    role: Option<Role>,
+}
+
+fn health(request: &Request, status: &NodeStatus) -> Response {
     match request.path.as_str() {
-        "/status" => Response::json(200, status),
-        "/metrics" => Response::new(200, PROMETHEUS, prometheus::render(status, metrics)),
         "/liveness" => verdict(request, status, |_| None),
         "/health" => verdict(request, status, |_| status.not_serving_because()),
         "/" | "/primary" | "/leader" | "/read-write" => verdict(request, status, not_leader),
@@ -245,6 +282,8 @@ fn reason_phrase(status: u16) -> &'static str {
     match status {
         200 => "OK",
         400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
         413 => "Content Too Large",

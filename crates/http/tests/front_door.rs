@@ -2,6 +2,7 @@
 
 use bellwether_http::{
     DatabaseStatus, Metrics, NodeStatus, PATHS, Request, Response, Role, parse_request, respond,
+    respond_to_stranger,
 };
 use bellwether_types::{Fingerprint, LogIndex, NodeId, Position, Term};
 
@@ -212,4 +213,29 @@ fn bytes_that_are_no_request_are_answered_too() {
     let text = String::from_utf8(Response::bad_request(error).to_bytes(false)).expect("text");
     assert!(text.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{text}");
     assert!(text.contains("Connection: close\r\n"), "{text}");
+}
+
+#[test]
+fn a_stranger_hears_whether_to_send_traffic_and_the_role_and_nothing_else() {
+    let status = node(vec![database(Role::Leader)]);
+    let told = |target, tls| respond_to_stranger(&Request::get(target), &status, tls);
+    let primary = told("/primary", false);
+    assert_eq!(
+        (primary.status, primary.body.as_str()),
+        (200, "{\"role\":\"leader\"}\n")
+    );
+    let replica = told("/replica?lag=1MB", false);
+    assert_eq!(
+        (replica.status, replica.body.as_str()),
+        (503, "{\"role\":\"leader\"}\n")
+    );
+    for target in ["/status", "/metrics", "/nowhere"] {
+        let (plain, tls) = (told(target, false), told(target, true));
+        assert_eq!((plain.status, tls.status), (403, 401), "{target}");
+        assert!(tls.headers.iter().any(|(name, _)| *name == "WWW-Authenticate"));
+        assert!(
+            !plain.body.contains("abc") && !tls.body.contains("abc"),
+            "{target}"
+        );
+    }
 }

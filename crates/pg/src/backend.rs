@@ -100,6 +100,11 @@ impl Output {
         self.bytes.push(b'N');
     }
 
+    /// The one byte that answers an SSL request: yes, begin.
+    pub fn agree_to_encryption(&mut self) {
+        self.bytes.push(b'S');
+    }
+
     /// A step of letting in.
     pub fn authentication(&mut self, step: &Authentication) {
         self.message(b'R', |out| match step {

@@ -52,6 +52,11 @@ impl Input {
         }
     }
 
+    /// Whether all that was received is understood.
+    pub fn is_empty(&self) -> bool {
+        self.start == self.bytes.len()
+    }
+
     /// Drops everything.
     pub fn clear(&mut self) {
         *self = Input::default();

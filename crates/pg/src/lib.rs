@@ -4,8 +4,7 @@
 //! Promises: no sockets, no threads, no clock, no SQLite; any bytes are answered, never with a panic and never
 //! with an allocation that their own length does not back. [`connection::Connection`] is the door; the driver's
 //! duties stand there.
-//! Does not do yet: SCRAM, TLS. Their places: `connection::Connection::challenge` carries a password exchange,
-//! `connection::startup` answers the request for TLS.
+//! TLS itself is the driver's: the connection asks for it by a request.
 
 #![allow(
     clippy::result_large_err,
@@ -22,7 +21,9 @@ pub mod frontend;
 pub mod functions;
 pub mod infer;
 mod input;
+pub mod role;
 pub mod row;
+pub mod scram;
 pub mod sqlstate;
 pub mod types;
 

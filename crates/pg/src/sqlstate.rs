@@ -44,6 +44,11 @@ pub fn sqlstate(kind: ErrorKind) -> &'static str {
         ErrorKind::ShuttingDown => "57P01",
         ErrorKind::UndefinedDatabase => "3D000",
         ErrorKind::InvalidAuthorization => "28000",
+        ErrorKind::InvalidPassword => "28P01",
+        // undefined_object and duplicate_object: PostgreSQL has no codes of their own for roles.
+        ErrorKind::UndefinedRole => "42704",
+        ErrorKind::DuplicateRole => "42710",
+        ErrorKind::RoleInUse => "55006",
         ErrorKind::UndefinedSetting => "42704",
         ErrorKind::InvalidSetting => "22023",
         ErrorKind::UndefinedStatement => "26000",

@@ -5,6 +5,10 @@ use std::path::PathBuf;
 
 use bellwether_types::{ClusterId, NodeId};
 
+use crate::lock::rules::Rules;
+use crate::lock::secret::Secret;
+use crate::lock::tls::{Tls, TlsError, TlsFiles};
+
 /// One node's settings. Everything that is true of the whole cluster is replicated state instead.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -14,16 +18,22 @@ pub struct Config {
     pub node: NodeId,
     /// Everything durable is below it. Created when missing.
     pub data_dir: PathBuf,
-    /// For PostgreSQL clients. Loopback only, until passwords and TLS exist.
+    /// For PostgreSQL clients.
     pub listen_pg: SocketAddr,
-    /// For health, metrics and status. Loopback only.
+    /// For health, metrics and status.
     pub listen_http: SocketAddr,
-    /// For the other nodes. Loopback only.
+    /// For the other nodes.
     pub listen_peer: SocketAddr,
     /// All voters, this node among them.
     pub members: Vec<Member>,
     /// Clients beyond so many are refused with 53300.
     pub max_connections: usize,
+    /// What the nodes prove to one another.
+    pub secret: Secret,
+    /// Who needs which proof at PostgreSQL's door.
+    pub rules: Rules,
+    /// `None`: where other machines can come, a certificate is made.
+    pub tls: Option<TlsFiles>,
 }
 
 /// A node of the cluster and where it listens.
@@ -45,10 +55,12 @@ pub const MAX_CONNECTIONS: usize = 100;
 /// Why a configuration cannot be served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InvalidConfig {
-    /// Nothing is encrypted and nobody is asked for a password yet.
-    BeyondLoopback {
+    /// Other machines can reach the address, and a rule lets them in without TLS or without a password.
+    OpenToOthers {
         /// The address.
         address: SocketAddr,
+        /// The rule's line.
+        line: usize,
     },
     /// The node is not among the members.
     NotAMember {
@@ -62,10 +74,10 @@ pub enum InvalidConfig {
 impl std::fmt::Display for InvalidConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            InvalidConfig::BeyondLoopback { address } => write!(
+            InvalidConfig::OpenToOthers { address, line } => write!(
                 f,
-                "{address} is not a loopback address: passwords and TLS do not exist yet, so nothing may listen \
-                 where other machines can reach it; use 127.0.0.1"
+                "{address} is not a loopback address, and line {line} of the rules of --hba lets other machines in \
+                 without TLS or without a password; write hostssl and scram-sha-256 there, or listen at 127.0.0.1"
             ),
             InvalidConfig::NotAMember { node } => {
                 write!(
@@ -81,10 +93,15 @@ impl std::fmt::Display for InvalidConfig {
 impl Config {
     /// Checks what can be checked without touching anything.
     pub fn check(&self) -> Result<(), InvalidConfig> {
-        for address in [self.listen_pg, self.listen_http, self.listen_peer] {
-            if !address.ip().is_loopback() {
-                return Err(InvalidConfig::BeyondLoopback { address });
-            }
+        // The one place that decides what may listen where other machines can come. Status over HTTP and peers
+        // need no rule: the one asks for a password over TLS there, the others for the secret inside TLS.
+        if !self.listen_pg.ip().is_loopback()
+            && let Some(line) = self.rules.open_to_others()
+        {
+            return Err(InvalidConfig::OpenToOthers {
+                address: self.listen_pg,
+                line,
+            });
         }
         let mut ids: Vec<NodeId> = self.members.iter().map(|member| member.node).collect();
         ids.sort();
@@ -96,6 +113,17 @@ impl Config {
             return Err(InvalidConfig::NotAMember { node: self.node });
         }
         Ok(())
+    }
+
+    /// The certificate: given, or made where other machines can come. On loopback there is nobody to hide from.
+    pub(crate) fn open_tls(&self) -> Result<Option<Tls>, TlsError> {
+        let addresses = [self.listen_pg, self.listen_http, self.listen_peer].map(|address| address.ip());
+        let files = match &self.tls {
+            Some(files) => files.clone(),
+            None if addresses.iter().all(std::net::IpAddr::is_loopback) => return Ok(None),
+            None => TlsFiles::made_in(&self.data_dir, &addresses)?,
+        };
+        Tls::open(files).map(Some)
     }
 
     /// Where a member listens.

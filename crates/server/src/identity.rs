@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use bellwether_types::{ClusterId, NodeId};
 
 /// The layout that this build reads and writes.
-const LAYOUT: u32 = 1;
+const LAYOUT: u32 = 2;
 
 /// Why a data directory cannot be used.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 //!
 //! A node is one process: per database a thread for the machine and its log, one for the writer and one for
 //! checkpoints (`replica`); connections to the other nodes (`peer`); statements carried to the leader (`forward`);
-//! clients' sessions (`session`) behind the two front doors (`door`).
+//! clients' sessions (`session`) behind the two front doors (`door`); who comes in at any of them (`lock`).
 
 #![allow(
     clippy::result_large_err,
@@ -14,6 +14,7 @@ mod door;
 mod extension;
 mod forward;
 mod identity;
+mod lock;
 mod node;
 mod patience;
 mod peer;
@@ -38,8 +39,12 @@ use tokio::task::JoinHandle;
 
 pub use config::{Config, InvalidConfig, MAX_CONNECTIONS, Member};
 pub use identity::IdentityError;
+pub use lock::rules::{DEFAULT_RULES, InvalidRule, Rules};
+pub use lock::secret::{BadSecret, Secret};
+pub use lock::tls::{TlsError, TlsFiles};
 
 use crate::forward::ForwardPool;
+use crate::lock::Lock;
 use crate::node::{Node, Replicas};
 use crate::peer::Links;
 use crate::stop::Stop;
@@ -58,6 +63,8 @@ pub enum ServeError {
         /// Why.
         error: io::Error,
     },
+    /// There is no certificate to serve TLS with.
+    Tls(TlsError),
     /// A replica cannot be opened.
     Replica {
         /// Its database.
@@ -78,6 +85,7 @@ impl fmt::Display for ServeError {
                 f,
                 "cannot listen on {address}: {error}; is another node or program using the port?"
             ),
+            ServeError::Tls(error) => write!(f, "{error}"),
             ServeError::Replica { database, reason } => {
                 write!(f, "the replica of database {database} cannot be opened: {reason}")
             }
@@ -97,6 +105,7 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> Result
     config.check().map_err(ServeError::Config)?;
     let _data_dir =
         identity::take(&config.data_dir, config.cluster, config.node).map_err(ServeError::DataDir)?;
+    let lock = Lock::new(&config.secret, config.open_tls().map_err(ServeError::Tls)?);
     // Peers, health and metrics have a thread of their own: heartbeats never wait behind clients' SQL.
     let control = Control::start()?;
     let pg = listen(config.listen_pg).await?;
@@ -130,6 +139,7 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> Result
         replicas: Arc::clone(&replicas),
         metrics,
         stop: Arc::clone(&stop),
+        lock,
         started: Instant::now(),
         numbers: AtomicU64::new(1),
         is_founded: AtomicBool::new(false),
@@ -138,6 +148,7 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> Result
     control.spawn(peer::accept_peers(Arc::clone(&node), peers));
     control.spawn(door::accept_http(Arc::clone(&node), http));
     tokio::spawn(system::found(Arc::clone(&node)));
+    tokio::spawn(Lock::follow(Arc::clone(&node)));
     let clients = tokio::spawn(door::accept_pg(Arc::clone(&node), pg));
 
     tokio::select! {

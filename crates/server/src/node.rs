@@ -11,6 +11,7 @@ use bellwether_types::{DatabaseId, Position};
 
 use crate::config::Config;
 use crate::forward::ForwardPool;
+use crate::lock::Lock;
 use crate::replica::ReplicaHandle;
 use crate::stop::Stop;
 
@@ -53,6 +54,7 @@ pub(crate) struct Node {
     pub forward: Arc<ForwardPool>,
     pub metrics: Arc<Metrics>,
     pub stop: Arc<Stop>,
+    pub lock: Lock,
     pub started: Instant,
     pub numbers: AtomicU64,
     /// The system database is there: clients can be let in.

@@ -4,7 +4,13 @@ use std::io;
 
 /// Sixteen bytes that nobody can guess.
 pub(crate) fn random_bytes() -> io::Result<[u8; 16]> {
-    let mut bytes = [0u8; 16];
+    random_array()
+}
+
+/// Bytes that nobody can guess; at most 256, which the system gives whole.
+pub(crate) fn random_array<const N: usize>() -> io::Result<[u8; N]> {
+    const { assert!(N <= 256) };
+    let mut bytes = [0u8; N];
     // SAFETY: the pointer and length are of one array.
     let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
     if got == bytes.len() as isize {

@@ -5,21 +5,35 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bellwether_storage::{ClientTransaction, SessionState};
-use bellwether_types::{DatabaseId, ErrorKind, RequestId, SessionId, SqlError, Statement, ValueRef};
+use bellwether_types::{DatabaseId, RequestId, SessionId, SqlError, Statement};
 
 use crate::node::Node;
 use crate::replica::desk::Claim;
 use crate::replica::{Attempt, ReplicaHandle, unreadable};
 
 /// What a fresh cluster knows: itself, the database `postgres` and the role `postgres`.
-const FOUNDING: [&str; 6] = [
+const FOUNDING: [&str; 12] = [
     "CREATE TABLE IF NOT EXISTS databases (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT",
-    "CREATE TABLE IF NOT EXISTS roles (name TEXT PRIMARY KEY, superuser INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS roles (name TEXT PRIMARY KEY, superuser INTEGER NOT NULL, login INTEGER NOT NULL, \
+     password TEXT, connection_limit INTEGER NOT NULL, valid_until INTEGER) STRICT, WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS memberships (role TEXT NOT NULL, granted TEXT NOT NULL, PRIMARY KEY (role, granted)) \
+     STRICT, WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS role_settings (role TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, \
+     PRIMARY KEY (role, name)) STRICT, WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS connect_grants (database INTEGER NOT NULL, role TEXT NOT NULL, \
+     PRIMARY KEY (database, role)) STRICT, WITHOUT ROWID",
+    "CREATE TRIGGER IF NOT EXISTS a_superuser_stays AFTER UPDATE ON roles WHEN NOT EXISTS \
+     (SELECT 1 FROM roles WHERE superuser AND login) BEGIN SELECT RAISE(ABORT, \
+     'the last superuser who may log in must stay one'); END",
+    "CREATE TRIGGER IF NOT EXISTS a_superuser_is_kept AFTER DELETE ON roles WHEN NOT EXISTS \
+     (SELECT 1 FROM roles WHERE superuser AND login) BEGIN SELECT RAISE(ABORT, \
+     'the last superuser who may log in must stay one'); END",
     "CREATE TABLE IF NOT EXISTS nodes (id INTEGER PRIMARY KEY, peer TEXT NOT NULL, pg TEXT NOT NULL, \
      http TEXT NOT NULL) STRICT",
     "CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
     "INSERT OR IGNORE INTO databases VALUES (0, 'bellwether'), (1, 'postgres')",
-    "INSERT OR IGNORE INTO roles VALUES ('postgres', 1)",
+    "INSERT OR IGNORE INTO roles VALUES ('postgres', 1, 1, NULL, -1, NULL)",
+    "INSERT OR IGNORE INTO connect_grants VALUES (1, 'public')",
 ];
 
 /// Between looks whether this node leads the system database.
@@ -95,43 +109,4 @@ async fn exists(
         parameters,
     };
     reader.open_cursor(&statement)?.step()
-}
-
-/// Whether a client of this name may use the database of that name, and which it is.
-pub(crate) async fn admit(node: &Node, user: &str, database: &str) -> Result<DatabaseId, SqlError> {
-    let starting = || {
-        SqlError::new(ErrorKind::NoLeader, "the database system is starting up")
-            .with_hint("Try again in a moment.")
-    };
-    let system = node.replicas.get(DatabaseId::SYSTEM).ok_or_else(starting)?;
-    let mut reader = system.readers.get().await.map_err(|error| unreadable(&error))?;
-    let text = |text: &str| vec![bellwether_types::Value::Text(text.to_owned())];
-    let role = Statement {
-        sql: "SELECT 1 FROM roles WHERE name = $1".to_owned(),
-        parameters: text(user),
-    };
-    let found = match reader.open_cursor(&role) {
-        Ok(mut cursor) => cursor.step()?,
-        Err(error) if error.kind == ErrorKind::UndefinedTable => return Err(starting()),
-        Err(error) => return Err(error),
-    };
-    if !found {
-        let message = format!("role \"{user}\" does not exist");
-        return Err(SqlError::new(ErrorKind::InvalidAuthorization, message)
-            .with_hint("A fresh cluster has the role postgres."));
-    }
-    let sql = "SELECT id FROM databases WHERE name = $1".to_owned();
-    let mut cursor = reader.open_cursor(&Statement {
-        sql,
-        parameters: text(database),
-    })?;
-    if cursor.step()?
-        && let ValueRef::Integer(id) = cursor.value(0)
-        && let Ok(id) = u32::try_from(id)
-    {
-        return Ok(DatabaseId(id));
-    }
-    let message = format!("database \"{database}\" does not exist");
-    Err(SqlError::new(ErrorKind::UndefinedDatabase, message)
-        .with_hint("A fresh cluster has the database postgres."))
 }

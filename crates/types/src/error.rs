@@ -130,6 +130,14 @@ error_kinds! {
     BadCopy = 58,
     /// What it names is not in the state that this needs.
     WrongState = 59,
+    /// The password is wrong, or the role has none.
+    InvalidPassword = 70,
+    /// No such role, where one is to be changed.
+    UndefinedRole = 71,
+    /// A role of that name exists.
+    DuplicateRole = 72,
+    /// The role cannot go: it asks itself, or is the last of its kind.
+    RoleInUse = 73,
 }
 
 /// A failed statement, told to the client: what happened, why, what to do.

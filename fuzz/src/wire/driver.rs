@@ -109,6 +109,8 @@ impl Driver {
             Request::Authenticate(_) | Request::Password(_) => self.let_in(),
             Request::Cancel(_) | Request::Terminate => assert!(self.is_closed()),
             Request::Describe { sql } => self.describe(&sql),
+            Request::StartTls => unreachable!("it is not offered"),
+            Request::ChangeRole(_) => self.connection.done(),
             Request::Begin { .. } => {
                 assert!(!self.in_transaction, "BEGIN within a transaction");
                 if self.answer() {
@@ -161,10 +163,9 @@ impl Driver {
             return self.connection.challenge(&Authentication::CleartextPassword);
         }
         self.is_let_in = true;
-        self.connection.accept(&Welcome {
-            key: CancelKey { pid: 1, secret: 2 },
-            in_hot_standby: self.rule.is_one_in(2),
-        });
+        let key = CancelKey { pid: 1, secret: 2 };
+        let in_hot_standby = self.rule.is_one_in(2);
+        self.connection.accept(&Welcome::new(key, in_hot_standby));
     }
 
     /// `done`, or now and then `fail`; whether it was done.

@@ -17,6 +17,7 @@ pub struct Target {
     pub host: String,
     pub port: u16,
     pub user: String,
+    pub password: Option<String>,
     pub database: String,
 }
 
@@ -30,6 +31,9 @@ impl Target {
             .dbname(&self.database)
             .application_name("bellwether sql")
             .connect_timeout(CONNECT_TIMEOUT);
+        if let Some(password) = &self.password {
+            config.password(password);
+        }
         config
     }
 

@@ -72,6 +72,10 @@ fn prompt(database: &str, fresh: bool) -> String {
 }
 
 fn remember(editor: &mut DefaultEditor, text: &str) {
+    if text.to_ascii_uppercase().contains("PASSWORD") {
+        // The history is a file.
+        return;
+    }
     // A line that is not remembered is no reason to stop.
     let _ = editor.add_history_entry(text);
 }

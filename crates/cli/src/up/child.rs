@@ -31,12 +31,19 @@ pub struct Program {
     cluster: ClusterId,
     members: Vec<Member>,
     dirs: Vec<NodeDir>,
+    secret: PathBuf,
+    hba: Option<PathBuf>,
     log_level: String,
 }
 
 impl Program {
     /// This same program, as `serve`.
-    pub fn new(data_dir: &DataDir, members: Vec<Member>, log_level: String) -> Result<Program, Failure> {
+    pub fn new(
+        data_dir: &DataDir,
+        members: Vec<Member>,
+        hba: Option<PathBuf>,
+        log_level: String,
+    ) -> Result<Program, Failure> {
         let path = std::env::current_exe()
             .map_err(|error| Failure::new("the path of this program is not known").because(error))?;
         let dirs = members
@@ -45,6 +52,8 @@ impl Program {
             .collect::<Result<_, _>>()?;
         Ok(Program {
             cluster: data_dir.cluster()?,
+            secret: data_dir.secret()?,
+            hba,
             path,
             members,
             dirs,
@@ -73,6 +82,13 @@ impl Program {
             .args(["--node", &member.node.to_string()])
             .arg("--data-dir")
             .arg(self.dirs[at].path())
+            .arg("--secret-file")
+            .arg(&self.secret)
+            .args(
+                self.hba
+                    .iter()
+                    .flat_map(|rules| ["--hba".as_ref(), rules.as_os_str()]),
+            )
             .args(["--listen-pg", &member.pg.to_string()])
             .args(["--listen-http", &member.http.to_string()])
             .args(["--listen-peer", &member.peer.to_string()])

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use bellwether_types::{ClusterId, NodeId};
@@ -92,6 +93,14 @@ impl DataDir {
         }
     }
 
+    /// The file with what the nodes prove to one another: drawn at random when there is none yet.
+    pub fn secret(&self) -> Result<PathBuf, Failure> {
+        let path = self.path.join("secret");
+        let made = if path.exists() { Ok(()) } else { make_secret(&path) };
+        made.map_err(|error| Failure::new(format!("{} cannot be used", path.display())).because(error))?;
+        Ok(path)
+    }
+
     /// Where a node keeps its data; created when it is not there.
     pub fn node_dir(&self, node: NodeId) -> Result<NodeDir, Failure> {
         let path = self.path.join(format!("node-{node}"));
@@ -113,6 +122,24 @@ fn found(path: &Path) -> io::Result<ClusterId> {
     fs::rename(&unfinished, path)?;
     File::open(path.parent().unwrap_or(path))?.sync_all()?;
     Ok(cluster)
+}
+
+/// Draws a secret and writes it to `path`, whole or not at all, for this user's eyes only.
+fn make_secret(path: &Path) -> io::Result<()> {
+    let mut random = [0; 32];
+    File::open("/dev/urandom")?.read_exact(&mut random)?;
+    let secret: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let unfinished = path.with_extension("new");
+    let mut options = File::options();
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&unfinished)?;
+    writeln!(file, "{secret}")?;
+    file.sync_all()?;
+    fs::rename(&unfinished, path)
 }
 
 /// The directory of one node.

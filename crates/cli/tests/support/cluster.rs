@@ -1,7 +1,8 @@
 //! A cluster whose nodes a test starts, kills and pauses one by one.
 
 use std::fs::File;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -16,6 +17,9 @@ use super::{bellwether, free_range, print_log, send_signal, status, wait_for};
 /// The database that a fresh cluster has.
 pub const DATABASE: &str = "postgres";
 
+/// What the nodes prove to one another.
+pub const SECRET: &str = "a secret for tests, of 32 and more characters";
+
 /// The cluster's id, as `serve` takes it.
 pub const CLUSTER: &str = "b0b";
 
@@ -25,6 +29,8 @@ pub struct Cluster {
     nodes: Vec<Node>,
     /// What every node is started with besides.
     options: Vec<String>,
+    /// Where other machines reach the nodes; `None`: nowhere.
+    host: Option<IpAddr>,
 }
 
 struct Node {
@@ -53,9 +59,23 @@ impl Cluster {
         cluster
     }
 
+    /// As [`Cluster::start_with`], of nodes that listen where other machines can come, and reach one another there.
+    #[track_caller]
+    pub fn start_at(host: IpAddr, nodes: u16, options: &[&str]) -> Cluster {
+        let mut cluster = Cluster::prepare(nodes);
+        cluster.host = Some(host);
+        cluster.options = options.iter().map(|&option| option.to_owned()).collect();
+        for node in cluster.ids() {
+            cluster.start_node(node);
+        }
+        cluster.wait_until_ready();
+        cluster
+    }
+
     /// A fresh cluster of which no node runs yet.
     pub fn prepare(nodes: u16) -> Cluster {
         let dir = tempfile::tempdir().expect("a directory");
+        write_private(&dir.path().join("secret"), SECRET);
         let first = free_range(nodes * 3);
         let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let node = |port| Node {
@@ -68,6 +88,7 @@ impl Cluster {
             dir,
             nodes: (first..first + nodes * 3).step_by(3).map(node).collect(),
             options: Vec::new(),
+            host: None,
         }
     }
 
@@ -116,16 +137,26 @@ impl Cluster {
     /// The command that runs a node, on a directory and in the name of a cluster that need not be its own.
     pub fn command(&self, node: NodeId, data_dir: &Path, cluster: &str) -> Command {
         let Node { peer, pg, http, .. } = self.node(node);
+        let [peer, pg, http] = [peer, pg, http].map(|address| match self.host {
+            Some(_) => SocketAddr::from(([0, 0, 0, 0], address.port())),
+            None => *address,
+        });
         let mut command = bellwether();
         command
             .args(["serve", "--cluster", cluster, "--node", &node.to_string()])
             .arg("--data-dir")
             .arg(data_dir)
+            .arg("--secret-file")
+            .arg(self.dir.path().join("secret"))
             .args(["--listen-peer", &peer.to_string()])
             .args(["--listen-pg", &pg.to_string()])
             .args(["--listen-http", &http.to_string()])
             .args(&self.options);
         for (id, Node { peer, pg, http, .. }) in self.ids().into_iter().zip(&self.nodes) {
+            let [peer, pg, http] = [peer, pg, http].map(|address| match self.host {
+                Some(host) => SocketAddr::new(host, address.port()),
+                None => *address,
+            });
             command.args(["--member", &format!("{id}={peer},{pg},{http}")]);
         }
         command
@@ -310,4 +341,11 @@ impl Drop for Cluster {
             self.print_logs();
         }
     }
+}
+
+/// Writes a file that only this user can read, as secrets must be.
+pub fn write_private(path: &Path, content: &str) {
+    std::fs::write(path, content).expect("writable");
+    let only_ours = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(path, only_ours).expect("ours");
 }

@@ -10,6 +10,7 @@
 mod ask;
 pub mod cluster;
 pub mod load;
+pub mod peer;
 pub mod programs;
 pub mod shared;
 pub mod supervised;

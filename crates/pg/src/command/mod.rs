@@ -6,6 +6,7 @@
 mod copy;
 mod cursor;
 mod reader;
+mod role;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,7 @@ pub use cursor::{Count, Declare, Fetch};
 use reader::Reader;
 
 use crate::copy::Copy;
+use crate::role::RoleCommand;
 
 /// What BEGIN, START TRANSACTION and SET TRANSACTION say. Isolation levels are checked and then forgotten:
 /// every transaction is serializable.
@@ -87,6 +89,8 @@ pub enum Command {
     Close(Option<String>),
     /// COPY.
     Copy(Box<Copy>),
+    /// CREATE ROLE, GRANT and their like.
+    Role(Box<RoleCommand>),
     /// For SQLite.
     Sql {
         /// As [`lexer::verb`] tells it.
@@ -151,6 +155,12 @@ impl Command {
             "FETCH" => reader.fetch(false)?,
             "MOVE" => reader.fetch(true)?,
             "UNLISTEN" => reader.unlisten()?,
+            "GRANT" => reader.grant()?,
+            "REVOKE" => reader.revoke()?,
+            "CREATE" | "ALTER" | "DROP" => match reader.role_statement(&word)? {
+                Some(command) => command,
+                None => return sql_command(sql, word),
+            },
             _ => return sql_command(sql, word),
         };
         reader.end()?;

@@ -145,7 +145,8 @@ impl Connection {
         }
     }
 
-    /// Answers everything about transactions: `Begin`, `Commit`, `Rollback`, `Savepoint`, `RollbackTo`, `Release`.
+    /// Answers everything about transactions: `Begin`, `Commit`, `Rollback`, `Savepoint`, `RollbackTo`, `Release`;
+    /// and `ChangeRole`.
     pub fn done(&mut self) {
         match std::mem::replace(&mut self.waiting, Waiting::Nothing) {
             Waiting::Begin { tag: None, .. } => self.transaction = Transaction::Implicit,
@@ -161,6 +162,7 @@ impl Connection {
                 self.apply_modes(modes).expect("on and off are valid");
                 self.complete_command(CommandTag::plain(tag));
             }
+            Waiting::Role(tag) => self.complete_command(CommandTag::plain(tag)),
             Waiting::Commit(ending) => {
                 self.end_transaction(true);
                 self.end(ending);

@@ -23,6 +23,7 @@ mod cursor;
 mod execute;
 mod extended;
 mod request;
+mod roles;
 mod script;
 mod startup;
 
@@ -152,6 +153,8 @@ enum Waiting {
         read_only: Option<bool>,
     },
     Rows(Box<Rows>),
+    /// Roles are changed; it completes with this tag.
+    Role(&'static str),
     /// Rows of a COPY are inserted.
     Copy,
     Commit(Ending),

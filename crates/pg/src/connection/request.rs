@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use bellwether_types::{ClusterId, Statement};
 
 use crate::frontend::CancelKey;
+use crate::role::RoleCommand;
 use crate::row::Formats;
 
 /// What a connection is told when it is made.
@@ -14,6 +15,8 @@ pub struct Config {
     pub cluster: ClusterId,
     /// Longest message; at least 10,000.
     pub max_message_bytes: usize,
+    /// Whether a client that asks for TLS gets it.
+    pub offers_tls: bool,
 }
 
 impl Config {
@@ -22,6 +25,7 @@ impl Config {
         Config {
             cluster,
             max_message_bytes: 128 << 20,
+            offers_tls: false,
         }
     }
 }
@@ -40,12 +44,31 @@ pub struct Startup {
 }
 
 /// What a client that is let in is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Welcome {
     /// What its cancel requests will carry.
     pub key: CancelKey,
     /// Whether this node's replica follows.
     pub in_hot_standby: bool,
+    /// Whether the role may do everything.
+    pub is_superuser: bool,
+    /// What ALTER ROLE … SET has set, by name; the client's own options go before them.
+    pub defaults: Vec<(String, String)>,
+    /// The proof that this server knows the password, too; `None`: there was none to give.
+    pub signature: Option<Vec<u8>>,
+}
+
+impl Welcome {
+    /// To a superuser who was not asked for a password.
+    pub fn new(key: CancelKey, in_hot_standby: bool) -> Welcome {
+        Welcome {
+            key,
+            in_hot_standby,
+            is_superuser: true,
+            defaults: Vec::new(),
+            signature: None,
+        }
+    }
 }
 
 /// Which transaction a statement belongs to.
@@ -84,6 +107,10 @@ pub enum Request {
     Authenticate(Startup),
     /// What the client answered to a challenge. Answer: as for `Authenticate`.
     Password(Vec<u8>),
+    /// Begin TLS once what is in `output` was sent. No answer, but [`Connection::tls_started`](super::Connection::tls_started).
+    StartTls,
+    /// Change roles or grants, committed before it is answered. Answer: [`Connection::done`](super::Connection::done).
+    ChangeRole(Box<RoleCommand>),
     /// Stop what the connection of this key runs, if it is the right key. No answer; the connection ends.
     Cancel(CancelKey),
     /// Types of a statement, without running it. Answer: [`Connection::described`](super::Connection::described).

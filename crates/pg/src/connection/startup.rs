@@ -4,9 +4,10 @@ use bellwether_session::Settings;
 use bellwether_types::{ErrorKind, SqlError};
 
 use super::{Connection, Phase, Request, Startup, Step, Waiting, Welcome};
-use crate::backend::Authentication;
+use crate::backend::{Authentication, Severity};
 use crate::frontend::{Frontend, Opening, tag};
 use crate::input::SHORT_LIMIT_BYTES;
+use crate::sqlstate::sqlstate;
 
 /// What the client wants, until it is let in.
 #[derive(Debug)]
@@ -28,8 +29,7 @@ impl Connection {
         let body = self.input.body(&frame).to_vec();
         self.input.consume(&frame);
         Some(match Opening::decode(&body) {
-            // TLS's place: answer yes when it is offered, and ask the driver to wrap the socket. What was sent
-            // in clear behind the request must then be refused.
+            Ok(Opening::SslRequest) if self.config.offers_tls => self.agree_to_tls(),
             Ok(Opening::SslRequest | Opening::GssRequest) => {
                 self.output.refuse_encryption();
                 self.must_flush = true;
@@ -51,6 +51,27 @@ impl Connection {
                 Step::Done
             }
         })
+    }
+
+    /// What is in the buffer already was sent in clear, perhaps by somebody between the client and us: it must not
+    /// be taken for what the client says inside TLS.
+    fn agree_to_tls(&mut self) -> Step {
+        if !self.input.is_empty() {
+            let message = "received unencrypted data after SSL request";
+            let error = SqlError::new(ErrorKind::Protocol, message).with_detail(
+                "This could be either a client-software bug or evidence of an attempted attack.",
+            );
+            self.abort(&error);
+            return Step::Done;
+        }
+        self.output.agree_to_encryption();
+        self.must_flush = true;
+        Step::Ask(Request::StartTls)
+    }
+
+    /// All that is received from now on comes by way of TLS.
+    pub fn tls_started(&mut self) {
+        self.config.offers_tls = false;
     }
 
     fn start(&mut self, minor: u16, parameters: &[(&str, &str)]) -> Result<Startup, SqlError> {
@@ -164,12 +185,24 @@ impl Connection {
         };
         self.settings = Settings::new(self.config.cluster, &pending.startup.user);
         self.settings.set_in_hot_standby(welcome.in_hot_standby);
+        self.settings.set_superuser(welcome.is_superuser);
+        for (name, value) in &welcome.defaults {
+            // It was checked when it was set; a version that does not know it any more must not lock the role out.
+            if let Err(error) = self.settings.start(name, value) {
+                self.output
+                    .notice(Severity::Warning, sqlstate(error.kind), &error);
+            }
+        }
         for (name, value) in &pending.options {
             if let Err(error) = self.settings.start(name, value) {
                 return self.abort(&error);
             }
         }
         self.phase = Phase::Open;
+        if let Some(signature) = &welcome.signature {
+            let last = Authentication::SaslFinal(signature.clone());
+            self.output.authentication(&last);
+        }
         self.output.authentication(&Authentication::Ok);
         self.report_settings();
         self.output.backend_key_data(welcome.key);

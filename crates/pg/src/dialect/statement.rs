@@ -12,7 +12,7 @@ use super::{
 };
 
 /// Kinds of statements that cannot be had, and what to do instead, by the words that they begin with.
-const REFUSED: [(&str, &str); 28] = [
+const REFUSED: [(&str, &str); 26] = [
     ("CLUSTER", "Use WITHOUT ROWID tables to order rows by their key."),
     ("CHECKPOINT", "Checkpoints are taken by the server."),
     ("LOAD", "Extensions cannot be loaded."),
@@ -21,8 +21,6 @@ const REFUSED: [(&str, &str); 28] = [
         "COMMENT",
         "Write comments into the CREATE statement: its text is kept.",
     ),
-    ("GRANT", "There are no privileges on tables."),
-    ("REVOKE", "There are no privileges on tables."),
     ("MERGE", "Use INSERT ... ON CONFLICT DO UPDATE."),
     ("CALL", "There are no procedures."),
     (

@@ -8,13 +8,17 @@ use pgwire::messages::{DecodeContext, PgWireBackendMessage, ProtocolVersion};
 /// One line per message, `< ` before each. Panics when the bytes are not whole messages.
 pub fn print(mut bytes: &[u8]) -> String {
     let mut lines = String::new();
-    if bytes != b"N" {
+    if !matches!(bytes, b"N" | b"S") {
         cross_check(bytes);
     }
     while let Some((&tag, rest)) = bytes.split_first() {
-        // The one answer without a length.
+        // The two answers without a length.
         if tag == b'N' && rest.is_empty() {
             lines += "< no encryption\n";
+            return lines;
+        }
+        if tag == b'S' && rest.is_empty() {
+            lines += "< encryption\n";
             return lines;
         }
         let (length, _) = rest.split_first_chunk::<4>().expect("a length");

@@ -27,16 +27,13 @@ pub struct Server {
 
 pub fn config() -> Config {
     Config {
-        cluster: ClusterId(1),
         max_message_bytes: 20_000,
+        ..Config::new(ClusterId(1))
     }
 }
 
 pub fn welcome() -> Welcome {
-    Welcome {
-        key: CancelKey { pid: 7, secret: 99 },
-        in_hot_standby: false,
-    }
+    Welcome::new(CancelKey { pid: 7, secret: 99 }, false)
 }
 
 pub fn fields() -> Arc<[Field]> {
@@ -94,7 +91,7 @@ impl Server {
     fn carry_out(&mut self, request: Request) {
         let is_answered = !matches!(
             request,
-            Request::Cancel(_) | Request::Terminate | Request::CloseCursor(_)
+            Request::Cancel(_) | Request::Terminate | Request::CloseCursor(_) | Request::StartTls
         );
         if is_answered && self.failures.pop().unwrap_or(false) {
             return self
@@ -145,12 +142,15 @@ impl Server {
                 self.is_dirty = false;
                 connection.done();
             }
-            Request::Begin { .. } | Request::Savepoint(_) | Request::Release(_) => connection.done(),
+            Request::Begin { .. } | Request::Savepoint(_) | Request::Release(_) | Request::ChangeRole(_) => {
+                connection.done()
+            }
             Request::CloseCursor(cursor) => {
                 self.cursors
                     .remove(&cursor.0)
                     .expect("only open cursors are closed");
             }
+            Request::StartTls => connection.tls_started(),
             Request::Cancel(_) | Request::Terminate => {}
         }
     }
@@ -255,6 +255,7 @@ fn print_request(request: &Request) -> String {
         Request::Fetch { .. } => "Fetch the rest".to_owned(),
         Request::CloseCursor(_) => "CloseCursor".to_owned(),
         Request::Authenticate(startup) => format!("Authenticate {} for {}", startup.user, startup.database),
+        Request::ChangeRole(command) => command.tag().to_owned(),
         Request::Describe { sql } => format!("Describe {sql}"),
         Request::Begin { implicit, read_only } => {
             let kind = if *implicit { "implicitly" } else { "explicitly" };

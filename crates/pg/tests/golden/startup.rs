@@ -182,3 +182,32 @@ fn an_overlong_or_negative_opening_is_refused_before_it_is_received() {
         assert!(server.connection.is_closed());
     }
 }
+
+/// A server that has TLS, and what it does with these packets.
+fn with_tls(packets: &[Vec<u8>]) -> String {
+    let mut server = Server::new();
+    server.connection = bellwether_pg::Connection::new(bellwether_pg::connection::Config {
+        offers_tls: true,
+        ..super::server::config()
+    });
+    packets.iter().for_each(|packet| server.receive(packet));
+    server.trace
+}
+
+#[test]
+fn a_client_that_asks_for_tls_gets_it_once() {
+    let trace = with_tls(&[ssl_request(), ssl_request(), login()]);
+    let expected =
+        "  StartTls\n< encryption\n< no encryption\n  Authenticate alice for shop\n< AuthenticationOk\n";
+    assert!(trace.starts_with(expected), "{trace}");
+}
+
+#[test]
+fn what_was_sent_in_clear_behind_the_request_for_tls_is_never_taken_for_the_clients() {
+    let trace = with_tls(&[[ssl_request(), login()].concat()]);
+    assert!(
+        trace.contains("received unencrypted data after SSL request"),
+        "{trace}"
+    );
+    assert!(!trace.contains("Authenticat"), "{trace}");
+}

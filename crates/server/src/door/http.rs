@@ -1,13 +1,16 @@
 //! The HTTP door: sockets around `bellwether_http`.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether_http::{MAX_HEAD_BYTES, Response, parse_request, respond};
+use bellwether_http::{MAX_HEAD_BYTES, Request, Response, parse_request, respond, respond_to_stranger};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use crate::lock::tls::Door;
+use crate::lock::{Stream, is_monitor};
 use crate::node::Node;
 
 /// Monitors and load balancers, not users: few.
@@ -15,6 +18,9 @@ const CONNECTIONS_MAX: usize = 256;
 
 /// A connection that says nothing for so long is closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The first byte, and TLS where that begins it, must come within this time.
+const OPENING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Serves until stopped.
 pub(crate) async fn accept_http(node: Arc<Node>, listener: TcpListener) {
@@ -48,13 +54,44 @@ pub(crate) async fn accept_http(node: Arc<Node>, listener: TcpListener) {
     }
 }
 
-async fn serve(node: &Node, mut stream: TcpStream) -> std::io::Result<()> {
+async fn open(node: &Node, stream: TcpStream) -> std::io::Result<Stream> {
+    match &node.lock.tls {
+        Some(tls) if Stream::begins_with_tls(&stream).await? => {
+            let (stream, _) = tls.accept(stream, Door::Http, true).await?;
+            Ok(stream)
+        }
+        _ => Ok(Stream::Plain(stream)),
+    }
+}
+
+/// This machine itself is trusted, as at PostgreSQL's door by default. Others must prove to be a role that may see
+/// status and metrics, inside TLS, for more than health.
+async fn answer(node: &Node, request: &Request, from: IpAddr, over_tls: bool) -> Response {
+    let is_trusted = from.is_loopback()
+        || match &request.credentials {
+            Some(credentials) if over_tls => {
+                is_monitor(node, from, &credentials.user, credentials.password.clone()).await
+            }
+            _ => false,
+        };
+    if is_trusted {
+        respond(request, &node.status(), &node.metrics.snapshot())
+    } else {
+        respond_to_stranger(request, &node.status(), over_tls)
+    }
+}
+
+async fn serve(node: &Node, stream: TcpStream) -> std::io::Result<()> {
+    let from = stream.peer_addr()?.ip().to_canonical();
+    let opening = tokio::time::timeout(OPENING_TIMEOUT, open(node, stream));
+    let mut stream = opening.await.map_err(|_| std::io::ErrorKind::TimedOut)??;
     let mut input = Vec::new();
     loop {
         match parse_request(&input) {
             Ok(Some(parsed)) => {
-                let response = respond(&parsed.request, &node.status(), &node.metrics.snapshot());
+                let response = answer(node, &parsed.request, from, stream.is_tls()).await;
                 stream.write_all(&response.to_bytes(parsed.keep_alive)).await?;
+                stream.flush().await?;
                 if !parsed.keep_alive {
                     return stream.shutdown().await;
                 }

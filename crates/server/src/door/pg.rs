@@ -2,6 +2,7 @@
 
 mod describe;
 mod dialect;
+mod login;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,20 +12,20 @@ use std::time::Duration;
 
 use bellwether_node::Role;
 use bellwether_pg::backend::{Output, Severity, Status};
-use bellwether_pg::connection::{Config, CursorId, Run, Startup, Welcome};
+use bellwether_pg::connection::{Config, CursorId, Run, Startup};
 use bellwether_pg::frontend::CancelKey;
 use bellwether_pg::{Connection, Request, RowEncoder, sqlstate};
 use bellwether_types::function::Endpoint;
-use bellwether_types::{DatabaseId, ErrorKind, Facts, SessionId, SqlError, Statement};
+use bellwether_types::{ErrorKind, Facts, SessionId, SqlError, Statement};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use crate::lock::{Admission, ConnectionPermit, Login, Roles, Stream, change_role};
 use crate::node::Node;
 use crate::random::random_bytes;
 use crate::replica::{Reign, SavepointAction};
 use crate::session::{Cancel, PARKED_BYTES, Rows, Session, SessionFacts};
-use crate::system;
 
 /// More output than this goes to the socket before more rows are fetched.
 const OUTPUT_BYTES: usize = 64 << 10;
@@ -50,12 +51,14 @@ struct Registered {
     cancel: Arc<Cancel>,
     /// Of its socket, open while it is registered.
     socket: RawFd,
+    /// Its role.
+    user: String,
 }
 
 /// Between looks whether clients with a statement running are still there.
 const VANISHED_PERIOD: Duration = Duration::from_secs(1);
 
-/// Cancels the statements of clients that hung up; of all, when the node stops.
+/// Cancels the statements of clients that hung up, or whose role is gone; of all, when the node stops.
 async fn watch_vanished(node: Arc<Node>, cancels: Arc<Cancels>) {
     loop {
         let stopping = tokio::select! {
@@ -63,7 +66,8 @@ async fn watch_vanished(node: Arc<Node>, cancels: Arc<Cancels>) {
             () = tokio::time::sleep(VANISHED_PERIOD) => false,
         };
         for client in cancels.lock().expect("no holder of this lock panics").values() {
-            if stopping || (client.cancel.is_running() && has_hung_up(client.socket)) {
+            let is_unwanted = || has_hung_up(client.socket) || login::must_end(&node, &client.user);
+            if stopping || (client.cancel.is_running() && is_unwanted()) {
                 client.cancel.cancel();
             }
         }
@@ -108,13 +112,20 @@ pub(crate) async fn accept_pg(node: Arc<Node>, listener: TcpListener) {
             turn_away(&stream);
             continue;
         }
-        let client = Client::new(
-            Arc::clone(&node),
-            Arc::clone(&cancels),
-            stream,
-            clients.len() >= room,
-        );
-        clients.spawn(client.run());
+        let (node, cancels) = (Arc::clone(&node), Arc::clone(&cancels));
+        let is_one_too_many = clients.len() >= room;
+        clients.spawn(async move {
+            let opening = tokio::time::timeout(STARTUP_TIMEOUT, login::open_stream(&node, stream));
+            match opening.await {
+                Ok(Ok(Some((stream, binding)))) => {
+                    Client::new(node, cancels, stream, binding, is_one_too_many)
+                        .run()
+                        .await;
+                }
+                Ok(Err(error)) => tracing::debug!(%error, "a client's connection could not be opened"),
+                Ok(Ok(None)) | Err(_) => {}
+            }
+        });
     }
     // It ends by itself, once it has cancelled what runs.
     let _ = watching.await;
@@ -137,13 +148,22 @@ fn too_many() -> SqlError {
 struct Client {
     node: Arc<Node>,
     cancels: Arc<Cancels>,
-    stream: TcpStream,
+    /// `None` only while it becomes one with TLS.
+    stream: Option<Stream>,
+    /// The hash of the certificate that the client was shown.
+    binding: Option<Vec<u8>>,
     connection: Connection,
     session: Option<Session>,
     cursors: BTreeMap<CursorId, Open>,
     known: describe::KnownFields,
     translations: dialect::Translations,
     key: Option<CancelKey>,
+    /// Under way.
+    login: Option<(Box<Login>, Startup)>,
+    /// Counts this session as one of its role's.
+    permit: Option<ConnectionPermit>,
+    /// Tells when roles change.
+    roles: Option<watch::Receiver<Arc<Roles>>>,
     /// Of its replica: tells when the role changes.
     reign: Option<watch::Receiver<Reign>>,
     /// There is no room for another client, though for a cancel request.
@@ -160,18 +180,31 @@ struct Open {
 }
 
 impl Client {
-    fn new(node: Arc<Node>, cancels: Arc<Cancels>, stream: TcpStream, is_one_too_many: bool) -> Client {
-        let connection = Connection::new(Config::new(node.config.cluster));
+    fn new(
+        node: Arc<Node>,
+        cancels: Arc<Cancels>,
+        stream: Stream,
+        binding: Option<Vec<u8>>,
+        is_one_too_many: bool,
+    ) -> Client {
+        let connection = Connection::new(Config {
+            offers_tls: node.lock.tls.is_some() && !stream.is_tls(),
+            ..Config::new(node.config.cluster)
+        });
         Client {
             node,
             cancels,
-            stream,
+            stream: Some(stream),
+            binding,
             connection,
             session: None,
             cursors: BTreeMap::new(),
             known: describe::KnownFields::default(),
             translations: dialect::Translations::default(),
             key: None,
+            login: None,
+            permit: None,
+            roles: None,
             reign: None,
             is_one_too_many,
         }
@@ -195,7 +228,7 @@ impl Client {
     }
 
     async fn serve(&mut self) -> std::io::Result<()> {
-        self.stream.set_nodelay(true)?;
+        let deadline = tokio::time::Instant::now() + STARTUP_TIMEOUT;
         let mut buffer = vec![0; 16 << 10];
         loop {
             while let Some(request) = self.connection.next_request() {
@@ -207,7 +240,7 @@ impl Client {
             if self.connection.is_closed() {
                 return self.say_goodbye(&mut buffer).await;
             }
-            let read = self.wait_for_input(&mut buffer).await?;
+            let read = self.wait_for_input(&mut buffer, deadline).await?;
             match read {
                 Some(0) => return Ok(()),
                 Some(read) => self.connection.receive(&buffer[..read]),
@@ -218,22 +251,29 @@ impl Client {
 
     /// Closes so that the last word arrives: a socket closed with unread input is reset, and what was written is lost.
     async fn say_goodbye(&mut self, buffer: &mut [u8]) -> std::io::Result<()> {
-        self.stream.shutdown().await?;
+        let stream = self.stream.as_mut().ok_or(std::io::ErrorKind::NotConnected)?;
         let drain = async {
-            while self.stream.read(buffer).await? > 0 {}
+            stream.shutdown().await?;
+            while stream.read(buffer).await? > 0 {}
             Ok(())
         };
         tokio::time::timeout(GOODBYE, drain).await.unwrap_or(Ok(()))
     }
 
     /// Bytes read; `None`: nothing, but something else is to be told.
-    async fn wait_for_input(&mut self, buffer: &mut [u8]) -> std::io::Result<Option<usize>> {
-        let Some(reign) = &mut self.reign else {
-            let read = tokio::time::timeout(STARTUP_TIMEOUT, self.stream.read(buffer)).await;
+    async fn wait_for_input(
+        &mut self,
+        buffer: &mut [u8],
+        deadline: tokio::time::Instant,
+    ) -> std::io::Result<Option<usize>> {
+        let stream = self.stream.as_mut().ok_or(std::io::ErrorKind::NotConnected)?;
+        let (Some(reign), Some(roles)) = (&mut self.reign, &mut self.roles) else {
+            let read = tokio::time::timeout_at(deadline, stream.read(buffer)).await;
             return read.map_or(Ok(Some(0)), |read| read.map(Some));
         };
         tokio::select! {
-            read = self.stream.read(buffer) => return read.map(Some),
+            read = stream.read(buffer) => return read.map(Some),
+            _ = roles.changed() => self.check_role(),
             () = self.node.stop.asked() => {
                 let error = SqlError::new(
                     ErrorKind::ShuttingDown,
@@ -251,7 +291,9 @@ impl Client {
 
     async fn flush_if(&mut self, due: bool) -> std::io::Result<()> {
         if due {
-            self.stream.write_all(self.connection.output()).await?;
+            let stream = self.stream.as_mut().ok_or(std::io::ErrorKind::NotConnected)?;
+            stream.write_all(self.connection.output()).await?;
+            stream.flush().await?;
             self.connection.sent();
         }
         Ok(())
@@ -259,8 +301,16 @@ impl Client {
 
     async fn handle(&mut self, request: Request) -> std::io::Result<()> {
         match request {
-            Request::Authenticate(startup) => self.let_in(&startup).await,
-            Request::Password(_) => self.connection.fail(not_asked()),
+            Request::Authenticate(startup) => self.let_in(startup).await,
+            Request::Password(message) => self.take_proof(&message).await,
+            Request::StartTls => return self.start_tls().await,
+            Request::ChangeRole(command) => {
+                let settings = self.connection.settings();
+                match change_role(&self.node, settings.user(), *command, settings).await {
+                    Ok(()) => self.connection.done(),
+                    Err(error) => self.fail(error).await,
+                }
+            }
             Request::Cancel(key) => self.cancel(key),
             Request::CloseCursor(cursor) => self.close_cursor(cursor).await,
             Request::Terminate => {}
@@ -339,33 +389,23 @@ impl Client {
         }
     }
 
-    async fn let_in(&mut self, startup: &Startup) {
-        if self.is_one_too_many {
-            self.node.metrics.connections_refused.increment();
-            let error = SqlError::new(ErrorKind::TooManyConnections, "sorry, too many clients already")
-                .with_hint("Close some, use a pool, or raise --max-connections.");
-            return self.connection.fail(error);
-        }
-        let database = match system::admit(&self.node, &startup.user, &startup.database).await {
-            Ok(database) => database,
-            Err(error) => {
-                self.node.metrics.connections_refused.increment();
-                return self.connection.fail(error);
-            }
-        };
-        match self.open_session(database, startup) {
-            Ok(welcome) => self.connection.accept(&welcome),
-            Err(error) => self.connection.fail(error),
-        }
-    }
-
-    fn open_session(&mut self, database: DatabaseId, startup: &Startup) -> Result<Welcome, SqlError> {
-        let replica = self.node.replicas.get(database).cloned().ok_or_else(|| {
-            SqlError::new(
-                ErrorKind::UndefinedDatabase,
-                "this node has no replica of the database",
-            )
-        })?;
+    /// The session's key, and whether this node's replica follows.
+    fn open_session(
+        &mut self,
+        admission: &Admission,
+        startup: &Startup,
+    ) -> Result<(CancelKey, bool), SqlError> {
+        let replica = self
+            .node
+            .replicas
+            .get(admission.database)
+            .cloned()
+            .ok_or_else(|| {
+                SqlError::new(
+                    ErrorKind::UndefinedDatabase,
+                    "this node has no replica of the database",
+                )
+            })?;
         let random = random_bytes().map_err(|error| {
             SqlError::new(ErrorKind::Internal, "the system gave no random bytes")
                 .with_detail(error.to_string())
@@ -388,14 +428,15 @@ impl Client {
                 Registered {
                     secret,
                     cancel,
-                    socket: self.stream.as_raw_fd(),
+                    socket: self.stream.as_ref().map_or(-1, AsRawFd::as_raw_fd),
+                    user: admission.user.clone(),
                 },
             );
         self.session = Some(session);
         self.key = Some(key);
         self.node.metrics.connections_accepted.increment();
         self.node.metrics.connections_open.increment();
-        Ok(Welcome { key, in_hot_standby })
+        Ok((key, in_hot_standby))
     }
 
     fn facts(&self, startup: &Startup, pid: i32) -> SessionFacts {
@@ -411,8 +452,14 @@ impl Client {
             user: startup.user.clone(),
             database: startup.database.clone(),
             backend_pid: pid,
-            client: endpoint(self.stream.peer_addr()),
-            server: endpoint(self.stream.local_addr()),
+            client: self
+                .stream
+                .as_ref()
+                .and_then(|stream| endpoint(stream.tcp().peer_addr())),
+            server: self
+                .stream
+                .as_ref()
+                .and_then(|stream| endpoint(stream.tcp().local_addr())),
             ..Facts::default()
         };
         SessionFacts::new(self.node.config.cluster, uptime_us, facts)
@@ -579,8 +626,4 @@ async fn within<T>(
         ),
         _ => error,
     })
-}
-
-fn not_asked() -> SqlError {
-    SqlError::new(ErrorKind::Protocol, "no password was asked for")
 }

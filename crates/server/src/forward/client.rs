@@ -7,12 +7,12 @@ use bellwether_storage::{ClientTransaction, SessionState};
 use bellwether_types::{
     CommandTag, DatabaseId, Facts, NodeId, Position, RequestId, SessionId, SqlError, Statement,
 };
-use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::message::{Request, Response};
 use crate::config::Config;
-use crate::peer::{FRAME_BYTES_MAX, FrameError, FrameReader, Hello, Purpose, connect, write_frame};
+use crate::lock::Stream;
+use crate::peer::{FRAME_BYTES_MAX, FrameError, FrameReader, Purpose, connect, write_frame};
 use crate::replica::{Attempt, Done, Opening, Piece, Refusal, Step};
 
 /// Connections kept for the next forwarded statement, per peer.
@@ -26,7 +26,7 @@ pub(crate) struct ForwardPool {
 
 /// A connection between requests.
 struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     reader: FrameReader,
 }
 
@@ -36,9 +36,8 @@ impl Connection {
     }
 
     /// Nobody closed it or spoke out of turn while it was idle.
-    fn is_quiet(&self) -> bool {
-        let mut byte = [0];
-        matches!(self.stream.try_read(&mut byte), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+    fn is_quiet(&mut self) -> bool {
+        self.stream.is_quiet()
     }
 
     async fn answer(&mut self) -> Result<Response, FrameError> {
@@ -118,14 +117,8 @@ impl ForwardPool {
             return Ok(connection);
         }
         let member = self.config.member(node).ok_or(Refusal::NotLeader)?;
-        let hello = Hello {
-            cluster: self.config.cluster,
-            from: self.config.node,
-            to: node,
-            purpose: Purpose::Forward,
-        };
         let connected = async {
-            let stream = connect(member, &hello).await?;
+            let stream = connect(&self.config, member, Purpose::Forward).await?;
             let mut connection = Connection {
                 stream,
                 reader: FrameReader::default(),

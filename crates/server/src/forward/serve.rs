@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use bellwether_storage::ClientTransaction;
 use bellwether_types::{DatabaseId, ErrorKind, SqlError};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use super::client::Stop;
 use super::message::{Request, Response};
+use crate::lock::Stream;
 use crate::node::Node;
 use crate::peer::{FRAME_BYTES_MAX, FrameError, FrameReader, write_frame};
 use crate::replica::desk::Claim;
@@ -19,7 +19,7 @@ const PIECES_MAX: usize = 4;
 
 struct Peer {
     reader: FrameReader,
-    stream: TcpStream,
+    stream: Stream,
 }
 
 /// The connection ended, or what came over it was nonsense.
@@ -90,7 +90,7 @@ fn given_up_early() -> Refusal {
 }
 
 /// Until the peer hangs up or the node stops.
-pub(crate) async fn serve(node: Arc<Node>, reader: FrameReader, stream: TcpStream) -> Result<(), FrameError> {
+pub(crate) async fn serve(node: Arc<Node>, reader: FrameReader, stream: Stream) -> Result<(), FrameError> {
     let mut peer = Peer { reader, stream };
     let result = tokio::select! {
         () = node.stop.asked() => return Ok(()),

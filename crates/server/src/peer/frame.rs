@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use crate::lock::secret::PROOF_BYTES;
 use bellwether_types::codec::{DecodeError, Decoder, Encoder};
 use bellwether_types::{ClusterId, NodeId};
 use bytes::{Bytes, BytesMut};
@@ -16,7 +17,7 @@ pub(crate) const FRAME_BYTES_MAX: usize = 160 << 20;
 const MAGIC: u32 = 0x3150_5742;
 
 /// The version of what is said inside the frames. Another one is refused.
-const PROTOCOL: u64 = 1;
+const PROTOCOL: u64 = 2;
 
 /// What a connection is for. Numbers are frozen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,13 +33,15 @@ pub(crate) enum Purpose {
     Snapshot = 4,
 }
 
-/// The first frame of a connection, from the one who connects; the answer is an empty frame, or a refusal's text.
+/// The first frame of a connection, from the one who connects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Hello {
     pub cluster: ClusterId,
     pub from: NodeId,
     pub to: NodeId,
     pub purpose: Purpose,
+    /// What the other side's proof must be about.
+    pub nonce: [u8; PROOF_BYTES],
 }
 
 impl Hello {
@@ -50,6 +53,7 @@ impl Hello {
         out.u64(self.from.0);
         out.u64(self.to.0);
         out.u8(self.purpose as u8);
+        out.bytes(&self.nonce);
         out.into_vec()
     }
 
@@ -84,12 +88,18 @@ impl Hello {
                 });
             }
         };
+        let nonce = input.bytes()?;
+        let nonce = nonce.try_into().map_err(|_| DecodeError::UnknownTag {
+            what: "nonce's length",
+            tag: nonce.len() as u64,
+        })?;
         input.finish()?;
         Ok(Hello {
             cluster,
             from,
             to,
             purpose,
+            nonce,
         })
     }
 }
@@ -103,6 +113,8 @@ pub(crate) enum FrameError {
     },
     Checksum,
     Decode(DecodeError),
+    /// The other side does not know the cluster's secret.
+    NotProven,
     /// The other side said why it does not want us.
     Refused(String),
 }
@@ -116,6 +128,7 @@ impl fmt::Display for FrameError {
             }
             FrameError::Checksum => write!(f, "a frame's checksum does not match"),
             FrameError::Decode(error) => write!(f, "{error}"),
+            FrameError::NotProven => write!(f, "the other side does not know the cluster's secret"),
             FrameError::Refused(reason) => write!(f, "refused: {reason}"),
         }
     }
@@ -147,7 +160,8 @@ pub(crate) fn put_frame(out: &mut BytesMut, content: &[u8]) {
 pub(crate) async fn write_frame(stream: &mut (impl AsyncWrite + Unpin), content: &[u8]) -> io::Result<()> {
     let mut out = BytesMut::new();
     put_frame(&mut out, content);
-    stream.write_all(&out).await
+    stream.write_all(&out).await?;
+    stream.flush().await
 }
 
 /// Cuts frames out of a stream.
@@ -213,6 +227,7 @@ mod tests {
             from: NodeId(1),
             to: NodeId(2),
             purpose: Purpose::Forward,
+            nonce: [5; PROOF_BYTES],
         };
         let mut bytes = hello.encode();
         assert_eq!(Hello::decode(&bytes), Ok(hello));

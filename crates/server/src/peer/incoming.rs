@@ -6,22 +6,27 @@ use std::time::Duration;
 use bellwether_node::{Event, Message};
 use bellwether_types::DatabaseId;
 use bellwether_types::codec::Decoder;
-use tokio::io::{AsyncRead, AsyncWriteExt};
+use tokio::io::AsyncRead;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::frame::{FRAME_BYTES_MAX, FrameError, FrameReader, Hello, Purpose, write_frame};
+use super::frame::{FRAME_BYTES_MAX, FrameError, FrameReader, Hello, Purpose};
+use super::handshake::{self, Proven};
 use crate::node::Node;
 
 /// Connections from peers at one time: two for consensus and up to a connection per client session of each peer.
 const CONNECTIONS_MAX: usize = 4096;
 
-/// Who connects must say hello within this time.
+/// Of these, those that have not proven the secret yet: strangers cannot take all places.
+const UNPROVEN_MAX: usize = 256;
+
+/// Who connects must prove the secret within this time.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Serves peers until stopped.
 pub(crate) async fn accept_peers(node: Arc<Node>, listener: TcpListener) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let unproven = Arc::new(Semaphore::new(UNPROVEN_MAX));
     loop {
         let stream = tokio::select! {
             () = node.stop.asked() => return,
@@ -34,7 +39,11 @@ pub(crate) async fn accept_peers(node: Arc<Node>, listener: TcpListener) {
                 }
             }
         };
-        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
+        let places = (
+            Arc::clone(&permits).try_acquire_owned(),
+            Arc::clone(&unproven).try_acquire_owned(),
+        );
+        let (Ok(permit), Ok(unproven)) = places else {
             tracing::warn!(
                 max = CONNECTIONS_MAX,
                 "too many connections from peers: one is closed"
@@ -43,7 +52,7 @@ pub(crate) async fn accept_peers(node: Arc<Node>, listener: TcpListener) {
         };
         let node = Arc::clone(&node);
         tokio::spawn(async move {
-            if let Err(error) = serve(node, stream).await {
+            if let Err(error) = serve(node, stream, unproven).await {
                 tracing::debug!(%error, "a peer's connection ended");
             }
             drop(permit);
@@ -51,23 +60,20 @@ pub(crate) async fn accept_peers(node: Arc<Node>, listener: TcpListener) {
     }
 }
 
-async fn serve(node: Arc<Node>, mut stream: TcpStream) -> Result<(), FrameError> {
-    stream.set_nodelay(true)?;
-    let mut reader = FrameReader::default();
-    let first = tokio::time::timeout(HELLO_TIMEOUT, reader.next(&mut stream, 4096)).await;
-    let Ok(Ok(Some(first))) = first else {
-        // Not a peer, or one that changed its mind: whatever it is, there is nobody to explain to.
+async fn serve(node: Arc<Node>, stream: TcpStream, unproven: OwnedSemaphorePermit) -> Result<(), FrameError> {
+    let accepting = handshake::accept(&node.config, node.lock.tls.as_ref(), stream);
+    let Ok(accepted) = tokio::time::timeout(HELLO_TIMEOUT, accepting).await else {
         return Ok(());
     };
-    let hello = match Hello::decode(&first) {
-        Ok(hello) => hello,
-        Err(error) => return refuse(&mut stream, error.to_string()).await,
+    let Some(Proven {
+        hello,
+        reader,
+        stream,
+    }) = accepted?
+    else {
+        return Ok(());
     };
-    if let Some(reason) = why_unwanted(&node, &hello) {
-        tracing::warn!(from = %hello.from, reason, "refused a peer");
-        return refuse(&mut stream, reason).await;
-    }
-    write_frame(&mut stream, b"").await?;
+    drop(unproven);
     match hello.purpose {
         Purpose::Control | Purpose::Bulk => take_messages(&node, hello, reader, stream).await,
         Purpose::Forward => on_clients(&node, crate::forward::serve(Arc::clone(&node), reader, stream)).await,
@@ -91,29 +97,6 @@ async fn on_clients(
         // The runtime is shutting down.
         Err(_) => Ok(()),
     }
-}
-
-async fn refuse(stream: &mut TcpStream, reason: String) -> Result<(), FrameError> {
-    write_frame(stream, reason.as_bytes()).await?;
-    stream.shutdown().await?;
-    Ok(())
-}
-
-fn why_unwanted(node: &Node, hello: &Hello) -> Option<String> {
-    let config = &node.config;
-    if hello.cluster != config.cluster {
-        return Some(format!(
-            "this is cluster {}, not {}",
-            config.cluster, hello.cluster
-        ));
-    }
-    if hello.to != config.node {
-        return Some(format!("this is node {}, not {}", config.node, hello.to));
-    }
-    if hello.from == config.node || config.member(hello.from).is_none() {
-        return Some(format!("node {} is not a member of this cluster", hello.from));
-    }
-    None
 }
 
 async fn take_messages(

@@ -10,10 +10,10 @@ use bellwether_types::codec::Encoder;
 use bellwether_types::{DatabaseId, NodeId};
 use bytes::BytesMut;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-use super::frame::{FrameError, FrameReader, Hello, Purpose, put_frame, write_frame};
+use super::frame::{FrameError, Purpose, put_frame};
+use super::handshake::connect;
 use crate::config::{Config, Member};
 use crate::node::Replicas;
 use crate::stop::Stop;
@@ -27,9 +27,6 @@ const WRITE_BYTES: usize = 256 << 10;
 /// Between attempts to connect.
 const RECONNECT_MIN: Duration = Duration::from_millis(20);
 const RECONNECT_MAX: Duration = Duration::from_millis(500);
-
-/// The node that does not answer a greeting in this time is not there.
-const GREETING_TIMEOUT: Duration = Duration::from_secs(2);
 
 struct Link {
     control: mpsc::Sender<(DatabaseId, Message)>,
@@ -46,7 +43,8 @@ pub(crate) struct Links {
 /// What [`Links::open`] leaves to be spawned.
 pub(crate) struct Outgoing {
     member: Member,
-    hello: Hello,
+    config: Config,
+    purpose: Purpose,
     queue: mpsc::Receiver<(DatabaseId, Message)>,
     metrics: Arc<Metrics>,
 }
@@ -59,16 +57,11 @@ impl Links {
         for member in config.members.iter().filter(|member| member.node != config.node) {
             let mut open = |purpose| {
                 let (sender, queue) = mpsc::channel(QUEUE_MAX);
-                let hello = Hello {
-                    cluster: config.cluster,
-                    from: config.node,
-                    to: member.node,
-                    purpose,
-                };
                 let metrics = Arc::clone(metrics);
                 outgoing.push(Outgoing {
                     member: member.clone(),
-                    hello,
+                    config: config.clone(),
+                    purpose,
                     queue,
                     metrics,
                 });
@@ -121,7 +114,7 @@ impl Outgoing {
                 ended = self.send_until_broken() => match ended {
                     None => return,
                     Some(error) => {
-                        tracing::debug!(peer = %self.member.node, purpose = ?self.hello.purpose, "{error}");
+                        tracing::debug!(peer = %self.member.node, purpose = ?self.purpose, "{error}");
                         if let FrameError::Refused(reason) = &error {
                             tracing::warn!(peer = %self.member.node, reason, "the peer refuses this node");
                             pause = RECONNECT_MAX;
@@ -139,7 +132,7 @@ impl Outgoing {
 
     /// `None` when nobody will send any more.
     async fn send_until_broken(&mut self) -> Option<FrameError> {
-        let mut stream = match connect(&self.member, &self.hello).await {
+        let mut stream = match connect(&self.config, &self.member, self.purpose).await {
             Ok(stream) => stream,
             Err(error) => return Some(error),
         };
@@ -160,29 +153,14 @@ impl Outgoing {
                 };
             }
             self.metrics.peer_bytes_out.add(out.len() as u64);
-            if let Err(error) = stream.write_all(&out).await {
+            let written = match stream.write_all(&out).await {
+                Ok(()) => stream.flush().await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = written {
                 return Some(error.into());
             }
             out.clear();
         }
-    }
-}
-
-/// A connection to a member that has answered our greeting.
-pub(crate) async fn connect(member: &Member, hello: &Hello) -> Result<TcpStream, FrameError> {
-    let greeting = async {
-        let mut stream = TcpStream::connect(member.peer).await?;
-        stream.set_nodelay(true)?;
-        write_frame(&mut stream, &hello.encode()).await?;
-        let answer = FrameReader::default().next(&mut stream, 4096).await?;
-        match answer {
-            Some(answer) if answer.is_empty() => Ok(stream),
-            Some(reason) => Err(FrameError::Refused(String::from_utf8_lossy(&reason).into_owned())),
-            None => Err(FrameError::Io(std::io::ErrorKind::ConnectionReset.into())),
-        }
-    };
-    match tokio::time::timeout(GREETING_TIMEOUT, greeting).await {
-        Ok(result) => result,
-        Err(_) => Err(FrameError::Io(std::io::ErrorKind::TimedOut.into())),
     }
 }

@@ -7,13 +7,13 @@ use bellwether_storage::snapshot::{ImageId, Receiving, Snapshot, SnapshotError, 
 use bellwether_storage::{Files, Writer};
 use bellwether_types::codec::{DecodeError, Decoder, Encoder};
 use bellwether_types::{DatabaseId, NodeId, Position};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use super::driver::Input;
 use crate::config::Config;
+use crate::lock::Stream;
 use crate::node::Node;
-use crate::peer::{FRAME_BYTES_MAX, FrameError, FrameReader, Hello, Purpose, connect, write_frame};
+use crate::peer::{FRAME_BYTES_MAX, FrameError, FrameReader, Purpose, connect, write_frame};
 use crate::random::random_bytes;
 
 /// Copied and sent at a time: short enough that nothing else on this disk waits for it.
@@ -62,13 +62,7 @@ impl Fetcher {
 
     async fn fetch(&self, wanted: Wanted) -> Result<Position, FetchError> {
         let member = self.config.member(wanted.from).ok_or(FetchError::NotAMember)?;
-        let hello = Hello {
-            cluster: self.config.cluster,
-            from: self.config.node,
-            to: wanted.from,
-            purpose: Purpose::Snapshot,
-        };
-        let mut stream = connect(member, &hello).await?;
+        let mut stream = connect(&self.config, member, Purpose::Snapshot).await?;
         let mut request = Encoder::new();
         request.u64(u64::from(self.database.0));
         write_frame(&mut stream, request.as_slice())
@@ -124,7 +118,7 @@ impl Head {
     }
 }
 
-async fn next(reader: &mut FrameReader, stream: &mut TcpStream) -> Result<bytes::Bytes, FrameError> {
+async fn next(reader: &mut FrameReader, stream: &mut Stream) -> Result<bytes::Bytes, FrameError> {
     let frame = reader.next(stream, FRAME_BYTES_MAX).await?;
     frame.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::ConnectionReset).into())
 }
@@ -165,7 +159,7 @@ impl std::fmt::Display for FetchError {
 pub(crate) async fn serve_snapshot(
     node: Arc<Node>,
     mut reader: FrameReader,
-    mut stream: TcpStream,
+    mut stream: Stream,
 ) -> Result<(), FrameError> {
     let request = next(&mut reader, &mut stream).await?;
     let database = DatabaseId(Decoder::new(&request).u32("database")?);

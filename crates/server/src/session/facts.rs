@@ -31,6 +31,11 @@ impl SessionFacts {
         }
     }
 
+    /// Whose session it is.
+    pub fn user(&self) -> &str {
+        &self.facts.user
+    }
+
     /// As they are now.
     pub fn current(&mut self, settings: &Settings) -> Arc<Facts> {
         if self.revision.replace(settings.revision()) != Some(settings.revision()) {

@@ -7,6 +7,7 @@
 
 mod cancel;
 mod facts;
+mod rights;
 mod rows;
 mod write;
 
@@ -23,6 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use cancel::Cancel;
 pub(crate) use facts::SessionFacts;
+use rights::HeldRights;
 use rows::Watch;
 pub(crate) use rows::{PARKED_BYTES, Rows};
 use write::Patience;
@@ -75,12 +77,14 @@ pub(crate) struct Session {
     sequence: u64,
     state: SessionState,
     facts: SessionFacts,
+    rights: HeldRights,
     open: Option<Open>,
     pub cancel: Arc<Cancel>,
 }
 
 impl Session {
     pub fn new(node: Arc<Node>, replica: Arc<ReplicaHandle>, id: SessionId, facts: SessionFacts) -> Session {
+        let rights = HeldRights::new(&node, facts.user());
         Session {
             node,
             replica,
@@ -88,6 +92,7 @@ impl Session {
             sequence: 0,
             state: SessionState::default(),
             facts,
+            rights,
             open: None,
             cancel: Arc::default(),
         }
@@ -98,7 +103,8 @@ impl Session {
         let request = self.next_request();
         self.open = Some(Open {
             request,
-            read_only,
+            // Who may not write never takes the writer.
+            read_only: read_only || !self.rights.may_write(),
             savepoints: Vec::new(),
             stage: Stage::Fresh,
         });
@@ -196,6 +202,7 @@ impl Session {
             return Ok(Rows::empty(CommandTag::plain("PRAGMA")));
         }
         let reads = !defers && is_read(&statement.sql);
+        self.rights.check(&statement.sql, reads)?;
         if is_vacuum_into(&statement.sql) {
             return Err(SqlError::new(
                 ErrorKind::Forbidden,
@@ -452,6 +459,8 @@ impl Session {
 
     /// Columns and parameters, without executing. In a transaction that holds the writer, as that sees the schema.
     pub async fn describe(&mut self, sql: &str, settings: &Settings) -> Result<Description, SqlError> {
+        // What a statement is made of is no more theirs than what it answers.
+        self.rights.check(sql, true)?;
         if let Some(Open {
             stage: Stage::Writing(transaction),
             ..

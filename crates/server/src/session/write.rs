@@ -45,6 +45,24 @@ impl Session {
         Ok(Rows::buffered(result, answer.session, position))
     }
 
+    /// Several statements as one transaction, whose rows nobody reads. Of the server's own making: no rights are
+    /// asked for.
+    pub async fn change(
+        &mut self,
+        statements: Vec<Statement>,
+        settings: &Settings,
+    ) -> Result<Position, SqlError> {
+        let request = self.next_request();
+        let transaction = ClientTransaction {
+            request,
+            statements,
+            session: self.state,
+            facts: self.facts.current(settings),
+        };
+        let done = self.write_at_leader(request, &transaction, settings).await?;
+        Ok(done.position)
+    }
+
     async fn write_at_leader(
         &self,
         request: RequestId,

@@ -47,6 +47,7 @@ pub struct Settings {
     token: Token,
     user: String,
     in_hot_standby: bool,
+    is_superuser: bool,
     revision: u64,
     token_revision: u64,
 }
@@ -66,9 +67,15 @@ impl Settings {
             token: Token::new(cluster),
             user: user.to_owned(),
             in_hot_standby: false,
+            is_superuser: true,
             revision: 0,
             token_revision: 0,
         }
+    }
+
+    /// Whose session it is.
+    pub fn user(&self) -> &str {
+        &self.user
     }
 
     /// The values in force.
@@ -92,6 +99,14 @@ impl Settings {
     pub fn set_in_hot_standby(&mut self, in_hot_standby: bool) {
         if self.in_hot_standby != in_hot_standby {
             self.in_hot_standby = in_hot_standby;
+            self.revision += 1;
+        }
+    }
+
+    /// Says whether the user is a superuser; so it is by default.
+    pub fn set_superuser(&mut self, is_superuser: bool) {
+        if self.is_superuser != is_superuser {
+            self.is_superuser = is_superuser;
             self.revision += 1;
         }
     }
@@ -274,6 +289,7 @@ impl Settings {
             .find(|(known, _)| known.eq_ignore_ascii_case(name))?;
         let value = match *name {
             SESSION_TOKEN => self.token.to_string(),
+            "is_superuser" => parse::on_off(self.is_superuser).to_owned(),
             "in_hot_standby" => parse::on_off(self.in_hot_standby).to_owned(),
             _ => self.user.clone(),
         };

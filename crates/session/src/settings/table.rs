@@ -10,12 +10,13 @@ use super::{SERVER_VERSION, SERVER_VERSION_NUM, invalid, not_supported};
 pub const SESSION_TOKEN: &str = "bellwether.session_token";
 
 /// Settings that [`super::Settings`] itself holds, with their description: no SET changes them, but the token's.
-pub const OF_SESSION: [(&str, &str); 3] = [
+pub const OF_SESSION: [(&str, &str); 4] = [
     (
         SESSION_TOKEN,
         "What this session has seen; setting it makes reads wait for that.",
     ),
     ("in_hot_standby", "Whether this node's replica follows a leader."),
+    ("is_superuser", "Whether the user was a superuser at login."),
     ("session_authorization", "The session's user."),
 ];
 
@@ -241,7 +242,6 @@ static SETTINGS: &[Definition] = &[
         ),
         "Only postgres is available."
     ),
-    read_only!("is_superuser", "on", "Whether the user is a superuser."),
     field!(
         "lock_timeout",
         lock_timeout,

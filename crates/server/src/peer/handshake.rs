@@ -1,0 +1,189 @@
+//! How two nodes come to trust a connection: each proves the cluster's secret before anything else is said.
+//!
+//! Connector: [`Hello`] with a nonce. Acceptor: a nonce. Connector: its proof. Acceptor: its proof, or why it does
+//! not want this peer; a peer without the secret learns no more than that it has not proven it. Between machines all
+//! of this is inside TLS, and the proofs are bound to that channel.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use super::frame::{FrameError, FrameReader, Hello, Purpose, write_frame};
+use crate::config::{Config, Member};
+use crate::lock::Stream;
+use crate::lock::secret::{PROOF_BYTES, Side};
+use crate::lock::tls::{Door, Tls, connect_to_peer};
+use crate::random::random_array;
+
+/// The node that does not answer a greeting in this time is not there.
+const GREETING_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The longest frame of a handshake.
+const FRAME_BYTES: usize = 4096;
+
+/// What the acceptor's frames begin with. Frozen.
+mod answer {
+    pub const REFUSED: u8 = 0;
+    pub const CHALLENGE: u8 = 1;
+    pub const ACCEPTED: u8 = 2;
+}
+
+/// A connection to a member that has proven the secret, and to whom we have.
+pub(crate) async fn connect(
+    config: &Config,
+    member: &Member,
+    purpose: Purpose,
+) -> Result<Stream, FrameError> {
+    match tokio::time::timeout(GREETING_TIMEOUT, greet(config, member, purpose)).await {
+        Ok(result) => result,
+        Err(_) => Err(FrameError::Io(std::io::ErrorKind::TimedOut.into())),
+    }
+}
+
+async fn greet(config: &Config, member: &Member, purpose: Purpose) -> Result<Stream, FrameError> {
+    let tcp = TcpStream::connect(member.peer).await?;
+    tcp.set_nodelay(true)?;
+    let mut stream = if member.peer.ip().is_loopback() {
+        Stream::Plain(tcp)
+    } else {
+        connect_to_peer(tcp, member.peer.ip()).await?
+    };
+    let hello = Hello {
+        cluster: config.cluster,
+        from: config.node,
+        to: member.node,
+        purpose,
+        nonce: random_array()?,
+    }
+    .encode();
+    write_frame(&mut stream, &hello).await?;
+    let mut reader = FrameReader::default();
+    let nonce = heard(&mut reader, &mut stream, answer::CHALLENGE).await?;
+    let channel = stream.key_material()?;
+    let transcript: [&[u8]; 3] = [&channel, &hello, &nonce];
+    write_frame(&mut stream, &config.secret.prove(Side::Connector, &transcript)).await?;
+    let proof = heard(&mut reader, &mut stream, answer::ACCEPTED).await?;
+    if config.secret.is_proof(&proof, Side::Acceptor, &transcript) {
+        Ok(stream)
+    } else {
+        Err(FrameError::NotProven)
+    }
+}
+
+/// The acceptor's next answer, which must be of this kind.
+async fn heard(
+    reader: &mut FrameReader,
+    stream: &mut Stream,
+    expected: u8,
+) -> Result<[u8; PROOF_BYTES], FrameError> {
+    let Some(frame) = reader.next(stream, FRAME_BYTES).await? else {
+        return Err(FrameError::Io(std::io::ErrorKind::ConnectionReset.into()));
+    };
+    match frame.split_first() {
+        Some((&answer::REFUSED, reason)) => {
+            Err(FrameError::Refused(String::from_utf8_lossy(reason).into_owned()))
+        }
+        Some((&kind, rest)) if kind == expected => {
+            <[u8; PROOF_BYTES]>::try_from(rest).map_err(|_| FrameError::NotProven)
+        }
+        _ => Err(FrameError::NotProven),
+    }
+}
+
+/// A peer that has proven the secret.
+pub(super) struct Proven {
+    pub hello: Hello,
+    pub reader: FrameReader,
+    pub stream: Stream,
+}
+
+/// The accepting half, to be given a time limit; `None`: whoever it was has been refused, or was no peer at all.
+pub(super) async fn accept(
+    config: &Config,
+    tls: Option<&Tls>,
+    tcp: TcpStream,
+) -> Result<Option<Proven>, FrameError> {
+    tcp.set_nodelay(true)?;
+    let from = tcp.peer_addr()?.ip().to_canonical();
+    let Some(mut stream) = wrap(tls, tcp, from).await? else {
+        return Ok(None);
+    };
+    let mut reader = FrameReader::default();
+    let Ok(Some(first)) = reader.next(&mut stream, FRAME_BYTES).await else {
+        // There is nobody to explain to.
+        return Ok(None);
+    };
+    let hello = match Hello::decode(&first) {
+        Ok(hello) => hello,
+        Err(error) => return refuse(&mut stream, &error.to_string()).await,
+    };
+    let nonce: [u8; PROOF_BYTES] = random_array()?;
+    say(&mut stream, answer::CHALLENGE, &nonce).await?;
+    let channel = stream.key_material()?;
+    let transcript: [&[u8]; 3] = [&channel, &first, &nonce];
+    let Some(proof) = reader.next(&mut stream, FRAME_BYTES).await? else {
+        return Ok(None);
+    };
+    if !config.secret.is_proof(&proof, Side::Connector, &transcript) {
+        tracing::warn!(%from, "refused a peer that does not know the cluster's secret");
+        let reason = "the cluster's secret was not proven; give every node the same --secret-file";
+        return refuse(&mut stream, reason).await;
+    }
+    if let Some(reason) = why_unwanted(config, &hello) {
+        tracing::warn!(from = %hello.from, reason, "refused a peer");
+        return refuse(&mut stream, &reason).await;
+    }
+    say(
+        &mut stream,
+        answer::ACCEPTED,
+        &config.secret.prove(Side::Acceptor, &transcript),
+    )
+    .await?;
+    Ok(Some(Proven {
+        hello,
+        reader,
+        stream,
+    }))
+}
+
+/// TLS for those who begin with it; without it only this machine itself may come.
+async fn wrap(tls: Option<&Tls>, tcp: TcpStream, from: IpAddr) -> std::io::Result<Option<Stream>> {
+    if Stream::begins_with_tls(&tcp).await? {
+        let Some(tls) = tls else { return Ok(None) };
+        let (stream, _) = tls.accept(tcp, Door::Peer, true).await?;
+        return Ok(Some(stream));
+    }
+    if !from.is_loopback() {
+        tracing::warn!(%from, "closed a peer's connection without TLS from another machine");
+        return Ok(None);
+    }
+    Ok(Some(Stream::Plain(tcp)))
+}
+
+async fn say(stream: &mut Stream, kind: u8, content: &[u8]) -> std::io::Result<()> {
+    write_frame(stream, &[&[kind], content].concat()).await
+}
+
+async fn refuse(stream: &mut Stream, reason: &str) -> Result<Option<Proven>, FrameError> {
+    say(stream, answer::REFUSED, reason.as_bytes()).await?;
+    stream.shutdown().await?;
+    Ok(None)
+}
+
+fn why_unwanted(config: &Config, hello: &Hello) -> Option<String> {
+    if hello.cluster != config.cluster {
+        return Some(format!(
+            "this is cluster {}, not {}",
+            config.cluster, hello.cluster
+        ));
+    }
+    if hello.to != config.node {
+        return Some(format!("this is node {}, not {}", config.node, hello.to));
+    }
+    if hello.from == config.node || config.member(hello.from).is_none() {
+        return Some(format!("node {} is not a member of this cluster", hello.from));
+    }
+    None
+}
