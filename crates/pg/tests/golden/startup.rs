@@ -198,7 +198,7 @@ fn with_tls(packets: &[Vec<u8>]) -> String {
 fn a_client_that_asks_for_tls_gets_it_once() {
     let trace = with_tls(&[ssl_request(), ssl_request(), login()]);
     let expected =
-        "  StartTls\n< encryption\n< no encryption\n  Authenticate alice for shop\n< AuthenticationOk\n";
+        "< encryption\n  StartTls\n< no encryption\n  Authenticate alice for shop\n< AuthenticationOk\n";
     assert!(trace.starts_with(expected), "{trace}");
 }
 
