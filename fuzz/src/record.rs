@@ -98,6 +98,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     };
     let position = Position::new(2, 300);
     let record = Record {
+        notifications: Vec::new(),
         position,
         origin: NodeId(1),
         timestamp: Timestamp(5),

@@ -1,6 +1,6 @@
 //! What the server sends: messages appended to one buffer, which the driver writes with one call per batch.
 
-use bellwether_types::{CommandTag, SqlError};
+use bellwether_types::{CommandTag, Notification, SqlError};
 
 use crate::frontend::CancelKey;
 use crate::row::{Field, Formats};
@@ -242,6 +242,15 @@ impl Output {
     /// The row limit was reached.
     pub fn portal_suspended(&mut self) {
         self.message(b's', |_| {});
+    }
+
+    /// What the client listens to.
+    pub fn notification(&mut self, notification: &Notification) {
+        self.message(b'A', |out| {
+            out.bytes.extend(notification.sender.to_be_bytes());
+            out.str(&notification.channel);
+            out.str(&notification.payload);
+        });
     }
 
     /// A failure.

@@ -135,6 +135,11 @@ impl Drop for OwnScope {
     }
 }
 
+/// Whether the statement in this thread is a client's.
+pub(crate) fn is_clients() -> bool {
+    ASKED.get().is_some()
+}
+
 /// A function that the client's statement calls fails with more than words.
 pub(crate) fn fail(error: SqlError) {
     if ASKED.get().is_some() {

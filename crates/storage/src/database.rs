@@ -6,7 +6,7 @@
 use std::ffi::{c_int, c_void};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bellwether_types::{Facts, RequestId, SqlError};
+use bellwether_types::{Facts, Notification, RequestId, SqlError};
 use rusqlite::{Connection, ffi};
 
 use crate::authorizer;
@@ -133,6 +133,14 @@ impl Database {
         if let Some(attached) = &self.attached {
             attached.begin_statement();
         }
+    }
+
+    /// Whether what runs next may notify; what was told since the last call.
+    pub(crate) fn take_notified(&self, may_go_on: bool) -> Vec<Notification> {
+        let attached = self.attached.as_ref();
+        attached
+            .map(|attached| attached.take_notified(may_go_on))
+            .unwrap_or_default()
     }
 
     #[cfg(test)]

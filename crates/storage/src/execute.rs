@@ -45,12 +45,17 @@ pub(crate) fn run_statement(
     let is_schema = prepared.kind() == StatementKind::Schema;
     connection.hook.capture().set_in_schema_statement(is_schema);
     let running = database.run_for(open.request);
+    database.take_notified(true);
     let result = run_rows(&mut prepared, rows);
+    let notified = database.take_notified(false);
     // Ended before it may not be interrupted any more: an interrupt of nothing is forgotten.
     prepared.reset();
     drop(running);
     connection.hook.capture().set_in_schema_statement(false);
-    let result = result.and_then(|count| after_statement(connection, open, &prepared, count));
+    let result = result.and_then(|count| {
+        connection.hook.capture().notify(notified)?;
+        after_statement(connection, open, &prepared, count)
+    });
     database.give_back(prepared);
     result
 }

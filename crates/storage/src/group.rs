@@ -330,7 +330,7 @@ impl Writer {
         if capture.buffer.len() != captured {
             return Err(StorageError::ChangedAfterSeal);
         }
-        capture.commit();
+        self.notifications = capture.commit();
         self.position = sealed.position();
         self.timestamp = sealed.timestamp();
         self.ended_sessions.drain(..sealed.ended_sessions());

@@ -1,7 +1,7 @@
 //! A sealed group: what is proposed for it, read back piece by piece.
 
 use bellwether_types::entry::MAX_PAYLOAD_BYTES;
-use bellwether_types::{Format, Payload, Position, Record, SessionId, TableId, Timestamp};
+use bellwether_types::{Format, Notification, Payload, Position, Record, SessionId, TableId, Timestamp};
 use bytes::Bytes;
 
 use crate::capture::buffer::ChangeBuffer;
@@ -36,10 +36,11 @@ impl SealedGroup {
         ended: &[SessionId],
         next: Position,
     ) -> Result<SealedGroup, StorageError> {
-        let (captured_bytes, fingerprints) = {
+        let (captured_bytes, fingerprints, notifications) = {
             let mut capture = connection.hook.capture();
             capture.check()?;
-            (capture.buffer.len(), capture.touched())
+            let notifications = capture.notifications().to_vec();
+            (capture.buffer.len(), capture.touched(), notifications)
         };
         let chunks = captured_bytes.saturating_sub(1) / CHUNK_BYTES as u64;
         let mut position = next;
@@ -51,6 +52,7 @@ impl SealedGroup {
             format: Format::Row,
             transactions: group.transactions.clone(),
             ended_sessions: ended.to_vec(),
+            notifications,
             fingerprints,
             chunks,
             body: Bytes::new(),
@@ -79,7 +81,8 @@ impl SealedGroup {
             .map(|transaction| transaction.tag.verb.len() + 64)
             .sum();
         let lists = verbs + record.ended_sessions.len() * 16 + record.fingerprints.len() * 24;
-        let size_bytes = lists + self.last_bytes + 256;
+        let notifications: usize = record.notifications.iter().map(Notification::size_bytes).sum();
+        let size_bytes = lists + notifications + self.last_bytes + 256;
         if size_bytes > MAX_PAYLOAD_BYTES {
             return Err(StorageError::RecordTooLarge { size_bytes });
         }

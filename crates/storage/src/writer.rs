@@ -8,7 +8,7 @@
 use std::mem::ManuallyDrop;
 use std::sync::{Arc, Mutex};
 
-use bellwether_types::{Facts, Fingerprint, Position, SessionId, TableId, Timestamp};
+use bellwether_types::{Facts, Fingerprint, Notification, Position, SessionId, TableId, Timestamp};
 use rusqlite::ffi;
 
 use crate::apply::Run;
@@ -32,6 +32,8 @@ pub struct Writer {
     pub(crate) timestamp: Timestamp,
     /// Sessions that ended; told to the others with the next record.
     pub(crate) ended_sessions: Vec<SessionId>,
+    /// Of the last record, until they are taken.
+    pub(crate) notifications: Vec<Notification>,
     pub(crate) files: Files,
 }
 
@@ -151,6 +153,7 @@ impl Writer {
             position,
             timestamp,
             ended_sessions: Vec::new(),
+            notifications: Vec::new(),
             files: files.clone(),
         })
     }
@@ -199,6 +202,11 @@ impl Writer {
         let _gate = database.enter();
         let catalog = self.connection.hook.capture().catalog().clone();
         Ok(fingerprint::of_database(&database, &catalog)?)
+    }
+
+    /// What the last record committed or applied tells to listeners, once; to be taken after each.
+    pub fn take_notifications(&mut self) -> Vec<Notification> {
+        std::mem::take(&mut self.notifications)
     }
 
     /// Whose statements run from here on.

@@ -216,6 +216,7 @@ fn nonsense_from_a_peer_is_refused_and_never_a_panic() {
     position.index = position.index.next();
     let mut apply = |body: Vec<u8>| {
         let record = Record {
+            notifications: Vec::new(),
             position,
             origin: NodeId(1),
             timestamp: Timestamp(9),

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::codec::{DecodeError, Decoder, Encoder};
 use crate::error::SqlError;
+use crate::notification::Notification;
 use crate::schema::Schema;
 use crate::value::{Value, ValueRef};
 
@@ -31,6 +32,9 @@ pub enum Call {
     Session(fn(&[ValueRef<'_>], &Facts) -> Result<Value, SqlError>),
     /// The schema as the statement sees it, and the session.
     Schema(fn(&[ValueRef<'_>], &Schema, &Facts) -> Result<Value, SqlError>),
+    /// The session that asks; it answers the empty text, and what it makes is told to listeners when the transaction is
+    /// committed. Only statements that may write can call it.
+    Notify(fn(&[ValueRef<'_>], &Facts) -> Result<Notification, SqlError>),
 }
 
 impl Call {

@@ -6,6 +6,7 @@ use crate::codec::{DecodeError, Decoder, Encoder};
 use crate::fingerprint::Fingerprint;
 use crate::format::Format;
 use crate::id::{NodeId, RequestId, SessionId, TableId};
+use crate::notification::Notification;
 use crate::position::Position;
 use crate::statement::CommandTag;
 use crate::timestamp::Timestamp;
@@ -39,6 +40,9 @@ pub enum Payload {
     },
 }
 
+/// What all notifications of a record may take, by [`Notification::size_bytes`].
+pub const NOTIFICATIONS_BYTES_MAX: usize = 1 << 20;
+
 /// One group of client transactions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
@@ -54,6 +58,8 @@ pub struct Record {
     pub transactions: Vec<Transaction>,
     /// Sessions that ended: their lines in the request table go.
     pub ended_sessions: Vec<SessionId>,
+    /// What the transactions tell to listeners, in order. At most [`NOTIFICATIONS_BYTES_MAX`].
+    pub notifications: Vec<Notification>,
     /// After-values of the fingerprints of the tables touched, ascending by table. `TableId(0)` is the schema.
     pub fingerprints: Vec<(TableId, Fingerprint)>,
     /// How many chunks went ahead of this record.
@@ -81,7 +87,7 @@ mod kind {
 }
 
 /// The version of the envelope that this build writes, and the only one that it reads.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 impl Transaction {
     /// Appends request, tag, flag.
@@ -121,6 +127,10 @@ impl Record {
         for session in &self.ended_sessions {
             out.u128(session.0);
         }
+        out.u64(self.notifications.len() as u64);
+        for notification in &self.notifications {
+            notification.encode(out);
+        }
         out.u64(self.fingerprints.len() as u64);
         for (table, fingerprint) in &self.fingerprints {
             out.u64(u64::from(table.0));
@@ -141,6 +151,9 @@ impl Record {
         let ended_sessions = (0..input.count()?)
             .map(|_| input.u128().map(SessionId))
             .collect::<Result<_, _>>()?;
+        let notifications = (0..input.count()?)
+            .map(|_| Notification::decode(input))
+            .collect::<Result<_, _>>()?;
         let fingerprints = (0..input.count()?)
             .map(|_| Ok((TableId(input.u32("table id")?), Fingerprint(input.u128()?))))
             .collect::<Result<_, DecodeError>>()?;
@@ -153,6 +166,7 @@ impl Record {
             format,
             transactions,
             ended_sessions,
+            notifications,
             fingerprints,
             chunks,
             body,

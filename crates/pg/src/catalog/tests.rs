@@ -168,6 +168,7 @@ fn call(name: &str, arguments: &[Value]) -> Result<Value, SqlError> {
     match function.call {
         Call::Pure(call) => call(&values),
         Call::Session(call) => call(&values, &facts),
+        Call::Notify(call) => call(&values, &facts).map(|notification| Value::Text(notification.payload)),
         Call::Schema(call) => call(&values, &schema, &facts),
     }
 }

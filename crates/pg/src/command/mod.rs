@@ -76,7 +76,18 @@ pub enum Command {
     DiscardAll,
     /// DEALLOCATE; `None`: ALL.
     Deallocate(Option<String>),
-    /// A command whose work is done before it begins, such as UNLISTEN where nothing can LISTEN.
+    /// LISTEN.
+    Listen(String),
+    /// UNLISTEN; `None`: *.
+    Unlisten(Option<String>),
+    /// NOTIFY.
+    Notify {
+        /// To whom.
+        channel: String,
+        /// What; empty when nothing is said.
+        payload: String,
+    },
+    /// A command whose work is done before it begins.
     Nothing {
         /// For CommandComplete.
         tag: &'static str,
@@ -99,9 +110,7 @@ pub enum Command {
 }
 
 /// PostgreSQL's commands that SQLite does not know, and what to do instead.
-const NOT_SUPPORTED: [(&str, &str); 4] = [
-    ("LISTEN", "There are no notifications; poll a table."),
-    ("NOTIFY", "There are no notifications; write a row to a table."),
+const NOT_SUPPORTED: [(&str, &str); 2] = [
     (
         "PREPARE",
         "Use the driver's prepared statements (the extended protocol).",
@@ -154,7 +163,9 @@ impl Command {
             "DECLARE" => reader.declare()?,
             "FETCH" => reader.fetch(false)?,
             "MOVE" => reader.fetch(true)?,
+            "LISTEN" => Command::Listen(reader.channel()?),
             "UNLISTEN" => reader.unlisten()?,
+            "NOTIFY" => reader.notify()?,
             "GRANT" => reader.grant()?,
             "REVOKE" => reader.revoke()?,
             "CREATE" | "ALTER" | "DROP" => match reader.role_statement(&word)? {

@@ -7,6 +7,7 @@ use bellwether_types::lexer::{Token, TokenKind};
 use bellwether_types::{ErrorKind, SqlError};
 
 use super::{Command, TransactionModes};
+use crate::connection::MAX_CHANNEL_BYTES;
 
 /// The rest of a command's text.
 pub(super) struct Reader<'a, I: Iterator<Item = Token<'a>>> {
@@ -320,12 +321,27 @@ impl<'a, I: Iterator<Item = Token<'a>>> Reader<'a, I> {
         Ok(Command::Deallocate(Some(self.name()?)))
     }
 
-    /// Nothing can LISTEN, so there is nothing to stop.
     pub(super) fn unlisten(&mut self) -> Result<Command, SqlError> {
-        if !self.operator("*") {
-            self.name()?;
+        if self.operator("*") {
+            return Ok(Command::Unlisten(None));
         }
-        Ok(Command::Nothing { tag: "UNLISTEN" })
+        Ok(Command::Unlisten(Some(self.channel()?)))
+    }
+
+    pub(super) fn notify(&mut self) -> Result<Command, SqlError> {
+        let channel = self.channel()?;
+        let mut payload = String::new();
+        if self.operator(",") {
+            payload = self.text().ok_or_else(|| self.unexpected())?;
+        }
+        Ok(Command::Notify { channel, payload })
+    }
+
+    /// A name that is too long is cut, as PostgreSQL cuts any name.
+    pub(super) fn channel(&mut self) -> Result<String, SqlError> {
+        let mut name = self.name()?;
+        name.truncate(name.floor_char_boundary(MAX_CHANNEL_BYTES));
+        Ok(name)
     }
 }
 

@@ -258,7 +258,7 @@ impl<'a, I: Iterator<Item = Token<'a>>> Reader<'a, I> {
         })
     }
 
-    fn text(&mut self) -> Option<String> {
+    pub(super) fn text(&mut self) -> Option<String> {
         let token = self.tokens.next_if(|token| token.kind == TokenKind::Text)?;
         Some(token.unquoted())
     }

@@ -119,7 +119,18 @@ fn what_pools_send_to_clean_up_is_accepted() {
         parse("DEALLOCATE PREPARE s"),
         Command::Deallocate(Some("s".into()))
     );
-    assert_eq!(parse("UNLISTEN *"), Command::Nothing { tag: "UNLISTEN" });
+    assert_eq!(parse("UNLISTEN *"), Command::Unlisten(None));
+    assert_eq!(parse("LISTEN Jobs"), Command::Listen("jobs".to_owned()));
+    let notify = |channel: &str, payload: &str| Command::Notify {
+        channel: channel.to_owned(),
+        payload: payload.to_owned(),
+    };
+    assert_eq!(parse("NOTIFY jobs"), notify("jobs", ""));
+    assert_eq!(parse("NOTIFY \"Jobs\", 'it''s 7';"), notify("Jobs", "it's 7"));
+    assert_eq!(
+        parse(&format!("NOTIFY {}", "x".repeat(70))),
+        notify(&"x".repeat(63), "")
+    );
     assert_eq!(parse("CLOSE ALL"), Command::Close(None));
 }
 
@@ -156,7 +167,9 @@ fn what_is_not_supported_says_so_and_what_is_misspelled_says_where() {
         ("DECLARE c CURSOR FOR", ErrorKind::Syntax),
         ("FETCH BACKWARD 1 FROM c", ErrorKind::WrongState),
         ("FETCH -1 FROM c", ErrorKind::WrongState),
-        ("LISTEN x", ErrorKind::NotSupported),
+        ("LISTEN", ErrorKind::Syntax),
+        ("NOTIFY x 'y'", ErrorKind::Syntax),
+        ("NOTIFY x, 7", ErrorKind::Syntax),
         ("COMMIT AND CHAIN", ErrorKind::NotSupported),
         ("COMMIT PREPARED 'x'", ErrorKind::NotSupported),
         ("SET ROLE r", ErrorKind::NotSupported),

@@ -81,7 +81,7 @@ impl Connection {
         let encoder = rows.encoder.as_ref().ok_or_else(|| out_of_turn("a row"))?;
         match &rows.purpose {
             Purpose::Copy(layout) => copy::put_row(layout, encoder, values, self.output.bytes_mut()),
-            Purpose::Move { .. } => Ok(()),
+            Purpose::Move { .. } | Purpose::Notify => Ok(()),
             Purpose::Query | Purpose::Fetch { .. } => encoder.encode(values, self.output.bytes_mut()),
         }
     }
@@ -104,6 +104,7 @@ impl Connection {
         }
         self.complete_command(match rows.purpose {
             Purpose::Query => tag,
+            Purpose::Notify => CommandTag::plain("NOTIFY"),
             other => CommandTag::counted(other.verb(), tag.rows.unwrap_or(0)),
         });
     }
@@ -123,7 +124,7 @@ impl Connection {
                 let given = limit.map_or(0, |limit| u64::from(limit.get()));
                 self.complete_command(CommandTag::counted(rows.purpose.verb(), given));
             }
-            Purpose::Query | Purpose::Copy(_) => self.output.portal_suspended(),
+            Purpose::Query | Purpose::Copy(_) | Purpose::Notify => self.output.portal_suspended(),
         }
     }
 
@@ -173,12 +174,14 @@ impl Connection {
             }
             Waiting::Savepoint(name) => {
                 self.settings.savepoint(&name);
+                self.channels.savepoint();
                 self.savepoints.push(name);
                 self.complete_command(CommandTag::plain("SAVEPOINT"));
             }
             Waiting::RollbackTo(name) => {
                 if let Ok(at) = self.find_savepoint(&name) {
                     self.savepoints.truncate(at + 1);
+                    self.channels.rollback_to(at);
                 }
                 self.settings.rollback_to(&name);
                 self.portals
@@ -190,6 +193,7 @@ impl Connection {
             Waiting::Release(name) => {
                 if let Ok(at) = self.find_savepoint(&name) {
                     self.savepoints.truncate(at);
+                    self.channels.release(at);
                 }
                 self.settings.release(&name);
                 self.complete_command(CommandTag::plain("RELEASE"));

@@ -118,6 +118,15 @@ impl Connection {
             }
             Command::DiscardAll => self.discard_all()?,
             Command::Deallocate(name) => self.deallocate(name.as_deref())?,
+            Command::Listen(channel) => {
+                self.channels.listen(channel)?;
+                self.complete_command(CommandTag::plain("LISTEN"));
+            }
+            Command::Unlisten(channel) => {
+                self.channels.unlisten(channel.as_deref());
+                self.complete_command(CommandTag::plain("UNLISTEN"));
+            }
+            Command::Notify { channel, payload } => return self.notify_others(channel, payload, is_last),
             Command::Nothing { tag } => self.complete_command(CommandTag::plain(tag)),
             Command::Declare(declare) => return self.declare(declare, Vec::new()),
             Command::Fetch(fetch) => return self.fetch_cursor(fetch, formats),
@@ -178,6 +187,7 @@ impl Connection {
             Transaction::None => {
                 self.warn(NO_ACTIVE_TRANSACTION, "there is no transaction in progress");
                 self.settings.commit();
+                self.channels.commit();
                 self.complete_command(CommandTag::plain("COMMIT"));
                 return Step::Done;
             }
@@ -193,6 +203,7 @@ impl Connection {
             Transaction::None => {
                 self.warn(NO_ACTIVE_TRANSACTION, "there is no transaction in progress");
                 self.settings.rollback();
+                self.channels.rollback();
                 self.complete_command(CommandTag::plain("ROLLBACK"));
                 return Step::Done;
             }
@@ -285,6 +296,7 @@ impl Connection {
             return Err(SqlError::new(ErrorKind::TransactionState, message));
         }
         self.settings.reset_all();
+        self.channels.unlisten(None);
         self.statements.clear();
         self.portals.clear();
         self.complete_command(CommandTag::plain("DISCARD ALL"));

@@ -14,10 +14,13 @@
 //! Transactions: each [`Request::Begin`] is followed by exactly one [`Request::Commit`] or
 //! [`Request::Rollback`], unless the connection ends. In between, [`Run::scope`] is `Transaction`. Cursors end
 //! with their transaction, and at [`Request::RollbackTo`].
+//! Notifications: what the session listens to ([`Connection::take_channels`]) is told to it by
+//! [`Connection::notify`] whenever [`Connection::takes_notifications`].
 //! Positions: advance the token ([`Connection::settings_mut`]) before answering what committed; it is reported
 //! with the next ReadyForQuery.
 
 mod answer;
+mod channels;
 mod copy;
 mod cursor;
 mod execute;
@@ -27,6 +30,7 @@ mod roles;
 mod script;
 mod startup;
 
+pub(crate) use channels::MAX_CHANNEL_BYTES;
 pub(crate) use execute::highest_parameter;
 pub use request::{Config, CursorId, Request, Run, Scope, Startup, Welcome};
 
@@ -56,6 +60,7 @@ pub struct Connection {
     phase: Phase,
     startup: Option<startup::Pending>,
     settings: Settings,
+    channels: channels::Channels,
     reports: Reports,
     transaction: Transaction,
     /// Names of savepoints in the transaction, oldest first.
@@ -187,6 +192,8 @@ enum Purpose {
     Fetch { limit: Option<NonZeroU32> },
     /// MOVE: the same without the rows.
     Move { limit: Option<NonZeroU32> },
+    /// NOTIFY: its row is nothing.
+    Notify,
 }
 
 impl Purpose {
@@ -197,6 +204,7 @@ impl Purpose {
             Purpose::Copy(_) => "COPY",
             Purpose::Fetch { .. } => "FETCH",
             Purpose::Move { .. } => "MOVE",
+            Purpose::Notify => "NOTIFY",
         }
     }
 }
@@ -236,6 +244,7 @@ impl Connection {
             phase: Phase::Opening,
             startup: None,
             settings,
+            channels: channels::Channels::default(),
             reports: Reports::default(),
             transaction: Transaction::None,
             savepoints: Vec::new(),
@@ -445,7 +454,10 @@ impl Connection {
         self.description = None;
         self.output.error(Severity::Error, error);
         match self.transaction {
-            Transaction::None => self.settings.rollback(),
+            Transaction::None => {
+                self.settings.rollback();
+                self.channels.rollback();
+            }
             Transaction::Implicit => self.transaction = Transaction::ImplicitFailed,
             Transaction::Explicit => self.transaction = Transaction::Failed,
             Transaction::ImplicitFailed | Transaction::Failed => {}
@@ -457,6 +469,7 @@ impl Connection {
         self.owes_ready = false;
         if self.transaction == Transaction::None {
             self.settings.commit();
+            self.channels.commit();
             self.portals.clear();
         }
         self.report_settings();
@@ -495,9 +508,11 @@ impl Connection {
         self.portals.clear();
         self.lost = None;
         if committed {
-            self.settings.commit()
+            self.settings.commit();
+            self.channels.commit();
         } else {
-            self.settings.rollback()
+            self.settings.rollback();
+            self.channels.rollback();
         }
     }
 

@@ -145,7 +145,7 @@ fn strict(args: Args<'_, '_>, compute: impl FnOnce() -> Answer) -> Answer {
 }
 
 /// An argument as text, as SQLite's CAST spells it.
-fn as_text<'v>(value: &ValueRef<'v>) -> Result<Cow<'v, str>, SqlError> {
+pub(crate) fn as_text<'v>(value: &ValueRef<'v>) -> Result<Cow<'v, str>, SqlError> {
     match *value {
         ValueRef::Null => Ok(Cow::Borrowed("")),
         ValueRef::Integer(number) => Ok(Cow::Owned(number.to_string())),

@@ -144,7 +144,7 @@ fn unknown_settings_and_commands_are_errors() {
         &[
             query("SET nonsense = 1"),
             query("SHOW nonsense"),
-            query("LISTEN x"),
+            query("EXECUTE x"),
             query("BEGIN NOW"),
         ],
         "
@@ -152,7 +152,7 @@ fn unknown_settings_and_commands_are_errors() {
         < ReadyForQuery I
         < ErrorResponse ERROR 42704: unrecognized configuration parameter \"nonsense\"
         < ReadyForQuery I
-        < ErrorResponse ERROR 0A000: LISTEN is not supported [H There are no notifications; poll a table.]
+        < ErrorResponse ERROR 0A000: EXECUTE is not supported [H Use the driver's prepared statements (the extended protocol).]
         < ReadyForQuery I
         < ErrorResponse ERROR 42601: syntax error at or near \"NOW\" [P 7]
         < ReadyForQuery I

@@ -3,6 +3,7 @@
 mod describe;
 mod dialect;
 mod login;
+mod notify;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -24,7 +25,7 @@ use tokio::sync::watch;
 use crate::lock::{Admission, ConnectionPermit, Login, Roles, Stream, change_role};
 use crate::node::Node;
 use crate::random::random_bytes;
-use crate::replica::{Reign, SavepointAction};
+use crate::replica::{Listener, Reign, SavepointAction};
 use crate::session::{Cancel, PARKED_BYTES, Rows, Session, SessionFacts};
 
 /// More output than this goes to the socket before more rows are fetched.
@@ -164,6 +165,8 @@ struct Client {
     permit: Option<ConnectionPermit>,
     /// Tells when roles change.
     roles: Option<watch::Receiver<Arc<Roles>>>,
+    /// While the session listens to channels.
+    listener: Option<Listener>,
     /// Of its replica: tells when the role changes.
     reign: Option<watch::Receiver<Reign>>,
     /// There is no room for another client, though for a cancel request.
@@ -205,6 +208,7 @@ impl Client {
             login: None,
             permit: None,
             roles: None,
+            listener: None,
             reign: None,
             is_one_too_many,
         }
@@ -236,6 +240,8 @@ impl Client {
                 self.flush_if(self.connection.output().len() > OUTPUT_BYTES)
                     .await?;
             }
+            self.follow_channels();
+            self.tell_notifications().await?;
             self.flush_if(self.connection.must_flush()).await?;
             if self.connection.is_closed() {
                 return self.say_goodbye(&mut buffer).await;
@@ -274,6 +280,7 @@ impl Client {
         tokio::select! {
             read = stream.read(buffer) => return read.map(Some),
             _ = roles.changed() => self.check_role(),
+            () = heard(&self.listener) => {}
             () = self.node.stop.asked() => {
                 let error = SqlError::new(
                     ErrorKind::ShuttingDown,
@@ -590,6 +597,14 @@ impl Client {
         }
         self.connection.complete(tag);
         Ok(())
+    }
+}
+
+/// Resolves when there is something to tell to a client that listens.
+async fn heard(listener: &Option<Listener>) {
+    match listener {
+        Some(listener) => listener.arrived().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod digest;
 mod driver;
 mod inbox;
 mod interactive;
+mod listeners;
 mod readers;
 mod scrub;
 mod snapshots;
@@ -23,6 +24,7 @@ use tokio::sync::{oneshot, watch};
 
 pub(crate) use desk::{Attempt, Desk, Done, Opening, Piece, PriorRead, Refusal, SavepointAction, Step};
 pub(crate) use digest::RowDigest;
+pub(crate) use listeners::{Listener, Listeners, Overflow};
 pub(crate) use readers::{PooledReader, Readers};
 pub(crate) use snapshots::serve_snapshot;
 pub(crate) use start::{Shared, start};
@@ -52,6 +54,7 @@ pub(crate) struct ReplicaHandle {
     pub readers: Readers,
     pub reign: watch::Receiver<Reign>,
     pub published: Arc<Published>,
+    pub listeners: Arc<Listeners>,
     input: inbox::Sender<driver::Input>,
 }
 

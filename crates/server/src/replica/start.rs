@@ -183,6 +183,7 @@ pub(crate) fn start(
             timestamp: on_disk.writer.timestamp(),
             fingerprint: on_disk.writer.fingerprint(),
         })),
+        listeners: Arc::default(),
         input: input.clone(),
     });
     spawn_threads(shared, &handle, on_disk, checkpoints, inputs, reign);
@@ -233,6 +234,7 @@ fn spawn_threads(
         desk: Arc::clone(&handle.desk),
         driver: input.clone(),
         published: Arc::clone(&handle.published),
+        listeners: Arc::clone(&handle.listeners),
         readers: handle.readers.clone(),
         metrics: Arc::clone(shared.metrics),
         stop: Arc::clone(shared.stop),

@@ -24,7 +24,7 @@ use super::checkpoints::Checkpoints;
 use super::desk::{Command, Desk, Done, Job, Next, Refusal, Work, is_vacuum, no_space};
 use super::driver::Input;
 use super::snapshots::Staged;
-use super::{Content, Published, Readers, fatal, unix_ms};
+use super::{Content, Listeners, Published, Readers, fatal, unix_ms};
 use crate::stop::Stop;
 
 /// Transactions in one group: bounds how long the first of them waits for the last one's execution.
@@ -52,6 +52,7 @@ pub(crate) struct WriterThread {
     pub desk: Arc<Desk>,
     pub driver: super::inbox::Sender<Input>,
     pub published: Arc<Published>,
+    pub listeners: Arc<Listeners>,
     pub readers: Readers,
     pub metrics: Arc<Metrics>,
     pub stop: Arc<Stop>,
@@ -172,7 +173,10 @@ impl WriterThread {
         self.maybe_restart_wal();
         for entry in entries {
             match self.writer().apply(entry) {
-                Ok(()) => self.metrics.records_applied.increment(),
+                Ok(()) => {
+                    self.metrics.records_applied.increment();
+                    self.tell_listeners();
+                }
                 Err(error) if error.is_full() => {
                     self.publish();
                     self.starve(&error);
@@ -255,6 +259,12 @@ impl WriterThread {
             fingerprint: writer.fingerprint(),
         };
         self.published.set_applied(content);
+    }
+
+    /// Of the record that has become visible.
+    fn tell_listeners(&mut self) {
+        let notifications = self.writer().take_notifications();
+        self.listeners.tell(&notifications);
     }
 
     pub(super) fn tell(&self, event: Event) {
@@ -524,6 +534,7 @@ impl WriterThread {
                         return self.fail_commit(error).map(Ok);
                     }
                     self.publish();
+                    self.tell_listeners();
                     self.tell(Event::Applied {
                         through: position.index,
                     });

@@ -329,6 +329,11 @@ impl Session {
         Ok(())
     }
 
+    /// Where it reads and writes.
+    pub fn replica(&self) -> &ReplicaHandle {
+        &self.replica
+    }
+
     /// Whether a statement of the open transaction takes the writer, or has it.
     pub fn takes_writer(&self, sql: &str) -> bool {
         match &self.open {
@@ -526,10 +531,19 @@ impl Session {
 /// Whether a statement only reads, by its verb: the schema that it names may be newer than this replica's.
 fn is_read(sql: &str) -> bool {
     match lexer::verb(sql).as_deref() {
-        Some("SELECT" | "VALUES" | "EXPLAIN") => true,
+        Some("SELECT" | "VALUES") => !names_notify(sql),
+        Some("EXPLAIN") => true,
         Some("PRAGMA") => !is_setting_pragma(sql),
         _ => false,
     }
+}
+
+/// Whether it may call `pg_notify`, which is part of what a record says. A view that calls it is refused.
+fn names_notify(sql: &str) -> bool {
+    const NAME: &[u8] = b"pg_notify";
+    sql.as_bytes()
+        .windows(NAME.len())
+        .any(|window| window.eq_ignore_ascii_case(NAME))
 }
 
 /// `PRAGMA user_version = 7`, `PRAGMA application_id(7)`: they change the file.

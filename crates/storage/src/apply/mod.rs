@@ -200,6 +200,7 @@ impl Writer {
         capture.check()?;
         capture.commit();
         drop(capture);
+        self.notifications.clone_from(&record.notifications);
         self.position = record.position;
         self.timestamp = record.timestamp;
         self.ended_sessions

@@ -3,16 +3,18 @@
 //! SQLite reports rows that a later ROLLBACK TO takes back, so every savepoint has a [`Frame`]: its place in the
 //! buffer, its own sums, and the catalog as it was.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::c_void;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bellwether_types::{Fingerprint, TableId};
+use bellwether_types::record::NOTIFICATIONS_BYTES_MAX;
+use bellwether_types::{Fingerprint, Notification, SqlError, TableId};
 use rusqlite::ffi;
 
 use crate::catalog::{Catalog, Table};
 use crate::database::Database;
 use crate::error::StorageError;
+use crate::extension::too_many_notifications;
 use crate::files::Spill;
 use crate::fingerprint::RowHasher;
 
@@ -35,6 +37,8 @@ pub(crate) enum Purpose {
 struct Frame {
     /// Of the buffer when it began.
     start: u64,
+    /// How much was told to listeners when it began.
+    notified: usize,
     /// As they were when it began.
     catalog: Arc<Catalog>,
     sequences: Arc<Sequences>,
@@ -53,6 +57,8 @@ pub(crate) struct Capture {
     sequences: Arc<Sequences>,
     pub(crate) buffer: ChangeBuffer,
     frames: Vec<Frame>,
+    /// What the group tells to listeners.
+    notifications: Vec<Notification>,
     spare: Vec<Vec<(TableId, Fingerprint)>>,
     /// Committed.
     sums: BTreeMap<TableId, Fingerprint>,
@@ -87,6 +93,7 @@ impl Capture {
             sequences: Arc::new(sequences),
             buffer: ChangeBuffer::new(spill),
             frames: Vec::new(),
+            notifications: Vec::new(),
             spare: Vec::new(),
             sums,
             hasher: RowHasher::default(),
@@ -137,13 +144,40 @@ impl Capture {
         self.purpose = purpose;
         self.failure = None;
         self.buffer.clear();
+        self.notifications.clear();
         self.push();
+    }
+
+    /// A statement of the innermost savepoint has told this.
+    pub(crate) fn notify(&mut self, notified: Vec<Notification>) -> Result<(), SqlError> {
+        if notified.is_empty() {
+            return Ok(());
+        }
+        // Frame 1 is the client's transaction, which tells the same thing once.
+        let first = self.frames.get(1).map_or(0, |frame| frame.notified);
+        let mut known: HashSet<Notification> = self.notifications[first..].iter().cloned().collect();
+        for notification in notified {
+            if known.insert(notification.clone()) {
+                self.notifications.push(notification);
+            }
+        }
+        let size_bytes: usize = self.notifications.iter().map(Notification::size_bytes).sum();
+        if size_bytes > NOTIFICATIONS_BYTES_MAX {
+            return Err(too_many_notifications());
+        }
+        Ok(())
+    }
+
+    /// What the group tells.
+    pub(crate) fn notifications(&self) -> &[Notification] {
+        &self.notifications
     }
 
     /// A savepoint begins.
     pub(crate) fn push(&mut self) {
         self.frames.push(Frame {
             start: self.buffer.len(),
+            notified: self.notifications.len(),
             catalog: self.catalog.clone(),
             sequences: self.sequences.clone(),
             deltas: self.spare.pop().unwrap_or_default(),
@@ -163,13 +197,14 @@ impl Capture {
             self.add(table, delta);
         }
         self.spare.push(frame.deltas);
-        self.buffer.len() > frame.start
+        self.buffer.len() > frame.start || self.notifications.len() > frame.notified
     }
 
     /// The innermost savepoint was rolled back: nothing of it happened.
     pub(crate) fn discard(&mut self) {
         if let Some(mut frame) = self.frames.pop() {
             self.buffer.truncate(frame.start);
+            self.notifications.truncate(frame.notified);
             self.catalog = frame.catalog;
             self.sequences = frame.sequences;
             self.blob_writes.clear();
@@ -188,8 +223,8 @@ impl Capture {
         self.failure = None;
     }
 
-    /// The group was committed.
-    pub(crate) fn commit(&mut self) {
+    /// The group was committed. The answer is what it tells.
+    pub(crate) fn commit(&mut self) -> Vec<Notification> {
         for (table, sum) in self.touched() {
             if self.catalog.tables.contains_key(&table) || table == TableId(0) {
                 self.sums.insert(table, sum);
@@ -199,6 +234,7 @@ impl Capture {
         }
         self.frames.clear();
         self.buffer.clear();
+        std::mem::take(&mut self.notifications)
     }
 
     /// Adds to a table's sum in the innermost frame.

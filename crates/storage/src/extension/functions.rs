@@ -113,7 +113,9 @@ unsafe extern "C" fn call_pure(
             &arguments(count, values),
             |arguments| match function.call {
                 Call::Pure(call) => call(arguments),
-                Call::Session(_) | Call::Schema(_) => Err(SqlError::new(ErrorKind::Internal, "not pure")),
+                Call::Session(_) | Call::Schema(_) | Call::Notify(_) => {
+                    Err(SqlError::new(ErrorKind::Internal, "not pure"))
+                }
             },
         );
     }
@@ -135,6 +137,7 @@ unsafe extern "C" fn call_seeing(
             |arguments| match function.call {
                 Call::Pure(call) => call(arguments),
                 Call::Session(call) => call(arguments, &attached.facts()),
+                Call::Notify(call) => attached.notify(call(arguments, &attached.facts())?),
                 Call::Schema(call) => {
                     let kept = attached.kept().map_err(|error| error.into_sql_error(""))?;
                     call(arguments, &kept.schema, &attached.facts())

@@ -23,10 +23,11 @@ mod tests;
 use std::ffi::CString;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use bellwether_types::{Extension, Facts};
+use bellwether_types::record::NOTIFICATIONS_BYTES_MAX;
+use bellwether_types::{ErrorKind, Extension, Facts, Notification, SqlError, Value};
 use rusqlite::{Connection, ffi};
 
-use crate::authorizer::OwnScope;
+use crate::authorizer::{self, OwnScope};
 use crate::error::SqliteError;
 use crate::files::ConnectionRole;
 use image::Image;
@@ -83,6 +84,7 @@ impl Extended {
             shared: Arc::clone(shared),
             is_writer: role == ConnectionRole::Writer,
             asking: Mutex::default(),
+            notified: Mutex::default(),
             #[cfg(test)]
             rows_visited: std::sync::atomic::AtomicUsize::new(0),
         });
@@ -120,6 +122,8 @@ pub(crate) struct Attached {
     /// Sees changes of the schema that may be rolled back.
     is_writer: bool,
     asking: Mutex<Asking>,
+    /// By the statement that runs, which may; `None`: it may not.
+    notified: Mutex<Option<Notified>>,
     #[cfg(test)]
     rows_visited: std::sync::atomic::AtomicUsize,
 }
@@ -139,7 +143,47 @@ struct Asking {
     last: Option<(i64, Arc<Kept>)>,
 }
 
+/// What a statement tells to listeners.
+#[derive(Debug, Default)]
+struct Notified {
+    notifications: Vec<Notification>,
+    size_bytes: usize,
+}
+
 impl Attached {
+    /// The statement that runs next may notify, or not any more. What the one before has told.
+    pub(crate) fn take_notified(&self, may_go_on: bool) -> Vec<Notification> {
+        let next = may_go_on.then(Notified::default);
+        let mut notified = self.notified.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *notified, next)
+            .map(|notified| notified.notifications)
+            .unwrap_or_default()
+    }
+
+    fn notify(&self, notification: Notification) -> Result<Value, SqlError> {
+        let nothing = Value::Text(String::new());
+        if !authorizer::is_clients() {
+            // A schema statement that is applied: its sender's node has told it.
+            return Ok(nothing);
+        }
+        let mut notified = self.notified.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(notified) = &mut *notified else {
+            let message = "notifications cannot be sent by a statement that only reads";
+            return Err(SqlError::new(ErrorKind::ReadOnly, message)
+                .with_hint("Call pg_notify() in the statement itself, not in a view, or use NOTIFY."));
+        };
+        if notified.notifications.last() == Some(&notification) {
+            // Told once for a transaction anyhow.
+            return Ok(nothing);
+        }
+        notified.size_bytes += notification.size_bytes();
+        if notified.size_bytes > NOTIFICATIONS_BYTES_MAX {
+            return Err(too_many_notifications());
+        }
+        notified.notifications.push(notification);
+        Ok(nothing)
+    }
+
     fn asking(&self) -> MutexGuard<'_, Asking> {
         self.asking.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -206,6 +250,17 @@ impl Attached {
         }
         Ok(kept)
     }
+}
+
+/// More than a record takes.
+pub(crate) fn too_many_notifications() -> SqlError {
+    let message = "too many notifications";
+    SqlError::new(ErrorKind::ProgramLimit, message)
+        .with_detail(format!(
+            "Transactions that are committed together may notify with {} KiB.",
+            NOTIFICATIONS_BYTES_MAX >> 10
+        ))
+        .with_hint("Notify of less, in smaller transactions; or write rows, and notify that they are there.")
 }
 
 /// SQLite's name of an object of ours.

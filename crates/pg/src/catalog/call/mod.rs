@@ -2,6 +2,7 @@
 
 mod describe;
 mod name;
+mod notify;
 mod privilege;
 mod session;
 mod size;
@@ -166,6 +167,11 @@ pub const FUNCTIONS: &[ScalarFunction] = &[
     of_session("inet_server_port", NONE, session::server_port),
     of_session("inet_client_addr", NONE, session::client_address),
     of_session("inet_client_port", NONE, session::client_port),
+    ScalarFunction {
+        name: "pg_notify",
+        arguments: TWO,
+        call: Call::Notify(notify::notify),
+    },
 ];
 
 /// What calls of these functions are described as; text where nothing is said.
