@@ -58,11 +58,15 @@ pub enum Bug {
     IgnoreScrub,
     /// A log that is damaged is replaced by an empty one, and the node goes on voting.
     ForgetDamagedLog,
+    /// Listeners are told when the record is proposed.
+    TellBeforeCommit,
+    /// A follower leaves out what a record tells, now and then.
+    LoseNotifications,
 }
 
 impl Bug {
     /// All, in the order of the declaration.
-    pub const ALL: [Bug; 27] = [
+    pub const ALL: [Bug; 29] = [
         Bug::AckBeforeFsync,
         Bug::SendBeforePersist,
         Bug::VoteWithoutPersisting,
@@ -90,6 +94,8 @@ impl Bug {
         Bug::SkipRecordAfterSnapshot,
         Bug::IgnoreScrub,
         Bug::ForgetDamagedLog,
+        Bug::TellBeforeCommit,
+        Bug::LoseNotifications,
     ];
 
     /// As the command line has it: `ack-before-fsync`.

@@ -164,6 +164,15 @@ pub enum Observation {
         /// SQLite's content.
         fingerprint: Fingerprint,
     },
+    /// Listeners are told what a record tells.
+    Told {
+        /// Where.
+        node: NodeId,
+        /// The record's.
+        position: Position,
+        /// What.
+        marks: Vec<i64>,
+    },
     /// A read was answered from a snapshot.
     ReadFrom {
         /// Where.

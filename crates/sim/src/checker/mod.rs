@@ -9,6 +9,7 @@ mod durability;
 mod fingerprint;
 mod history;
 mod linearizable;
+mod notifications;
 mod promises;
 mod serializable;
 mod session;
@@ -72,6 +73,7 @@ impl Checkers {
             Box::new(conservation::Conservation::default()),
             Box::new(commit_order::CommitOrder::default()),
             Box::new(serializable::Serializable::default()),
+            Box::new(notifications::Notifications::default()),
             Box::new(bounds::Bounds),
         ];
         if promises {

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use bellwether_log::{Identity, Log, ReadError, Sizing};
 use bellwether_node::{Config, Recovered, Replica};
-use bellwether_storage::Writer;
 use bellwether_storage::checkpoint::Checkpointer;
 use bellwether_storage::files::{Files, OpenError, Spill, Vfs};
 use bellwether_storage::recovery::{RecoveryError, repair_ahead};
+use bellwether_storage::{Extended, Writer};
 use bellwether_types::disk::Disk;
 use bellwether_types::{ClusterId, DatabaseId, Entry, LogIndex, NodeId, Position, Term};
 
@@ -24,6 +24,7 @@ use super::{Context, Driver, NodeEvent};
 use crate::bug::Bug;
 use crate::disk::Mount;
 use crate::observation::{Logged, Observation, hash};
+use crate::workload::told;
 
 /// What a process is told.
 #[derive(Debug, Clone)]
@@ -186,7 +187,7 @@ pub fn start(settings: Settings, mount: &Mount, context: &mut Context<'_>) -> Re
         path: PathBuf::from("/node/database"),
         vfs: Vfs::Simulated(settings.vfs.clone()),
         spill: Spill::Memory,
-        extended: Default::default(),
+        extended: Extended::by(&told::EXTENSION),
     };
     let is_ahead = repair(&files, &log, context)?;
     let writer = Writer::open(&files).map_err(StartError::Storage)?;

@@ -14,7 +14,7 @@ use super::context::{Context, NodeEvent};
 use super::holder::{Holder, Vacuum, is_alone};
 use crate::observation::{Logged, Observation};
 use crate::peer::{Attempt, Part, Reply};
-use crate::workload::Rows;
+use crate::workload::{Rows, told};
 
 /// So many transactions make a group at most.
 const GROUP_MAX: usize = 16;
@@ -412,6 +412,15 @@ pub(super) fn visible(node: NodeId, writer: &Writer) -> Observation {
         node,
         position: writer.position(),
         fingerprint: writer.fingerprint(),
+    }
+}
+
+/// What the last record tells.
+pub(super) fn told(node: NodeId, writer: &mut Writer) -> Observation {
+    Observation::Told {
+        node,
+        position: writer.position(),
+        marks: told::marks(&writer.take_notifications()),
     }
 }
 

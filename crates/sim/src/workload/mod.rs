@@ -11,6 +11,7 @@ pub mod list;
 pub mod register;
 pub mod set;
 pub mod shapes;
+pub(crate) mod told;
 
 use bellwether_types::{Statement, Value};
 
@@ -109,6 +110,7 @@ impl Operation {
 pub const SETUP: [&[&str]; 5] = [
     &[
         "CREATE TABLE ledger(mark INTEGER NOT NULL)",
+        told::TRIGGER,
         register::TABLE,
         register::HISTORY,
     ],

@@ -2,14 +2,15 @@
 //! when there is no space for it.
 
 use bellwether_storage::{ApplyError, StorageError};
-use bellwether_types::{Entry, Position};
+use bellwether_types::{Entry, Payload, Position};
 use bytes::Bytes;
 
 use super::super::context::{Action, Context, NodeEvent};
-use super::{Output, Submission, WriterThread, not_leader, refusal, visible};
+use super::{Output, Submission, WriterThread, not_leader, refusal, told, visible};
 use crate::bug::Bug;
 use crate::observation::{Logged, Observation, hash};
 use crate::peer::Reply;
+use crate::workload::told::marks;
 
 /// Until committed records for which there was no space are tried again.
 const STARVED_US: u64 = 200_000;
@@ -47,6 +48,13 @@ impl WriterThread {
             position: at,
             hash: hash(&payload),
         });
+        if context.has(Bug::TellBeforeCommit) {
+            context.observe(Observation::Told {
+                node: self.node,
+                position: at,
+                marks: told_by(&payload),
+            });
+        }
         let mut outputs = vec![Output::Propose {
             at,
             payload,
@@ -90,6 +98,9 @@ impl WriterThread {
                 context.actions.push(Action::Broken(words));
             }
             context.observe(visible(self.node, writer));
+            if !context.has(Bug::TellBeforeCommit) {
+                context.observe(told(self.node, writer));
+            }
         }
         let mut outputs = vec![Output::Replies(std::mem::take(&mut held.replies))];
         if let Some(next) = next {
@@ -220,6 +231,10 @@ impl WriterThread {
             }
             if writer.position() != before {
                 context.observe(visible(self.node, writer));
+                if context.has(Bug::LoseNotifications) && context.random.per_mille(20) {
+                    writer.take_notifications();
+                }
+                context.observe(told(self.node, writer));
             }
         }
         if !is_committed {
@@ -232,6 +247,13 @@ impl WriterThread {
             entries,
         });
         vec![Output::Applied { through }]
+    }
+}
+
+fn told_by(payload: &[u8]) -> Vec<i64> {
+    match Payload::from_bytes(payload) {
+        Ok(Payload::Record(record)) => marks(&record.notifications),
+        _ => Vec::new(),
     }
 }
 
