@@ -4,8 +4,8 @@
 
 mod support;
 
-use std::io::Write as _;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 
 use bellwether_types::NodeId;
@@ -209,4 +209,52 @@ fn haproxy_sends_writers_to_the_leader_and_readers_to_followers_also_after_a_fai
             cluster.wait_until_ready();
         }
     });
+}
+
+/// The members as a node lists them: name, role and state.
+fn listed(cluster: &Cluster, node: NodeId) -> Vec<String> {
+    let mut stream = TcpStream::connect(cluster.http(node)).expect("it listens");
+    stream
+        .write_all(b"GET /cluster HTTP/1.0\r\n\r\n")
+        .expect("it takes a request");
+    let mut said = String::new();
+    stream.read_to_string(&mut said).expect("it answers");
+    let (_, body) = said.split_once("\r\n\r\n").expect("a body");
+    let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
+    let line = |member: &serde_json::Value| {
+        format!("{} {} {}", member["name"], member["role"], member["state"]).replace('"', "")
+    };
+    body["members"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(line)
+        .collect()
+}
+
+#[test]
+fn every_node_lists_the_cluster_also_those_that_are_gone() {
+    let mut cluster = Cluster::start(3);
+    cluster.wait_until_ready();
+    let lines = |leader: NodeId, gone: Option<NodeId>| -> Vec<String> {
+        let role = |node| match node {
+            _ if Some(node) == gone => "replica unreachable",
+            _ if node == leader => "leader running",
+            _ => "quorum_standby streaming",
+        };
+        [1, 2, 3]
+            .map(|node| format!("node{node} {}", role(NodeId(node))))
+            .to_vec()
+    };
+    let leader = cluster.wait_for_leader();
+    for node in cluster.ids() {
+        assert_eq!(listed(&cluster, node), lines(leader, None));
+    }
+    cluster.kill(leader);
+    let next = cluster.wait_for_leader_other_than(leader);
+    for node in cluster.ids().into_iter().filter(|node| *node != leader) {
+        wait_for("the list is of the new reign", || {
+            (listed(&cluster, node) == lines(next, Some(leader))).then_some(())
+        });
+    }
 }

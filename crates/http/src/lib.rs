@@ -6,6 +6,7 @@
 
 mod json;
 mod metrics;
+mod patroni;
 mod prometheus;
 mod request;
 mod respond;
@@ -15,6 +16,7 @@ pub use metrics::{
     Counter, Gauge, Histogram, HistogramSnapshot, Metrics, MetricsSnapshot, SQLSTATE_CLASSES,
     SqlstateCounters,
 };
+pub use patroni::MemberView;
 pub use request::{BadRequest, Credentials, MAX_HEAD_BYTES, Parsed, Request, parse_request};
-pub use respond::{PATHS, Response, respond, respond_to_stranger};
+pub use respond::{PATHS, Response, respond, respond_cluster, respond_to_stranger};
 pub use status::{DatabaseStatus, NodeStatus, Role};

@@ -7,6 +7,7 @@
 use serde::Serialize;
 
 use crate::metrics::MetricsSnapshot;
+use crate::patroni::{ClusterView, MemberView, NodeView};
 use crate::prometheus;
 use crate::request::{BadRequest, Request};
 use crate::status::{DatabaseStatus, NodeStatus, Role};
@@ -14,17 +15,27 @@ use crate::status::{DatabaseStatus, NodeStatus, Role};
 /// The paths, as a 404 lists them.
 pub const PATHS: &[&str] = &[
     "/",
+    "/async",
+    "/cluster",
     "/health",
     "/leader",
     "/liveness",
     "/metrics",
+    "/patroni",
     "/primary",
+    "/quorum",
     "/read-only",
+    "/read-only-quorum",
+    "/read-only-sync",
     "/read-write",
     "/readiness",
     "/replica",
     "/status",
+    "/sync",
 ];
+
+/// Those that tell more than health.
+const TELLING: [&str; 4] = ["/status", "/metrics", "/patroni", "/cluster"];
 
 /// The database that health paths speak of by default: what a fresh cluster has and clients connect to.
 const DEFAULT_DATABASE: &str = "postgres";
@@ -52,8 +63,21 @@ pub fn respond(request: &Request, status: &NodeStatus, metrics: &MetricsSnapshot
     read_only(request, || match request.path.as_str() {
         "/status" => Response::json(200, status),
         "/metrics" => Response::new(200, PROMETHEUS, prometheus::render(status, metrics)),
+        "/patroni" => Response::json(200, &NodeView::of(status, status.database(named(request)))),
         _ => health(request, status),
     })
+}
+
+/// Answers `/cluster` from what all nodes say.
+pub fn respond_cluster(request: &Request, status: &NodeStatus, members: &[MemberView]) -> Response {
+    read_only(request, || {
+        Response::json(200, &ClusterView::of(&status.cluster, members, named(request)))
+    })
+}
+
+/// The database that the request is about.
+fn named(request: &Request) -> &str {
+    request.parameter("database").unwrap_or(DEFAULT_DATABASE)
 }
 
 fn read_only(request: &Request, answer: impl FnOnce() -> Response) -> Response {
@@ -71,14 +95,13 @@ fn read_only(request: &Request, answer: impl FnOnce() -> Response) -> Response {
 /// no and the role, nothing else is told.
 pub fn respond_to_stranger(request: &Request, status: &NodeStatus, over_tls: bool) -> Response {
     read_only(request, || {
-        let is_health = !matches!(request.path.as_str(), "/status" | "/metrics");
+        let is_health = !TELLING.contains(&request.path.as_str());
         if is_health && PATHS.contains(&request.path.as_str()) {
             let verdict = health(request, status);
             if !matches!(verdict.status, 200 | 503) {
                 return verdict;
             }
-            let name = request.parameter("database").unwrap_or(DEFAULT_DATABASE);
-            let role = status.database(name).map(|database| database.role);
+            let role = status.database(named(request)).map(|database| database.role);
             return Response::json(verdict.status, &Told { role });
         }
         if !over_tls {
@@ -103,8 +126,20 @@ fn health(request: &Request, status: &NodeStatus) -> Response {
         "/liveness" => verdict(request, status, |_| None),
         "/health" => verdict(request, status, |_| status.not_serving_because()),
         "/" | "/primary" | "/leader" | "/read-write" => verdict(request, status, not_leader),
-        "/readiness" => verdict(request, status, not_ready),
+        "/readiness" => within_lag(request, status, not_ready),
         "/replica" => within_lag(request, status, not_replica),
+        "/quorum" => verdict(request, status, not_voter),
+        "/read-only-quorum" => verdict(request, status, |database| match database.role {
+            Role::Leader => database.not_serving_because(),
+            _ => not_voter(database),
+        }),
+        // Commits wait for any majority, never for a certain node.
+        "/sync" => verdict(request, status, |_| Some(NO_SYNC.to_owned())),
+        "/read-only-sync" => verdict(request, status, |database| match database.role {
+            Role::Leader => database.not_serving_because(),
+            _ => Some(NO_SYNC.to_owned()),
+        }),
+        "/async" => within_lag(request, status, not_learner),
         "/read-only" => within_lag(request, status, DatabaseStatus::not_serving_because),
         _ => not_found(&request.path),
     }
@@ -130,7 +165,7 @@ fn verdict(
     status: &NodeStatus,
     objection: impl Fn(&DatabaseStatus) -> Option<String>,
 ) -> Response {
-    let name = request.parameter("database").unwrap_or(DEFAULT_DATABASE);
+    let name = named(request);
     let database = status.database(name);
     let reason = match (request.path.as_str(), database) {
         ("/liveness", _) => None,
@@ -192,6 +227,22 @@ fn not_replica(database: &DatabaseStatus) -> Option<String> {
     match database.role {
         Role::Follower | Role::Learner => database.not_serving_because(),
         role @ (Role::Leader | Role::Candidate) => Some(format!("a {role}")),
+    }
+}
+
+const NO_SYNC: &str = "no standby is the synchronous one: any majority of the voters is (see /quorum)";
+
+fn not_voter(database: &DatabaseStatus) -> Option<String> {
+    match database.role {
+        Role::Follower => database.not_serving_because(),
+        role => Some(format!("a {role}")),
+    }
+}
+
+fn not_learner(database: &DatabaseStatus) -> Option<String> {
+    match database.role {
+        Role::Learner => database.not_serving_because(),
+        role => Some(format!("a {role}")),
     }
 }
 

@@ -1,8 +1,8 @@
 //! What a load balancer, Prometheus and a person see at a node's HTTP address.
 
 use bellwether_http::{
-    DatabaseStatus, Metrics, NodeStatus, PATHS, Request, Response, Role, parse_request, respond,
-    respond_to_stranger,
+    DatabaseStatus, MemberView, Metrics, NodeStatus, PATHS, Request, Response, Role, parse_request, respond,
+    respond_cluster, respond_to_stranger,
 };
 use bellwether_types::{Fingerprint, LogIndex, NodeId, Position, Term};
 
@@ -51,6 +51,11 @@ fn statuses(status: &NodeStatus) -> String {
         "/read-only",
         "/readiness",
         "/liveness",
+        "/quorum",
+        "/read-only-quorum",
+        "/sync",
+        "/read-only-sync",
+        "/async",
     ];
     let codes = paths.map(|path| format!("{path} {}", get(path, status).status));
     codes.join(", ")
@@ -61,7 +66,8 @@ fn a_leader_takes_writes_and_is_no_replica() {
     assert_eq!(
         statuses(&node(vec![database(Role::Leader)])),
         "/health 200, /primary 200, /leader 200, /read-write 200, / 200, /replica 503, /read-only 200, \
-         /readiness 200, /liveness 200"
+         /readiness 200, /liveness 200, /quorum 503, /read-only-quorum 200, /sync 503, /read-only-sync 200, \
+         /async 503"
     );
 }
 
@@ -71,7 +77,8 @@ fn a_follower_takes_reads_and_names_the_leader() {
     assert_eq!(
         statuses(&follower),
         "/health 200, /primary 503, /leader 503, /read-write 503, / 503, /replica 200, /read-only 200, \
-         /readiness 200, /liveness 200"
+         /readiness 200, /liveness 200, /quorum 200, /read-only-quorum 200, /sync 503, /read-only-sync 503, \
+         /async 503"
     );
     let body = get("/primary", &follower).body;
     assert_eq!(
@@ -142,7 +149,9 @@ fn an_unknown_path_lists_the_known_ones_and_all_of_those_answer() {
     assert_eq!(response.status, 404);
     for path in PATHS {
         assert!(response.body.contains(path), "{path} is not listed");
-        assert_ne!(get(path, &status).status, 404, "{path}");
+        if *path != "/cluster" {
+            assert_ne!(get(path, &status).status, 404, "{path}");
+        }
     }
 }
 
@@ -238,4 +247,59 @@ fn a_stranger_hears_whether_to_send_traffic_and_the_role_and_nothing_else() {
             "{target}"
         );
     }
+}
+
+#[test]
+fn a_node_describes_itself_in_patronis_words() {
+    let follower = node(vec![database(Role::Follower)]);
+    assert_eq!(
+        get("/patroni", &follower).body,
+        "{\"state\":\"running\",\"role\":\"replica\",\"server_version\":150000,\"timeline\":5,\
+         \"xlog\":{\"received_location\":87960930222124,\"replayed_location\":87960930222122},\
+         \"database_system_identifier\":\"00000000000000000000000000000abc\",\
+         \"patroni\":{\"version\":\"0.1.0\",\"scope\":\"00000000000000000000000000000abc\",\"name\":\"node2\"}}\n"
+    );
+}
+
+#[test]
+fn the_cluster_is_listed_with_those_that_do_not_answer() {
+    let member = |number: u16, status: Option<NodeStatus>| MemberView {
+        node: NodeId(u64::from(number)),
+        pg: ([127, 0, 0, 1], 5432 + number).into(),
+        http: ([127, 0, 0, 1], 8007 + number).into(),
+        status,
+    };
+    let members = [
+        member(1, Some(node(vec![database(Role::Leader)]))),
+        member(2, Some(node(vec![database(Role::Follower)]))),
+        member(3, None),
+    ];
+    let listed = respond_cluster(&Request::get("/cluster"), &node(vec![]), &members);
+    let listed: serde_json::Value = serde_json::from_str(&listed.body).expect("JSON");
+    let line = |member: &serde_json::Value| {
+        let of = |key: &str| member[key].to_string().replace('"', "");
+        format!(
+            "{} {} {} {} lag {}",
+            of("name"),
+            of("role"),
+            of("state"),
+            of("port"),
+            of("lag")
+        )
+    };
+    let lines: Vec<String> = listed["members"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(line)
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            "node1 leader running 5433 lag null",
+            "node2 quorum_standby streaming 5434 lag 2048",
+            "node3 replica unreachable 5435 lag unknown"
+        ]
+    );
+    assert_eq!(listed["members"][1]["api_url"], "http://127.0.0.1:8009/patroni");
 }

@@ -37,7 +37,7 @@ pub struct Config {
 }
 
 /// A node of the cluster and where it listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Member {
     /// Its name.
     pub node: NodeId,

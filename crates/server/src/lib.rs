@@ -144,6 +144,7 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> Result
         numbers: AtomicU64::new(1),
         is_founded: AtomicBool::new(false),
         clients: tokio::runtime::Handle::current(),
+        asking_all: tokio::sync::Mutex::default(),
     });
     control.spawn(peer::accept_peers(Arc::clone(&node), peers));
     control.spawn(door::accept_http(Arc::clone(&node), http));

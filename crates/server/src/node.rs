@@ -61,6 +61,8 @@ pub(crate) struct Node {
     pub is_founded: AtomicBool,
     /// The runtime where clients' statements run, also those that peers forward.
     pub clients: tokio::runtime::Handle,
+    /// One at a time asks all nodes what they say of themselves.
+    pub asking_all: tokio::sync::Mutex<()>,
 }
 
 impl Node {

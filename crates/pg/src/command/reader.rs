@@ -340,7 +340,9 @@ impl<'a, I: Iterator<Item = Token<'a>>> Reader<'a, I> {
     /// A name that is too long is cut, as PostgreSQL cuts any name.
     pub(super) fn channel(&mut self) -> Result<String, SqlError> {
         let mut name = self.name()?;
-        name.truncate(name.floor_char_boundary(MAX_CHANNEL_BYTES));
+        while name.len() > MAX_CHANNEL_BYTES {
+            name.pop();
+        }
         Ok(name)
     }
 }

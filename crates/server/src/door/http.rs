@@ -1,10 +1,14 @@
 //! The HTTP door: sockets around `bellwether_http`.
 
+mod cluster;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether_http::{MAX_HEAD_BYTES, Request, Response, parse_request, respond, respond_to_stranger};
+use bellwether_http::{
+    MAX_HEAD_BYTES, Request, Response, parse_request, respond, respond_cluster, respond_to_stranger,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -74,7 +78,9 @@ async fn answer(node: &Node, request: &Request, from: IpAddr, over_tls: bool) ->
             }
             _ => false,
         };
-    if is_trusted {
+    if is_trusted && request.path == "/cluster" {
+        respond_cluster(request, &node.status(), &cluster::ask_all(node).await)
+    } else if is_trusted {
         respond(request, &node.status(), &node.metrics.snapshot())
     } else {
         respond_to_stranger(request, &node.status(), over_tls)

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use bellwether_http::NodeStatus;
 use bellwether_storage::{ClientTransaction, SessionState};
 use bellwether_types::{
     CommandTag, DatabaseId, Facts, NodeId, Position, RequestId, SessionId, SqlError, Statement,
@@ -205,6 +206,14 @@ impl ForwardPool {
         match self.call(node, &Request::Outcome { database, request }).await? {
             Response::Outcome(outcome) => Ok(outcome),
             other => Err(nonsense(&other)),
+        }
+    }
+
+    /// What a node says of itself; `None`: it does not answer, or nonsense.
+    pub async fn status(&self, node: NodeId) -> Option<NodeStatus> {
+        match self.call(node, &Request::Status).await {
+            Ok(Response::Status(json)) => serde_json::from_str(&json).ok(),
+            _ => None,
         }
     }
 

@@ -53,6 +53,8 @@ pub(crate) enum Request {
         session: SessionState,
         facts: Arc<Facts>,
     },
+    /// What the node says of itself. Answered by `Status`.
+    Status,
     /// Stop what runs on this connection. Not answered by itself.
     Cancel,
     /// Execute what was asked only if that has begun. Not answered by itself.
@@ -84,6 +86,8 @@ pub(crate) enum Response {
     },
     /// `None`: it was not and will not be committed.
     Outcome(Option<(CommandTag, Position)>),
+    /// As JSON, for it is told on.
+    Status(String),
     Failed(SqlError),
     /// This node does not lead; nothing was executed.
     NotLeader,
@@ -105,6 +109,7 @@ mod tag {
     pub const CANCEL: u8 = 10;
     pub const DESCRIBE: u8 = 11;
     pub const GIVE_UP: u8 = 12;
+    pub const STATUS: u8 = 13;
 
     pub const DONE: u8 = 1;
     pub const OPENED: u8 = 2;
@@ -119,6 +124,7 @@ mod tag {
     pub const NOT_LEADER: u8 = 11;
     pub const UNKNOWN: u8 = 12;
     pub const DESCRIBED: u8 = 13;
+    pub const STATUS_IS: u8 = 14;
 }
 
 fn put_request_id(out: &mut Encoder, request: RequestId) {
@@ -320,6 +326,7 @@ impl Request {
                 session.encode(&mut out);
                 facts.encode(&mut out);
             }
+            Request::Status => out.u8(tag::STATUS),
             Request::Cancel => out.u8(tag::CANCEL),
             Request::GiveUp => out.u8(tag::GIVE_UP),
         }
@@ -376,6 +383,7 @@ impl Request {
                 session: SessionState::decode(input)?,
                 facts: Arc::new(Facts::decode(input)?),
             },
+            tag::STATUS => Request::Status,
             tag::CANCEL => Request::Cancel,
             tag::GIVE_UP => Request::GiveUp,
             other => {
@@ -465,6 +473,10 @@ impl Response {
                     position.encode(out);
                 });
             }
+            Response::Status(json) => {
+                out.u8(tag::STATUS_IS);
+                out.str(json);
+            }
             Response::Failed(error) => {
                 out.u8(tag::FAILED);
                 error.encode(&mut out);
@@ -501,6 +513,7 @@ impl Response {
             tag::OUTCOME_IS => Response::Outcome(
                 input.option(|input| Ok((CommandTag::decode(input)?, Position::decode(input)?)))?,
             ),
+            tag::STATUS_IS => Response::Status(input.str()?.to_owned()),
             tag::FAILED => Response::Failed(SqlError::decode(input)?),
             tag::NOT_LEADER => Response::NotLeader,
             tag::UNKNOWN => Response::Unknown,

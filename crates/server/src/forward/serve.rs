@@ -119,6 +119,10 @@ async fn answer(node: &Node, peer: &mut Peer, request: Request) -> Result<Option
         | Request::Outcome { database, .. }
         | Request::EndSession { database, .. }
         | Request::Read { database, .. } => *database,
+        Request::Status => {
+            let status = serde_json::to_string(&node.status()).expect("it has only text keys");
+            return Ok(Some(Response::Status(status)));
+        }
         Request::Cancel | Request::GiveUp => return Ok(None),
         _ => {
             let error = SqlError::new(ErrorKind::TransactionState, "no transaction is open");
