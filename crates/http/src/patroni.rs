@@ -1,7 +1,5 @@
 //! Patroni's two descriptions, in Patroni's words: `/patroni` of one node, `/cluster` of all.
 
-use std::net::SocketAddr;
-
 use bellwether_types::NodeId;
 use serde::Serialize;
 
@@ -12,10 +10,12 @@ use crate::status::{DatabaseStatus, NodeStatus, Role};
 pub struct MemberView {
     /// Which.
     pub node: NodeId,
-    /// For PostgreSQL's clients.
-    pub pg: SocketAddr,
-    /// For health, metrics and status.
-    pub http: SocketAddr,
+    /// Where PostgreSQL's clients find it.
+    pub pg_host: String,
+    /// The same: the port.
+    pub pg_port: u16,
+    /// Host and port for health, metrics and status.
+    pub http: String,
     /// What it says about itself; `None`: it did not answer in time.
     pub status: Option<NodeStatus>,
 }
@@ -133,8 +133,8 @@ impl ClusterView<'_> {
                     None => "unreachable",
                 },
                 api_url: format!("http://{}/patroni", member.http),
-                host: member.pg.ip().to_string(),
-                port: member.pg.port(),
+                host: member.pg_host.clone(),
+                port: member.pg_port,
                 timeline: database.map(|database| database.term.0),
                 lag: (!leads).then(|| lag.map_or(Lag::Unknown("unknown"), Lag::Bytes)),
             }

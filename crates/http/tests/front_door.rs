@@ -265,8 +265,9 @@ fn a_node_describes_itself_in_patronis_words() {
 fn the_cluster_is_listed_with_those_that_do_not_answer() {
     let member = |number: u16, status: Option<NodeStatus>| MemberView {
         node: NodeId(u64::from(number)),
-        pg: ([127, 0, 0, 1], 5432 + number).into(),
-        http: ([127, 0, 0, 1], 8007 + number).into(),
+        pg_host: "127.0.0.1".to_owned(),
+        pg_port: 5432 + number,
+        http: format!("127.0.0.1:{}", 8007 + number),
         status,
     };
     let members = [

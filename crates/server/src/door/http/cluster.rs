@@ -28,8 +28,9 @@ pub(super) async fn ask_all(node: &Node) -> Vec<MemberView> {
             };
             MemberView {
                 node: member.node,
-                pg: member.pg,
-                http: member.http,
+                pg_host: member.pg.ip().to_string(),
+                pg_port: member.pg.port(),
+                http: member.http.to_string(),
                 status,
             }
         });
