@@ -411,3 +411,112 @@ fn psql_logs_in_with_its_password_at_every_node() {
         }
     });
 }
+
+#[test]
+fn the_catalog_tells_of_roles_and_rights_at_every_node() {
+    run(async {
+        let (cluster, _dir) = start(3);
+        let root = cluster.connect_to_follower().await;
+        for sql in [
+            "CREATE USER reader PASSWORD 'pencil' CONNECTION LIMIT 7 VALID UNTIL '2100-01-01 00:00:00+00'",
+            "GRANT pg_read_all_data TO reader",
+            "ALTER ROLE reader SET statement_timeout = '5s'",
+            "CREATE ROLE nobody",
+            "CREATE TABLE shown (id INTEGER PRIMARY KEY)",
+        ] {
+            execute(&root, sql).await;
+        }
+        for node in cluster.ids() {
+            let reader = logged_in(&cluster, node, "reader", "pencil").await;
+            let one = async |sql: &str| -> String { reader.query_one(sql, &[]).await.expect(sql).get(0) };
+            let described = "SELECT rolsuper || ' ' || rolcanlogin || ' ' || rolconnlimit || ' ' || rolconfig \
+                             FROM pg_roles WHERE rolname = current_user";
+            until("the settings are known", async || {
+                (one(described).await == "0 1 7 {\"statement_timeout=5s\"}").then_some(())
+            })
+            .await;
+            let member = "SELECT g.rolname FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid \
+                          JOIN pg_roles r ON r.oid = m.member WHERE r.rolname = 'reader'";
+            assert_eq!(one(member).await, "pg_read_all_data");
+            let names = "SELECT group_concat(usename, ' ') FROM (SELECT usename FROM pg_user ORDER BY 1)";
+            assert_eq!(one(names).await, "postgres reader");
+            for (asked, expected) in [
+                ("has_table_privilege('shown', 'SELECT')", true),
+                ("has_table_privilege('shown', 'INSERT')", false),
+                ("has_table_privilege('postgres', 'shown', 'INSERT')", true),
+                ("has_table_privilege('nobody', 'shown', 'SELECT')", false),
+                ("pg_has_role('pg_read_all_data', 'MEMBER')", true),
+                ("pg_has_role('pg_write_all_data', 'MEMBER')", false),
+            ] {
+                let row = reader
+                    .query_one(&format!("SELECT {asked}"), &[])
+                    .await
+                    .expect(asked);
+                assert_eq!(row.get::<_, bool>(0), expected, "{asked}");
+            }
+            let Some(mut psql) = postgresql_program("psql", cluster.pg(node)) else {
+                continue;
+            };
+            let listed = stdout(psql.args(["-U", "postgres", "-d", DATABASE, "-At", "-c", "\\du"]));
+            for line in [
+                "postgres|Superuser, Create role, Create DB, Bypass RLS|{}",
+                "nobody|Cannot login|{}",
+            ] {
+                assert!(listed.contains(line), "{listed}");
+            }
+            assert!(
+                listed.contains("7 connections") && listed.contains("{pg_read_all_data}"),
+                "{listed}"
+            );
+        }
+    });
+}
+
+#[test]
+fn a_role_takes_no_more_time_and_bytes_than_a_superuser_lets_it() {
+    run(async {
+        let (cluster, _dir) = start(3);
+        let root = cluster.connect_to_leader().await;
+        for sql in [
+            "CREATE USER guest PASSWORD 'pencil'",
+            "GRANT pg_write_all_data TO guest",
+            "ALTER ROLE guest SET bellwether.result_limit = '64kB'",
+            "ALTER ROLE guest SET bellwether.statement_limit = '200ms'",
+            "CREATE TABLE heavy (id INTEGER PRIMARY KEY, wool TEXT)",
+            "INSERT INTO heavy SELECT n, hex(zeroblob(500)) FROM generate_series(1, 100) AS g(n)",
+        ] {
+            execute(&root, sql).await;
+        }
+        for node in cluster.ids() {
+            let guest = until("the limits are known", async || {
+                let guest = log_in(&cluster, node, "guest", Some("pencil")).await.ok()?;
+                let limit = guest
+                    .query_one("SHOW bellwether.statement_limit", &[])
+                    .await
+                    .ok()?;
+                (limit.get::<_, String>(0) == "200ms").then_some(guest)
+            })
+            .await;
+            let code = async |sql: &str| sqlstate(guest.batch_execute(sql).await);
+            assert_eq!(code("SELECT * FROM heavy").await, "54000");
+            execute(&guest, "SELECT * FROM heavy LIMIT 30").await;
+            let endless =
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+            assert_eq!(code(endless).await, "57014");
+            assert_eq!(
+                code(&format!("INSERT INTO heavy (wool) {endless}")).await,
+                "57014"
+            );
+            // Neither is theirs to change.
+            execute(&guest, "SET statement_timeout = 0").await;
+            assert_eq!(code("SET bellwether.statement_limit = 0").await, "42501");
+            assert_eq!(code("SET bellwether.result_limit = '1GB'").await, "42501");
+            assert_eq!(
+                code("ALTER ROLE guest SET bellwether.result_limit = 0").await,
+                "42501"
+            );
+            execute(&guest, "RESET ALL").await;
+            assert_eq!(code(endless).await, "57014");
+        }
+    });
+}

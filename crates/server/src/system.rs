@@ -15,7 +15,7 @@ use crate::replica::{Attempt, ReplicaHandle, unreadable};
 const FOUNDING: [&str; 12] = [
     "CREATE TABLE IF NOT EXISTS databases (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT",
     "CREATE TABLE IF NOT EXISTS roles (name TEXT PRIMARY KEY, superuser INTEGER NOT NULL, login INTEGER NOT NULL, \
-     password TEXT, connection_limit INTEGER NOT NULL, valid_until INTEGER) STRICT, WITHOUT ROWID",
+     password TEXT, connection_limit INTEGER NOT NULL, valid_until INTEGER, id INTEGER NOT NULL UNIQUE) STRICT, WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS memberships (role TEXT NOT NULL, granted TEXT NOT NULL, PRIMARY KEY (role, granted)) \
      STRICT, WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS role_settings (role TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, \
@@ -32,7 +32,7 @@ const FOUNDING: [&str; 12] = [
      http TEXT NOT NULL) STRICT",
     "CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
     "INSERT OR IGNORE INTO databases VALUES (0, 'bellwether'), (1, 'postgres')",
-    "INSERT OR IGNORE INTO roles VALUES ('postgres', 1, 1, NULL, -1, NULL)",
+    "INSERT OR IGNORE INTO roles VALUES ('postgres', 1, 1, NULL, -1, NULL, 10)",
     "INSERT OR IGNORE INTO connect_grants VALUES (1, 'public')",
 ];
 

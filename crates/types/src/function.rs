@@ -4,6 +4,7 @@
 //! Promises: nothing here has state, and a function is a pure function of what its [`Call`] says it sees.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::codec::{DecodeError, Decoder, Encoder};
 use crate::error::SqlError;
@@ -97,6 +98,34 @@ pub struct Facts {
     pub server: Option<Endpoint>,
     /// Settings of the session that differ from a fresh session's, by name.
     pub settings: BTreeMap<String, String>,
+    /// The roles of the cluster, by name, as the node where the statement runs knows them: not sent along. None at all:
+    /// nobody asks whether anything is allowed.
+    pub roles: Arc<Vec<RoleFacts>>,
+}
+
+/// What is told of a role.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RoleFacts {
+    /// Unique among roles, for as long as it exists.
+    pub id: u32,
+    /// Unique, too.
+    pub name: String,
+    /// May do everything.
+    pub is_superuser: bool,
+    /// May log in.
+    pub can_login: bool,
+    /// May read all tables.
+    pub may_read: bool,
+    /// May write all tables and change the schema.
+    pub may_write: bool,
+    /// Sessions at one node; `None`: any number.
+    pub connection_limit: Option<u32>,
+    /// When its password ends, in microseconds since 1970.
+    pub valid_until_us: Option<i64>,
+    /// Names of the predefined roles that it is a member of.
+    pub member_of: Vec<&'static str>,
+    /// `name=value`, as ALTER ROLE … SET has set them.
+    pub settings: Vec<String>,
 }
 
 /// An IP address and a port.
@@ -109,7 +138,12 @@ pub struct Endpoint {
 }
 
 impl Facts {
-    /// Appends all fields.
+    /// The role that asks, if roles are known.
+    pub fn role(&self) -> Option<&RoleFacts> {
+        self.roles.iter().find(|role| role.name == self.user)
+    }
+
+    /// Appends all fields but the roles.
     pub fn encode(&self, out: &mut Encoder) {
         out.str(&self.user);
         out.str(&self.database);
@@ -145,6 +179,7 @@ impl Facts {
             settings: (0..input.count()?)
                 .map(|_| Ok((input.str()?.to_owned(), input.str()?.to_owned())))
                 .collect::<Result<_, _>>()?,
+            roles: Arc::default(),
         })
     }
 }
@@ -177,6 +212,7 @@ mod tests {
             }),
             server: None,
             settings: BTreeMap::from([("application_name".to_owned(), "psql".to_owned())]),
+            roles: Arc::default(),
         };
         let mut out = Encoder::new();
         facts.encode(&mut out);

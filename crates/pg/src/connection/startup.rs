@@ -185,7 +185,7 @@ impl Connection {
         };
         self.settings = Settings::new(self.config.cluster, &pending.startup.user);
         self.settings.set_in_hot_standby(welcome.in_hot_standby);
-        self.settings.set_superuser(welcome.is_superuser);
+        // The role's defaults are a superuser's word, whoever it is that logs in.
         for (name, value) in &welcome.defaults {
             // It was checked when it was set; a version that does not know it any more must not lock the role out.
             if let Err(error) = self.settings.start(name, value) {
@@ -193,6 +193,7 @@ impl Connection {
                     .notice(Severity::Warning, sqlstate(error.kind), &error);
             }
         }
+        self.settings.set_superuser(welcome.is_superuser);
         for (name, value) in &pending.options {
             if let Err(error) = self.settings.start(name, value) {
                 return self.abort(&error);

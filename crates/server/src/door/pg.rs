@@ -2,6 +2,7 @@
 
 mod describe;
 mod dialect;
+mod limit;
 mod login;
 mod notify;
 
@@ -21,6 +22,8 @@ use bellwether_types::{ErrorKind, Facts, SessionId, SqlError, Statement};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+
+use limit::{TimeLimit, check_result};
 
 use crate::lock::{Admission, ConnectionPermit, Login, Roles, Stream, change_role};
 use crate::node::Node;
@@ -180,6 +183,8 @@ struct Open {
     has_row: bool,
     /// Of rows read before they were fetched.
     parked_bytes: usize,
+    /// Of its rows, to the client.
+    sent_bytes: u64,
 }
 
 impl Client {
@@ -328,8 +333,9 @@ impl Client {
                         .await;
                     return Ok(());
                 };
+                let limit = self.limit_time();
                 return self
-                    .send_rows(open, max_rows.map(|max| max.get()), Some(cursor))
+                    .send_rows(open, max_rows.map(|max| max.get()), Some(cursor), &limit)
                     .await;
             }
             Request::Describe { sql } => {
@@ -528,9 +534,8 @@ impl Client {
     }
 
     async fn run_statement(&mut self, run: Run) -> std::io::Result<()> {
-        let timeout = self.connection.settings().values().statement_timeout.0;
-        let cancel = session_cancel(&self.key, &self.cancels);
-        let started = within(timeout, cancel, self.start(&run)).await;
+        let limit = self.limit_time();
+        let started = self.start(&run).await;
         let Run {
             statement: Statement { sql, .. },
             formats,
@@ -541,7 +546,7 @@ impl Client {
         let open = match started {
             Ok(open) => open,
             Err(error) => {
-                self.fail(error).await;
+                self.fail(limit.explain(error)).await;
                 return Ok(());
             }
         };
@@ -553,7 +558,13 @@ impl Client {
                 return Ok(());
             }
         }
-        self.send_rows(open, max_rows.map(|max| max.get()), cursor).await
+        self.send_rows(open, max_rows.map(|max| max.get()), cursor, &limit)
+            .await
+    }
+
+    fn limit_time(&self) -> TimeLimit {
+        let cancel = session_cancel(&self.key, &self.cancels);
+        TimeLimit::start(self.connection.settings().values(), cancel)
     }
 
     async fn send_rows(
@@ -561,6 +572,7 @@ impl Client {
         mut open: Open,
         max_rows: Option<u32>,
         cursor: Option<CursorId>,
+        limit: &TimeLimit,
     ) -> std::io::Result<()> {
         let columns = open.rows.columns().len();
         let mut sent = 0;
@@ -572,15 +584,25 @@ impl Client {
                 self.connection.suspended();
                 return Ok(());
             }
+            let before = self.connection.output().len();
             let rows = &open.rows;
-            if let Err(error) = self.connection.row((0..columns).map(|column| rows.value(column))) {
+            let encoded = self.connection.row((0..columns).map(|column| rows.value(column)));
+            open.sent_bytes += (self.connection.output().len() - before) as u64;
+            let values = self.connection.settings().values();
+            if let Err(error) = encoded.and_then(|()| check_result(values, open.sent_bytes)) {
                 self.fail(error).await;
                 return Ok(());
             }
             sent += 1;
-            self.flush_if(self.connection.output().len() > OUTPUT_BYTES)
-                .await?;
-            match open.rows.next().await {
+            let is_due = self.connection.output().len() > OUTPUT_BYTES;
+            self.flush_if(is_due).await?;
+            // A client that reads slowly takes time as well.
+            let in_time = if is_due { limit.check() } else { Ok(()) };
+            let more = match in_time {
+                Ok(()) => open.rows.next().await.map_err(|error| limit.explain(error)),
+                Err(error) => Err(error),
+            };
+            match more {
                 Ok(more) => open.has_row = more,
                 Err(error) => {
                     self.fail(error).await;
@@ -613,32 +635,4 @@ fn session_cancel(key: &Option<CancelKey>, cancels: &Cancels) -> Option<Arc<Canc
     let cancels = cancels.lock().expect("no holder of this lock panics");
     key.and_then(|key| cancels.get(&key.pid))
         .map(|client| Arc::clone(&client.cancel))
-}
-
-/// Cancels a statement that takes longer than `timeout_ms`; 0 is for ever.
-async fn within<T>(
-    timeout_ms: u32,
-    cancel: Option<Arc<Cancel>>,
-    work: impl Future<Output = Result<T, SqlError>>,
-) -> Result<T, SqlError> {
-    if timeout_ms == 0 {
-        return work.await;
-    }
-    // On a task of its own: the statement may keep this one's thread.
-    let timer = tokio::spawn(async move {
-        tokio::time::sleep(Duration::from_millis(u64::from(timeout_ms))).await;
-        if let Some(cancel) = cancel {
-            cancel.cancel();
-        }
-    });
-    let result = work.await;
-    let fired = timer.is_finished();
-    timer.abort();
-    result.map_err(|error| match error.kind {
-        ErrorKind::Cancelled if fired => SqlError::new(
-            ErrorKind::StatementTimeout,
-            "canceling statement due to statement timeout",
-        ),
-        _ => error,
-    })
 }

@@ -266,6 +266,16 @@ impl SavepointAction {
 }
 
 impl Request {
+    /// Whose statement it is.
+    pub fn facts_mut(&mut self) -> Option<&mut Arc<Facts>> {
+        match self {
+            Request::Autocommit { transaction, .. } => Some(&mut transaction.facts),
+            Request::Open { opening, .. } => Some(&mut opening.facts),
+            Request::Read { facts, .. } => Some(facts),
+            _ => None,
+        }
+    }
+
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Encoder::new();
         match self {

@@ -104,7 +104,10 @@ pub(crate) async fn serve(node: Arc<Node>, reader: FrameReader, stream: Stream) 
 
 async fn serve_requests(node: &Node, peer: &mut Peer) -> Result<(), Gone> {
     loop {
-        let request = peer.next().await?;
+        let mut request = peer.next().await?;
+        if let Some(facts) = request.facts_mut() {
+            Arc::make_mut(facts).roles = node.lock.book.facts();
+        }
         if let Some(response) = answer(node, peer, request).await? {
             peer.send(&response).await?;
         }

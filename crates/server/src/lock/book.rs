@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bellwether_pg::role::Membership;
 use bellwether_pg::scram::Verifier;
-use bellwether_types::{DatabaseId, ErrorKind, Position, SqlError, Statement, Value, ValueRef};
+use bellwether_types::{DatabaseId, ErrorKind, Position, RoleFacts, SqlError, Statement, Value, ValueRef};
 use tokio::sync::watch;
 
 use crate::node::Node;
@@ -32,6 +32,8 @@ pub(crate) enum Rights {
 /// A role.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Role {
+    /// Never given again while it exists.
+    pub id: u32,
     pub superuser: bool,
     pub login: bool,
     pub verifier: Option<Verifier>,
@@ -55,6 +57,26 @@ impl Role {
         }
     }
 
+    fn facts(&self, name: &str) -> RoleFacts {
+        let settings = self.settings.iter();
+        RoleFacts {
+            id: self.id,
+            name: name.to_owned(),
+            is_superuser: self.superuser,
+            can_login: self.login,
+            may_read: self.rights() >= Rights::Read,
+            may_write: self.rights() >= Rights::Write,
+            connection_limit: self.connection_limit,
+            valid_until_us: self.valid_until.map(|seconds| seconds.saturating_mul(1_000_000)),
+            member_of: self
+                .memberships
+                .iter()
+                .map(|membership| membership.name())
+                .collect(),
+            settings: settings.map(|(name, value)| format!("{name}={value}")).collect(),
+        }
+    }
+
     pub fn is_monitor(&self) -> bool {
         self.superuser || self.memberships.contains(&Membership::Monitor)
     }
@@ -72,6 +94,8 @@ pub(crate) struct Database {
 pub(crate) struct Roles {
     pub roles: BTreeMap<String, Role>,
     pub databases: BTreeMap<String, Database>,
+    /// The roles, as the catalog tells of them.
+    pub facts: Arc<Vec<RoleFacts>>,
     /// At least everything up to here is in it.
     applied: Position,
 }
@@ -141,6 +165,11 @@ impl RoleBook {
     /// As last read; changes wake the receiver.
     pub fn subscribe(&self) -> watch::Receiver<Arc<Roles>> {
         self.current.subscribe()
+    }
+
+    /// The roles as last read, for the catalog.
+    pub fn facts(&self) -> Arc<Vec<RoleFacts>> {
+        Arc::clone(&self.current.borrow().facts)
     }
 
     /// What this node's replica has applied by now.
@@ -232,7 +261,7 @@ async fn load(system: &ReplicaHandle, applied: Position) -> Result<Roles, SqlErr
         Ok(())
     };
     rows(
-        "SELECT name, superuser, login, password, connection_limit, valid_until FROM roles",
+        "SELECT name, superuser, login, password, connection_limit, valid_until, id FROM roles",
         &mut |row| {
             roles.roles.insert(text(&row[0]), role(row));
         },
@@ -262,6 +291,7 @@ async fn load(system: &ReplicaHandle, applied: Position) -> Result<Roles, SqlErr
         },
     )?;
     reader.end_snapshot();
+    roles.facts = Arc::new(roles.roles.iter().map(|(name, role)| role.facts(name)).collect());
     if roles.roles.is_empty() {
         return Err(starting());
     }
@@ -275,6 +305,9 @@ fn role(row: &[Value]) -> Role {
         verifier: Verifier::parse(&text(&row[3])),
         connection_limit: integer(&row[4]).and_then(|limit| u32::try_from(limit).ok()),
         valid_until: integer(&row[5]),
+        id: integer(&row[6])
+            .and_then(|id| u32::try_from(id).ok())
+            .unwrap_or(0),
         ..Role::default()
     }
 }

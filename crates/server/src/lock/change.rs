@@ -126,7 +126,8 @@ impl Plan<'_> {
             return Err(SqlError::new(ErrorKind::DuplicateRole, message));
         }
         self.run(
-            "INSERT INTO roles (name, superuser, login, connection_limit) VALUES ($1, 0, 0, $2)",
+            "INSERT INTO roles (name, superuser, login, connection_limit, id) \
+             SELECT $1, 0, 0, $2, max(16383, max(id)) + 1 FROM roles",
             [text(&name), Value::Integer(NO_LIMIT)],
         );
         self.alter(&name, options)

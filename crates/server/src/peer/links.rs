@@ -59,7 +59,7 @@ impl Links {
                 let (sender, queue) = mpsc::channel(QUEUE_MAX);
                 let metrics = Arc::clone(metrics);
                 outgoing.push(Outgoing {
-                    member: member.clone(),
+                    member: *member,
                     config: config.clone(),
                     purpose,
                     queue,

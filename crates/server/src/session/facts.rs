@@ -6,6 +6,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bellwether_session::Settings;
 use bellwether_session::settings::SESSION_TOKEN;
 use bellwether_types::{ClusterId, Facts};
+use tokio::sync::watch;
+
+use crate::lock::Roles;
 
 /// Made anew when a setting has changed: sessions run many statements under the same.
 pub(crate) struct SessionFacts {
@@ -13,6 +16,7 @@ pub(crate) struct SessionFacts {
     cluster: ClusterId,
     /// Of the settings that the facts tell; `None`: none yet.
     revision: Option<u64>,
+    roles: Option<watch::Receiver<Arc<Roles>>>,
 }
 
 impl SessionFacts {
@@ -28,7 +32,14 @@ impl SessionFacts {
             }),
             cluster,
             revision: None,
+            roles: None,
         }
+    }
+
+    /// Tells of these roles from here on.
+    pub fn follow(&mut self, mut roles: watch::Receiver<Arc<Roles>>) {
+        roles.mark_changed();
+        self.roles = Some(roles);
     }
 
     /// Whose session it is.
@@ -54,6 +65,12 @@ impl SessionFacts {
                 .settings
                 .get("in_hot_standby")
                 .is_some_and(|value| value == "on");
+        }
+        if let Some(roles) = &mut self.roles
+            && roles.has_changed().unwrap_or(false)
+        {
+            let known = Arc::clone(&roles.borrow_and_update().facts);
+            Arc::make_mut(&mut self.facts).roles = known;
         }
         Arc::clone(&self.facts)
     }

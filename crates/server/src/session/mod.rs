@@ -83,7 +83,13 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub fn new(node: Arc<Node>, replica: Arc<ReplicaHandle>, id: SessionId, facts: SessionFacts) -> Session {
+    pub fn new(
+        node: Arc<Node>,
+        replica: Arc<ReplicaHandle>,
+        id: SessionId,
+        mut facts: SessionFacts,
+    ) -> Session {
+        facts.follow(node.lock.book.subscribe());
         let rights = HeldRights::new(&node, facts.user());
         Session {
             node,

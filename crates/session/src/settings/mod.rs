@@ -13,7 +13,7 @@ use bellwether_types::{ClusterId, DatabaseId, ErrorKind, Position, SqlError};
 
 use crate::token::Token;
 pub use table::SESSION_TOKEN;
-pub use values::{Milliseconds, Values};
+pub use values::{Kilobytes, Milliseconds, Values};
 
 /// The version that clients compare features with, and our own.
 pub const SERVER_VERSION: &str = concat!("15.0 (Bellwether ", env!("CARGO_PKG_VERSION"), ")");
@@ -134,6 +134,11 @@ impl Settings {
             self.token.merge(&Token::parse(value, self.token.cluster)?)?;
             self.token_revision += 1;
             return Ok(());
+        }
+        if !self.is_superuser && table::is_for_superusers(name) {
+            let message = format!("permission denied to set parameter \"{name}\"");
+            return Err(SqlError::new(ErrorKind::Forbidden, message)
+                .with_hint("A superuser can set it for a role: ALTER ROLE … SET."));
         }
         self.change(scope, name, |values| table::assign(values, name, value))
     }

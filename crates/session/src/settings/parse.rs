@@ -3,7 +3,7 @@
 use bellwether_types::{ErrorKind, SqlError};
 
 use super::invalid;
-use super::values::Milliseconds;
+use super::values::{Kilobytes, Milliseconds};
 
 /// Units with their length, longest first: SHOW prints in the longest that leaves no rest.
 const UNITS: [(&str, f64); 6] = [
@@ -55,6 +55,52 @@ pub fn print_milliseconds(value: Milliseconds) -> String {
     match UNITS.iter().find(|(_, unit_ms)| ms % unit_ms == 0.0) {
         Some((unit, unit_ms)) if value.0 != 0 => format!("{}{unit}", ms / unit_ms),
         _ => value.0.to_string(),
+    }
+}
+
+/// Units of sizes with their kilobytes, longest first. Powers of 1024, as in PostgreSQL.
+const SIZES: [(&str, u64); 4] = [("TB", 1 << 30), ("GB", 1 << 20), ("MB", 1 << 10), ("kB", 1)];
+
+/// A whole number with a unit, or of kilobytes.
+pub fn kilobytes(name: &str, text: &str) -> Result<Kilobytes, SqlError> {
+    let text = text.trim();
+    let number_len = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(number_len);
+    let unit = unit.trim_start();
+    let wrong = || {
+        invalid(name, text)
+            .with_hint("Valid units for this parameter are \"kB\", \"MB\", \"GB\", and \"TB\".")
+    };
+    let unit_kb = match unit {
+        "" => 1,
+        unit => {
+            SIZES
+                .iter()
+                .find(|(known, _)| *known == unit)
+                .ok_or_else(wrong)?
+                .1
+        }
+    };
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let value = number
+        .checked_mul(unit_kb)
+        .and_then(|value| i32::try_from(value).ok());
+    let value = value.ok_or_else(|| {
+        let message = format!(
+            "{text} is outside the valid range for parameter \"{name}\" (0 kB .. {} kB)",
+            i32::MAX
+        );
+        SqlError::new(ErrorKind::InvalidSetting, message)
+    })?;
+    Ok(Kilobytes(value.unsigned_abs()))
+}
+
+/// `0`, `1500kB`, `64MB`.
+pub fn print_kilobytes(value: Kilobytes) -> String {
+    let kb = u64::from(value.0);
+    match SIZES.iter().find(|(_, unit_kb)| kb % unit_kb == 0) {
+        Some((unit, unit_kb)) if kb != 0 => format!("{}{unit}", kb / unit_kb),
+        _ => kb.to_string(),
     }
 }
 

@@ -2,7 +2,9 @@
 
 use bellwether_types::{ErrorKind, SqlError};
 
-use super::parse::{boolean, milliseconds, name_list, on_off, one_of, print_milliseconds};
+use super::parse::{
+    boolean, kilobytes, milliseconds, name_list, on_off, one_of, print_kilobytes, print_milliseconds,
+};
 use super::values::Values;
 use super::{SERVER_VERSION, SERVER_VERSION_NUM, invalid, not_supported};
 
@@ -138,6 +140,20 @@ static SETTINGS: &[Definition] = &[
         "What a read promises: strong, session or eventual.",
         ToString::to_string,
         |_: &str, text: &str| text.parse()
+    ),
+    field!(
+        "bellwether.result_limit",
+        result_limit,
+        "A statement that answers more bytes is ended; 0 is no limit. Superusers set it, for roles.",
+        |value: &_| print_kilobytes(*value),
+        kilobytes
+    ),
+    field!(
+        "bellwether.statement_limit",
+        statement_limit,
+        "A statement that runs longer is cancelled, whatever statement_timeout says. Superusers set it, for roles.",
+        |value: &_| print_milliseconds(*value),
+        milliseconds
     ),
     field!(
         "bellwether.wait_timeout",
@@ -368,6 +384,13 @@ fn find(name: &str) -> Option<&'static Definition> {
     SETTINGS
         .iter()
         .find(|definition| definition.name.eq_ignore_ascii_case(name))
+}
+
+/// Whether only a superuser may change a setting: it bounds what a role may take.
+pub fn is_for_superusers(name: &str) -> bool {
+    ["bellwether.result_limit", "bellwether.statement_limit"]
+        .iter()
+        .any(|own| own.eq_ignore_ascii_case(name))
 }
 
 /// Whether a setting ends with the transaction however it was SET.

@@ -8,6 +8,17 @@ use crate::guarantee::Guarantee;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Milliseconds(pub u32);
 
+/// A size as PostgreSQL's settings hold it; 0 is no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Kilobytes(pub u32);
+
+impl Kilobytes {
+    /// The same in bytes.
+    pub fn bytes(self) -> u64 {
+        u64::from(self.0) << 10
+    }
+}
+
 /// The settings that a client can change. Text fields hold what SHOW prints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Values {
@@ -17,6 +28,10 @@ pub struct Values {
     pub wait_timeout: Milliseconds,
     /// A statement that runs longer is cancelled; 0: never.
     pub statement_timeout: Milliseconds,
+    /// The same, for superusers to set.
+    pub statement_limit: Milliseconds,
+    /// A statement that answers more is ended; for superusers to set.
+    pub result_limit: Kilobytes,
     /// How long a transaction waits for the writer; 0: for ever.
     pub lock_timeout: Milliseconds,
     /// How long a transaction may hold the writer without a word; 0: for ever.
@@ -55,6 +70,8 @@ impl Default for Values {
             read_consistency: Guarantee::default(),
             wait_timeout: Milliseconds(5_000),
             statement_timeout: Milliseconds(0),
+            statement_limit: Milliseconds(0),
+            result_limit: Kilobytes(0),
             lock_timeout: Milliseconds(0),
             idle_in_transaction_session_timeout: Milliseconds(10_000),
             application_name: String::new(),

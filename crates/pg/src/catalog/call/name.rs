@@ -133,7 +133,7 @@ pub(super) fn role_in(args: Args<'_, '_>, facts: &Facts) -> Answer {
 }
 
 pub(super) fn role_out(args: Args<'_, '_>, facts: &Facts) -> Answer {
-    let name = |id| role_name(facts, id).map(definition::name);
+    let name = |id| role_name(facts, id).map(|name| definition::name(&name));
     shown(&role_in(args, facts)?, name)
 }
 

@@ -110,6 +110,7 @@ impl Client {
             rows,
             has_row,
             parked_bytes: 0,
+            sent_bytes: 0,
         })
     }
 
@@ -184,6 +185,7 @@ impl Client {
             rows,
             has_row,
             parked_bytes: 0,
+            sent_bytes: 0,
         })
     }
 }
