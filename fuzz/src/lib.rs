@@ -4,13 +4,17 @@
 //! alone. `fuzz_targets/` hands them to libFuzzer, `bin/replay.rs` runs files through them without it, `bin/seed.rs`
 //! writes the inputs to begin with. See `docs/fuzzing.md`.
 
+pub mod copy;
+pub mod dialect;
 pub mod disk;
+pub mod functions;
 pub mod http;
 pub mod log_open;
 pub mod log_scan;
 pub mod member;
 pub mod peer;
 pub mod record;
+pub mod scram;
 pub mod source;
 pub mod sql;
 pub mod wal;
@@ -28,7 +32,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 13] = [
     Target {
         name: "wire",
         run: wire::run,
@@ -73,6 +77,26 @@ pub const TARGETS: [Target; 9] = [
         name: "wal",
         run: wal::run,
         seeds: wal::seeds,
+    },
+    Target {
+        name: "copy",
+        run: copy::run,
+        seeds: copy::seeds,
+    },
+    Target {
+        name: "dialect",
+        run: dialect::run,
+        seeds: dialect::seeds,
+    },
+    Target {
+        name: "functions",
+        run: functions::run,
+        seeds: functions::seeds,
+    },
+    Target {
+        name: "scram",
+        run: scram::run,
+        seeds: scram::seeds,
     },
 ];
 
