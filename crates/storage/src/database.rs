@@ -175,6 +175,16 @@ impl Database {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Calls back now and then while a statement runs.
+    pub(crate) fn on_progress(&self, steps: i32, mut callback: impl FnMut() + Send + 'static) {
+        let handler = move || {
+            callback();
+            false
+        };
+        // Only a closed connection refuses a handler.
+        let _ = self.owner().progress_handler(steps, Some(handler));
+    }
+
     /// Compiles and runs one statement of our own.
     pub(crate) fn execute(&self, sql: &str) -> Result<(), SqliteError> {
         Prepared::internal(self, sql)?.run()

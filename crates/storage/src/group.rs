@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use bellwether_types::record::Transaction;
 use bellwether_types::{
     Column, CommandTag, ErrorKind, NodeId, Position, RequestId, SessionId, SqlError, Statement, Timestamp,
-    ValueRef,
+    Value, ValueRef,
 };
 use bytes::Bytes;
 
@@ -18,6 +18,7 @@ use crate::cursor::Cursor;
 use crate::database::Database;
 use crate::error::{StorageError, group_lost};
 use crate::execute::run_statement;
+use crate::run::StatementResult;
 use crate::seal::SealedGroup;
 use crate::session::SessionState;
 use crate::statement::Prepared;
@@ -138,6 +139,36 @@ impl Writer {
     pub fn open_cursor(&mut self, statement: &Statement) -> Result<Cursor, SqlError> {
         healthy(&mut self.phase)?;
         Cursor::open(&self.connection.database, statement)
+    }
+
+    /// All rows of a query, if it has no more than so many, of so many bytes; else `None`, and nothing was done. Its
+    /// errors do not fail the transaction by themselves.
+    pub fn query(
+        &mut self,
+        statement: &Statement,
+        rows_max: usize,
+        bytes_max: usize,
+    ) -> Result<Option<StatementResult>, SqlError> {
+        let database = self.connection.database.clone();
+        let request = healthy(&mut self.phase)?.request;
+        let mut cursor = Cursor::open(&database, statement)?;
+        let _running = database.run_for(request);
+        let mut rows = Vec::new();
+        let mut bytes = 0;
+        while cursor.step()? {
+            let values = (0..cursor.columns().len()).map(|column| cursor.value(column).to_value());
+            let row: Vec<Value> = values.collect::<Result<_, _>>()?;
+            bytes += row.iter().map(Value::size_bytes).sum::<usize>();
+            if rows.len() >= rows_max || bytes > bytes_max {
+                return Ok(None);
+            }
+            rows.push(row);
+        }
+        Ok(Some(StatementResult {
+            columns: cursor.columns().to_vec(),
+            tag: CommandTag::counted("SELECT", rows.len() as u64),
+            rows,
+        }))
     }
 
     /// The client's SAVEPOINT. A name may be given again: the inner one hides the outer.

@@ -182,13 +182,8 @@ impl Reader {
     }
 
     /// Calls back about every so many steps of SQLite's virtual machine, on the thread that runs the query.
-    pub fn on_progress(&mut self, steps: i32, mut callback: impl FnMut() + Send + 'static) {
-        let handler = move || {
-            callback();
-            false
-        };
-        // Only a closed connection refuses a handler.
-        let _ = self.database.owner().progress_handler(steps, Some(handler));
+    pub fn on_progress(&mut self, steps: i32, callback: impl FnMut() + Send + 'static) {
+        self.database.on_progress(steps, callback);
     }
 
     /// A running query. Statements that write are refused.

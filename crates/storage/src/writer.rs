@@ -222,6 +222,12 @@ impl Writer {
         InterruptHandle::of_writer(&self.connection.database)
     }
 
+    /// Calls back about every so many steps of SQLite's virtual machine, on the thread that runs the statement. Of the
+    /// connection as it is now, as [`Writer::interrupt_handle`].
+    pub fn on_progress(&mut self, steps: i32, callback: impl FnMut() + Send + 'static) {
+        self.connection.database.on_progress(steps, callback);
+    }
+
     /// Makes the connection fit for leading or applying. Only between groups and records.
     pub(crate) fn turn_to(&mut self, purpose: Purpose) -> Result<(), StorageError> {
         if self.connection.purpose == purpose {

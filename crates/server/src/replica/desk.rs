@@ -13,6 +13,8 @@ use bellwether_types::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use super::lease::Lease;
+
 /// Transactions that may wait for the writer of one database. A client beyond them waits before it queues.
 const JOBS_MAX: usize = 4096;
 
@@ -299,6 +301,8 @@ impl State {
 pub(crate) struct Desk {
     /// Stops what runs on the write connection.
     interrupt: Mutex<Option<InterruptHandle>>,
+    /// The write connection, while an interactive transaction's session has it.
+    pub lease: Lease,
     state: Mutex<State>,
     wake: Condvar,
     permits: Arc<Semaphore>,
@@ -308,6 +312,7 @@ impl Desk {
     pub fn new() -> Arc<Desk> {
         Arc::new(Desk {
             interrupt: Mutex::default(),
+            lease: Lease::default(),
             state: Mutex::default(),
             wake: Condvar::new(),
             permits: Arc::new(Semaphore::new(JOBS_MAX)),

@@ -40,9 +40,30 @@ impl WriterThread {
             self.desk.release();
             return Ok(self.writer().rollback()?);
         }
-        let result = self.run_steps(idle);
+        let result = self.run_steps(transaction, idle);
         self.desk.release();
         result
+    }
+
+    /// Lends the connection to the transaction's session until there is something that it cannot do itself.
+    fn next_step(&mut self, transaction: u64, idle: Duration) -> NextStep {
+        let mut last = Instant::now();
+        loop {
+            let writer = self
+                .writer
+                .take()
+                .expect("absent only while the file is replaced, or lent");
+            self.desk.lease.lend(transaction, writer, last);
+            let next = self.desk.next_step((!idle.is_zero()).then(|| last + idle));
+            let (writer, lent_last) = self.desk.lease.take_back();
+            self.writer = Some(writer);
+            last = lent_last;
+            match next {
+                // It was not silent to its session.
+                NextStep::Silence if last.elapsed() < idle => {}
+                next => return next,
+            }
+        }
     }
 
     fn open(&mut self, opening: Opening) -> Result<Result<(), Ended>, Halt> {
@@ -92,10 +113,9 @@ impl WriterThread {
         Ok(())
     }
 
-    fn run_steps(&mut self, idle: Duration) -> Result<(), Halt> {
+    fn run_steps(&mut self, transaction: u64, idle: Duration) -> Result<(), Halt> {
         loop {
-            let deadline = (!idle.is_zero()).then(|| Instant::now() + idle);
-            match self.desk.next_step(deadline) {
+            match self.next_step(transaction, idle) {
                 NextStep::Step(Step::Execute {
                     statement,
                     pieces,

@@ -6,6 +6,7 @@ pub(crate) mod digest;
 mod driver;
 mod inbox;
 mod interactive;
+mod lease;
 mod listeners;
 mod readers;
 mod scrub;

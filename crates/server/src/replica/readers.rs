@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const READERS_MAX: usize = 128;
 
 /// Steps of SQLite's virtual machine between two looks at the clock: a fraction of a millisecond.
-const STEPS_BETWEEN_LOOKS: i32 = 10_000;
+pub(super) const STEPS_BETWEEN_LOOKS: i32 = 10_000;
 
 /// Cheap to clone.
 #[derive(Clone)]

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether_storage::{ClientTransaction, Description, SessionState};
+use bellwether_storage::{ClientTransaction, Description, SessionState, StatementResult};
 use bellwether_types::{
     CommandTag, ErrorKind, Facts, Position, RequestId, SessionId, SqlError, Statement, Term,
 };
@@ -13,6 +13,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use super::ReplicaHandle;
 use super::desk::{Attempt, Claim, Desk, Done, Opening, Piece, Refusal, SavepointAction, Step, Work};
 use super::digest::RowDigest;
+use super::lease::NotHere;
 
 /// Rows handed on at a time.
 const PIECE_ROWS: usize = 256;
@@ -257,6 +258,20 @@ impl OpenTransaction {
         pieces: mpsc::Sender<Piece>,
         reply: oneshot::Sender<Result<CommandTag, Refusal>>,
     ) {
+        if let Route::Here { desk, number, .. } = &self.route {
+            match desk.lease.run(*number, &statement) {
+                Ok(short) => return answer_short(short, &pieces, reply),
+                Err(NotHere::Failed { error, lost }) => {
+                    if lost {
+                        desk.step(*number, Step::Rollback { reply: None });
+                    }
+                    // The client may have left.
+                    let _ = reply.send(Err(Refusal::Failed(error)));
+                    return;
+                }
+                Err(NotHere::Elsewhere) => {}
+            }
+        }
         self.send(Step::Execute {
             statement,
             pieces,
@@ -307,6 +322,21 @@ impl Drop for OpenTransaction {
             desk.forget_ended(*number);
         }
     }
+}
+
+/// To a client that may have left. The channel is fresh: there is room for two pieces.
+fn answer_short(
+    short: StatementResult,
+    pieces: &mpsc::Sender<Piece>,
+    reply: oneshot::Sender<Result<CommandTag, Refusal>>,
+) {
+    if !short.columns.is_empty() {
+        let _ = pieces.try_send(Piece::Columns(short.columns));
+    }
+    if !short.rows.is_empty() {
+        let _ = pieces.try_send(Piece::Rows(short.rows));
+    }
+    let _ = reply.send(Ok(short.tag));
 }
 
 /// What became of an open transaction whose step was not answered.

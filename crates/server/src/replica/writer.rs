@@ -23,6 +23,7 @@ use tokio::sync::oneshot;
 use super::checkpoints::Checkpoints;
 use super::desk::{Command, Desk, Done, Job, Next, Refusal, Work, is_vacuum, no_space};
 use super::driver::Input;
+use super::readers::STEPS_BETWEEN_LOOKS;
 use super::snapshots::Staged;
 use super::{Content, Listeners, Published, Readers, fatal, unix_ms};
 use crate::stop::Stop;
@@ -117,8 +118,7 @@ fn vacuumed(position: Position, deduplicated: bool) -> Done {
 impl WriterThread {
     /// Until stopped.
     pub fn run(mut self) {
-        let handle = self.writer().interrupt_handle();
-        self.desk.set_interrupt(handle);
+        self.connection_opened();
         loop {
             let step = match self.desk.next(GROUP_MAX) {
                 Next::Command(command) => self.handle_command(command),
@@ -159,8 +159,7 @@ impl WriterThread {
         let start = self.start_group();
         self.writer().begin_group(start)?;
         self.writer().rollback()?;
-        let handle = self.writer().interrupt_handle();
-        self.desk.set_interrupt(handle);
+        self.connection_opened();
         Ok(())
     }
 
@@ -240,7 +239,15 @@ impl WriterThread {
     pub(super) fn writer(&mut self) -> &mut Writer {
         self.writer
             .as_mut()
-            .expect("absent only while the file is replaced")
+            .expect("absent only while the file is replaced, or lent")
+    }
+
+    /// The write connection is another than before: cancels must reach it, and long statements of sessions be noticed.
+    fn connection_opened(&mut self) {
+        let handle = self.writer().interrupt_handle();
+        self.desk.set_interrupt(handle);
+        self.writer()
+            .on_progress(STEPS_BETWEEN_LOOKS, crate::patience::look);
     }
 
     fn maybe_restart_wal(&mut self) {
@@ -361,8 +368,7 @@ impl WriterThread {
                         through: position.index,
                     });
                     self.next = Some(next);
-                    let handle = self.writer().interrupt_handle();
-                    self.desk.set_interrupt(handle);
+                    self.connection_opened();
                     answer(reply, Ok(vacuumed(position, false)));
                     return Ok(());
                 }
@@ -590,8 +596,7 @@ impl WriterThread {
         self.readers.renew();
         let writer = super::snapshots::install(&self.files, &self.staged).map_err(Halt::Failed)?;
         self.writer = Some(writer);
-        let handle = self.writer().interrupt_handle();
-        self.desk.set_interrupt(handle);
+        self.connection_opened();
         let reopened = self.checkpoints.reopen(&self.files);
         reopened.map_err(|error| Halt::Failed(error.to_string()))?;
         self.publish();
