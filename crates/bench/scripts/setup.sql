@@ -1,18 +1,10 @@
--- The tables of all workloads, with their first rows. Each statement is one transaction.
+-- The tables of our own scripts, with their first rows. Each statement is one transaction. TPC-B's are pgbench's.
 DROP TABLE IF EXISTS bench_counters;
 DROP TABLE IF EXISTS bench_events;
 DROP TABLE IF EXISTS bench_accounts;
-DROP TABLE IF EXISTS bench_tellers;
-DROP TABLE IF EXISTS bench_branches;
-DROP TABLE IF EXISTS bench_history;
 CREATE TABLE bench_counters (id integer PRIMARY KEY, n integer NOT NULL);
 CREATE TABLE bench_events (id integer PRIMARY KEY, client integer NOT NULL, body text NOT NULL);
 CREATE TABLE bench_accounts (aid integer PRIMARY KEY, bid integer NOT NULL, abalance integer NOT NULL, filler text NOT NULL);
-CREATE TABLE bench_tellers (tid integer PRIMARY KEY, bid integer NOT NULL, tbalance integer NOT NULL);
-CREATE TABLE bench_branches (bid integer PRIMARY KEY, bbalance integer NOT NULL);
-CREATE TABLE bench_history (tid integer NOT NULL, bid integer NOT NULL, aid integer NOT NULL, delta integer NOT NULL, mtime timestamp NOT NULL);
-INSERT INTO bench_branches (bid, bbalance) VALUES (1, 0);
-INSERT INTO bench_tellers (tid, bid, tbalance) WITH RECURSIVE s (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < 10) SELECT i, 1, 0 FROM s;
 -- Rows beyond the first 10,000 are copies: a hundred thousand rows in one statement would test something else.
 INSERT INTO bench_counters (id, n) WITH RECURSIVE s (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < 10000) SELECT i, 0 FROM s;
 INSERT INTO bench_counters (id, n) SELECT id + 10000, 0 FROM bench_counters WHERE id <= 10000;

@@ -1,24 +1,21 @@
 //! A cluster of this run's own: `bellwether up` as a child, in a fresh directory and on free ports.
 
 use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
 
 use crate::failure::Failure;
-
-/// Ports below those that systems hand out by themselves (Linux: from 32768).
-const PORTS: std::ops::Range<u16> = 10_000..32_000;
+use crate::peer::served::Started;
+use crate::ports::free_ports;
+use crate::process;
 
 /// How long the nodes may take to stop; `up` itself kills them after ten seconds.
 const STOP_WITHIN: Duration = Duration::from_secs(15);
-
-/// How often a child that ends is looked at.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 /// Running nodes. Stopped, and their data removed, when it is dropped.
 pub struct Cluster {
@@ -80,13 +77,12 @@ impl Cluster {
         let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         (first..first + self.nodes).map(at).collect()
     }
+}
 
-    /// The nodes' processes, in the order of their numbers; `None` for one that does not run.
-    pub fn processes(&self) -> Vec<Option<u32>> {
-        let up = self.up.id();
-        let children = std::fs::read_to_string(format!("/proc/{up}/task/{up}/children")).unwrap_or_default();
+impl Started for Cluster {
+    fn processes(&self) -> Vec<Option<u32>> {
         let mut processes = vec![None; self.nodes.into()];
-        for child in children.split_whitespace().filter_map(|child| child.parse().ok()) {
+        for child in process::children(self.up.id()) {
             let command_line = std::fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
             let place = node_number(&command_line).and_then(|node| processes.get_mut(node.checked_sub(1)?));
             if let Some(place) = place {
@@ -96,42 +92,24 @@ impl Cluster {
         processes
     }
 
-    /// Why there is no cluster, when `up` has ended by itself.
-    pub fn ended(&mut self) -> Option<Failure> {
+    fn roots(&self) -> Vec<u32> {
+        vec![self.up.id()]
+    }
+
+    fn ended(&mut self) -> Option<Failure> {
         let status = self.up.try_wait().ok().flatten()?;
         Some(Failure::new(format!("the cluster has ended ({status})")).because(self.last_words()))
     }
 
-    /// The end of what `up` has printed.
-    pub fn last_words(&self) -> String {
-        const SHOWN_LINES: usize = 15;
-        let text = std::fs::read_to_string(self.dir.path().join("up.txt")).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n")
-    }
-
-    fn stop(&mut self) {
-        if matches!(self.up.try_wait(), Ok(Some(_))) {
-            return;
-        }
-        // SAFETY: `kill` touches no memory; the child has not been waited for, so the number is still its own.
-        unsafe { libc::kill(self.up.id() as libc::pid_t, libc::SIGTERM) };
-        let deadline = Instant::now() + STOP_WITHIN;
-        while Instant::now() < deadline {
-            if matches!(self.up.try_wait(), Ok(Some(_))) {
-                return;
-            }
-            std::thread::sleep(BETWEEN_LOOKS);
-        }
-        // Either fails when it has ended just now, which is what is wanted. Its nodes end with it.
-        let _ = self.up.kill();
-        let _ = self.up.wait();
+    fn last_words(&self) -> String {
+        process::last_words(&self.dir.path().join("up.txt"))
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        self.stop();
+        // Its nodes end with it.
+        process::end(&mut self.up, libc::SIGTERM, STOP_WITHIN);
     }
 }
 
@@ -140,31 +118,6 @@ fn node_number(command_line: &[u8]) -> Option<usize> {
     let mut arguments = command_line.split(|byte| *byte == 0);
     arguments.find(|argument| *argument == b"--node")?;
     std::str::from_utf8(arguments.next()?).ok()?.parse().ok()
-}
-
-/// The first of `count` ports in a row that nothing listens at. Another process can still take one; then `up` says so.
-fn free_ports(count: u16) -> Result<u16, Failure> {
-    let room = PORTS.end - PORTS.start - count;
-    // Runs side by side begin at different places.
-    let begin = (std::process::id().wrapping_mul(97) % u32::from(room)) as u16;
-    let firsts = (0..room)
-        .step_by(count.into())
-        .map(|step| PORTS.start + (begin + step) % room);
-    firsts
-        .into_iter()
-        .find(|first| {
-            let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
-            (*first..*first + count)
-                .map(bind)
-                .collect::<Result<Vec<_>, _>>()
-                .is_ok()
-        })
-        .ok_or_else(|| {
-            Failure::new(format!("there are no {count} free ports in a row")).because(format!(
-                "they are looked for from {} to {}",
-                PORTS.start, PORTS.end
-            ))
-        })
 }
 
 /// The program beside this one.
@@ -219,14 +172,6 @@ mod tests {
         assert_eq!(node_number(b"pgbench\0--nodes\x003\0"), None);
         assert_eq!(node_number(b"x\0--node\0"), None);
         assert_eq!(node_number(b""), None);
-    }
-
-    #[test]
-    fn free_ports_are_free() {
-        let first = free_ports(3).expect("some are");
-        for port in first..first + 3 {
-            TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("free");
-        }
     }
 
     #[test]

@@ -54,8 +54,11 @@ impl Tally {
 impl Ledger {
     /// Enters a run, the warm-up too.
     pub fn enter(&mut self, workload: Workload, outcome: &Outcome) {
+        let Some(workload) = workload.writes_as() else {
+            return;
+        };
         let tally = self.0.entry(workload).or_default();
-        tally.acknowledged += outcome.transactions;
+        tally.acknowledged += outcome.writes;
         tally.in_doubt += outcome.in_doubt();
     }
 

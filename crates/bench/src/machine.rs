@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::outcome::{Latencies, Percentiles};
 
@@ -18,7 +18,7 @@ const SYNC_BYTES: usize = 4096;
 const QUIET_LOAD: f64 = 0.5;
 
 /// As far as it can be found out.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Machine {
     /// As the processor calls itself.
     pub cpu: String,
@@ -52,10 +52,7 @@ impl Machine {
             ),
             disk: disk(&read("/proc/self/mountinfo"), &dir.canonicalize()?),
             fdatasync: fdatasync(dir)?.percentiles(),
-            load_before: read("/proc/loadavg")
-                .split(' ')
-                .next()
-                .and_then(|load| load.parse().ok()),
+            load_before: load(),
         })
     }
 
@@ -93,6 +90,12 @@ impl Machine {
             self.disk,
         )
     }
+}
+
+/// Processes that want to run, a mean over the last minute.
+pub fn load() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/loadavg").ok()?;
+    text.split(' ').next()?.parse().ok()
 }
 
 /// The first `name : value` of a file of such lines.

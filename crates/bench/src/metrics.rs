@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How long connecting, writing and each read may take.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -16,7 +16,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_ANSWER_BYTES: u64 = 4 << 20;
 
 /// Counters of one node, or the difference or sum of some.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
     /// Groups of transactions executed: one record and one fsync each.
     pub groups: f64,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::usage::Usage;
 
@@ -39,6 +39,7 @@ impl Latencies {
             p50_ms: ms(self.0.value_at_quantile(0.50)),
             p95_ms: ms(self.0.value_at_quantile(0.95)),
             p99_ms: ms(self.0.value_at_quantile(0.99)),
+            p999_ms: ms(self.0.value_at_quantile(0.999)),
             max_ms: ms(self.0.max()),
             sampled: self.0.len(),
         })
@@ -46,7 +47,7 @@ impl Latencies {
 }
 
 /// Latencies in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Percentiles {
     /// Half of the transactions took no longer.
     pub p50_ms: f64,
@@ -54,6 +55,8 @@ pub struct Percentiles {
     pub p95_ms: f64,
     /// 99 of 100.
     pub p99_ms: f64,
+    /// 999 of 1,000.
+    pub p999_ms: f64,
     /// The slowest that was seen.
     pub max_ms: f64,
     /// How many transactions these are from.
@@ -65,6 +68,8 @@ pub struct Percentiles {
 pub struct Outcome {
     /// Transactions that ended as they should: acknowledged, or answered.
     pub transactions: u64,
+    /// Those of them that wrote.
+    pub writes: u64,
     /// Transactions that ended with an error and whose client went on.
     pub failed: u64,
     /// Clients that gave up at an error; each leaves one transaction of unknown outcome.
@@ -77,6 +82,8 @@ pub struct Outcome {
     pub latencies: Latencies,
     /// What it cost.
     pub usage: Usage,
+    /// System calls of the peer's processes, when they were counted.
+    pub syscalls: Option<u64>,
     /// Whether the leader at the end was another than at the start.
     pub leader_changed: bool,
 }
@@ -106,6 +113,7 @@ mod tests {
         assert!(near(percentiles.p50_ms, 0.500), "{percentiles:?}");
         assert!(near(percentiles.p95_ms, 0.950), "{percentiles:?}");
         assert!(near(percentiles.p99_ms, 0.990), "{percentiles:?}");
+        assert!(near(percentiles.p999_ms, 0.999), "{percentiles:?}");
         assert!(near(percentiles.max_ms, 1.000), "{percentiles:?}");
         assert_eq!(percentiles.sampled, 1_000);
     }

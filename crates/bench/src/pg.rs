@@ -84,15 +84,23 @@ impl Session {
 
     /// The number that a query gives. As text, so that it does not matter which type a server gives a sum.
     pub async fn number(&self, sql: &str) -> Result<i64, Failure> {
+        let text = self.text(sql).await?;
+        text.parse().map_err(|_| {
+            Failure::new(format!("{} gives no number", self.address)).because(format!("{text:?} for {sql}"))
+        })
+    }
+
+    /// The one value that a query gives, as text; empty for NULL.
+    pub async fn text(&self, sql: &str) -> Result<String, Failure> {
         let answer = self.client.simple_query(sql).await;
         let answer = answer.map_err(|error| self.refused(sql, &error))?;
         let value = answer.iter().find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => row.get(0),
+            SimpleQueryMessage::Row(row) => Some(row.get(0).unwrap_or_default()),
             _ => None,
         });
-        value.and_then(|text| text.parse().ok()).ok_or_else(|| {
-            Failure::new(format!("{} gives no number", self.address)).because(format!("{value:?} for {sql}"))
-        })
+        value
+            .map(str::to_owned)
+            .ok_or_else(|| Failure::new(format!("{} gives no row", self.address)).because(sql))
     }
 
     fn refused(&self, sql: &str, error: &tokio_postgres::Error) -> Failure {

@@ -1,6 +1,7 @@
 //! pgbench as a child: how it is found, called and read.
 
 use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -13,11 +14,15 @@ use crate::failure::Failure;
 use crate::outcome::{Latencies, Outcome};
 use crate::pg::Address;
 use crate::script::Variables;
+use crate::syscalls;
 use crate::usage::Usage;
-use crate::workload::Workload;
+use crate::workload::{Part, Workload};
 
 /// How long pgbench may take beyond the time it was asked to run for: a failover, slow last transactions.
 const GRACE: Duration = Duration::from_secs(60);
+
+/// The database that a fresh server has.
+const DATABASE: &str = "postgres";
 
 /// Errors kept of one run.
 const MAX_ERRORS: usize = 5;
@@ -55,6 +60,8 @@ pub struct Load {
     pub seconds: u32,
     /// What their scripts begin with.
     pub variables: Variables,
+    /// Whose system calls are counted meanwhile, which slows them down a little; mostly nobody's.
+    pub counted_processes: Vec<u32>,
 }
 
 /// The program.
@@ -72,7 +79,7 @@ impl Pgbench {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let in_path = std::env::split_paths(&path).map(|dir| dir.join("pgbench"));
         let found = in_path
-            .chain(debian_paths())
+            .chain(debian_paths().into_iter().map(|dir| dir.join("pgbench")))
             .find(|path| path.is_file())
             .ok_or_else(|| {
                 Failure::new("pgbench was not found")
@@ -96,20 +103,50 @@ impl Pgbench {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
+    /// Makes its own tables anew, with one branch, and fills them.
+    pub async fn fill(&self, address: &Address) -> Result<(), Failure> {
+        let output = Command::new(&self.path)
+            .args(["--initialize", "--scale=1", "--quiet"])
+            .args(at(address))
+            .arg(DATABASE)
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output()
+            .await
+            .map_err(|error| self.not_started(error))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(
+            Failure::new(format!("pgbench could not make its tables at {address}"))
+                .because(String::from_utf8_lossy(&output.stderr).trim()),
+        )
+    }
+
     /// Runs a load at an address. What it cost and whether the leader changed is for the caller to add.
     pub async fn run(&self, address: &Address, load: &Load) -> Result<Outcome, Failure> {
-        let unusable = |error: std::io::Error| {
-            Failure::new(format!("{} cannot be used", self.dir.display())).because(error)
-        };
+        let unusable =
+            |error: io::Error| Failure::new(format!("{} cannot be used", self.dir.display())).because(error);
         let dir = tempfile::tempdir_in(&self.dir).map_err(unusable)?;
-        let script = dir.path().join("script.sql");
-        std::fs::write(&script, load.workload.script()).map_err(unusable)?;
-        let child = Command::new(&self.path)
-            .args(self.arguments(address, load))
-            .arg("--file")
-            .arg(&script)
+        let parts = load.workload.parts();
+        let counts = dir.path().join("syscalls");
+        let mut command = if load.counted_processes.is_empty() {
+            Command::new(&self.path)
+        } else {
+            let mut command = Command::from(syscalls::counting(&load.counted_processes, &counts));
+            command.arg(&self.path);
+            command
+        };
+        command.args(self.arguments(address, load));
+        for (part, number) in parts.iter().zip(1..) {
+            let script = dir.path().join(format!("script{number}.sql"));
+            std::fs::write(&script, part.script).map_err(unusable)?;
+            command.arg(format!("--file={}@{}", script.display(), part.weight));
+        }
+        let child = command
             .arg("--log-prefix")
             .arg(dir.path().join("log"))
+            .arg(DATABASE)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -128,24 +165,18 @@ impl Pgbench {
             })?
             .map_err(|error| self.not_started(error))?;
         let errors = String::from_utf8_lossy(&output.stderr);
-        let summary = Summary::parse(&String::from_utf8_lossy(&output.stdout)).ok_or_else(|| {
+        let summary = Summary::parse(&String::from_utf8_lossy(&output.stdout), &parts).ok_or_else(|| {
             Failure::new(format!(
                 "pgbench could not run {} at {address}",
                 load.workload.name()
             ))
             .because(errors.trim())
         })?;
-        let mut latencies = Latencies::new();
-        for entry in std::fs::read_dir(dir.path()).map_err(unusable)? {
-            let path = entry.map_err(unusable)?.path();
-            let is_log = path
-                .file_name()
-                .is_some_and(|name| name.to_string_lossy().starts_with("log."));
-            if is_log {
-                read_log(&std::fs::read_to_string(&path).map_err(unusable)?, &mut latencies);
-            }
-        }
-        Ok(summary.outcome(&errors, latencies))
+        let mut outcome = summary.outcome(&errors, read_logs(dir.path()).map_err(unusable)?);
+        outcome.syscalls = std::fs::read_to_string(&counts)
+            .ok()
+            .and_then(|text| syscalls::total(&text));
+        Ok(outcome)
     }
 
     fn arguments(&self, address: &Address, load: &Load) -> Vec<OsString> {
@@ -155,14 +186,12 @@ impl Pgbench {
         let mut arguments: Vec<OsString> = ["--no-vacuum", "--log", "--failures-detailed"]
             .map(OsString::from)
             .into();
+        arguments.extend(at(address));
         let sampling = load.workload.sampling_rate();
         let mut option = |name: &str, value: String| {
             arguments.push(name.into());
             arguments.push(value.into());
         };
-        option("--host", address.host.clone());
-        option("--port", address.port.to_string());
-        option("--username", "postgres".to_owned());
         option("--client", load.clients.to_string());
         option("--jobs", threads.to_string());
         option("--time", load.seconds.to_string());
@@ -173,22 +202,31 @@ impl Pgbench {
         for (name, value) in &load.variables {
             option("--define", format!("{name}={value}"));
         }
-        arguments.push("postgres".into());
         arguments
     }
 
-    fn not_started(&self, error: std::io::Error) -> Failure {
+    fn not_started(&self, error: io::Error) -> Failure {
         Failure::new(format!("{} cannot be run", self.path.display())).because(error)
     }
 }
 
-fn debian_paths() -> Vec<PathBuf> {
+/// How to reach a server, for any program of PostgreSQL's.
+fn at(address: &Address) -> [OsString; 3] {
+    [
+        format!("--host={}", address.host).into(),
+        format!("--port={}", address.port).into(),
+        "--username=postgres".into(),
+    ]
+}
+
+/// Where Debian keeps PostgreSQL's own programs, newest version first.
+pub fn debian_paths() -> Vec<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
     let mut versions: Vec<(u32, PathBuf)> = versions
         .filter_map(|entry| {
             let path = entry.ok()?.path();
             let version = path.file_name()?.to_str()?.parse().ok()?;
-            Some((version, path.join("bin/pgbench")))
+            Some((version, path.join("bin")))
         })
         .collect();
     versions.sort();
@@ -199,21 +237,32 @@ fn debian_paths() -> Vec<PathBuf> {
 #[derive(Debug, PartialEq)]
 struct Summary {
     transactions: u64,
+    /// Of the parts that write.
+    writes: u64,
     failed: u64,
     tps: f64,
 }
 
 impl Summary {
     /// `None` when it is not there: pgbench gave up before its clients began.
-    fn parse(text: &str) -> Option<Summary> {
-        let number = |prefix: &str| {
-            let rest = text.lines().find_map(|line| line.strip_prefix(prefix))?;
-            rest.split_whitespace().next().map(str::to_owned)
+    fn parse(text: &str, parts: &[Part]) -> Option<Summary> {
+        let first = |rest: &str| rest.split_whitespace().next().map(str::to_owned);
+        let number = |prefix: &str| first(text.lines().find_map(|line| line.strip_prefix(prefix))?);
+        // With a fixed number of transactions this reads `10/10`; with a time it does not.
+        let transactions = number("number of transactions actually processed:")?
+            .parse()
+            .ok()?;
+        // ` - 10 transactions (50.0% of total, tps = 5.0)`, one line for each part when there are several.
+        let lines = text.lines().filter(|line| line.contains(" transactions ("));
+        let of_parts = lines.filter_map(|line| first(line.strip_prefix(" - ")?)?.parse().ok());
+        let of_parts: Vec<u64> = match parts {
+            [_] => vec![transactions],
+            _ => of_parts.collect(),
         };
-        let transactions = number("number of transactions actually processed:")?;
+        let written = parts.iter().zip(&of_parts).filter(|(part, _)| part.writes);
         Some(Summary {
-            // With a fixed number of transactions this reads `10/10`; with a time it does not.
-            transactions: transactions.parse().ok()?,
+            transactions,
+            writes: written.map(|(_, count)| count).sum(),
             failed: number("number of failed transactions:")?.parse().ok()?,
             // Absent when all clients gave up before their first transaction.
             tps: number("tps =").and_then(|tps| tps.parse().ok()).unwrap_or(0.0),
@@ -225,12 +274,14 @@ impl Summary {
         let errors = stderr.lines().filter(|line| line.contains("error:"));
         Outcome {
             transactions: self.transactions,
+            writes: self.writes,
             failed: self.failed,
             clients_lost,
             errors: errors.take(MAX_ERRORS).map(str::to_owned).collect(),
             tps: self.tps,
             latencies,
             usage: Usage::default(),
+            syscalls: None,
             leader_changed: false,
         }
     }
@@ -240,6 +291,19 @@ impl Summary {
 /// the server answered with an error or the connection broke.
 fn is_client_lost(line: &str) -> bool {
     line.contains("pgbench: error: client ") && line.contains(" aborted")
+}
+
+/// Of all logs in a directory: pgbench writes one for each of its threads.
+fn read_logs(dir: &Path) -> io::Result<Latencies> {
+    let mut latencies = Latencies::new();
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with("log.") {
+            read_log(&std::fs::read_to_string(&path)?, &mut latencies);
+        }
+    }
+    Ok(latencies)
 }
 
 /// Adds the latencies of a log: `client number latency_us script seconds microseconds …`, where a transaction that
@@ -277,18 +341,19 @@ tps = 40945.475206 (without initial connection time)
     fn a_summary_is_read() {
         let expected = Summary {
             transactions: 40_646,
+            writes: 40_646,
             failed: 3,
             tps: 40_945.475_206,
         };
-        assert_eq!(Summary::parse(SUMMARY), Some(expected));
+        assert_eq!(Summary::parse(SUMMARY, &Workload::Upsert.parts()), Some(expected));
     }
 
     #[test]
     fn a_summary_of_clients_that_all_gave_up_has_no_rate() {
         let text = "number of transactions actually processed: 0\nnumber of failed transactions: 0 (NaN%)\n";
-        let summary = Summary::parse(text).expect("a summary");
+        let summary = Summary::parse(text, &Workload::Upsert.parts()).expect("a summary");
         assert_eq!((summary.transactions, summary.tps), (0, 0.0));
-        assert_eq!(Summary::parse("pgbench (15.18)\n"), None);
+        assert_eq!(Summary::parse("pgbench (15.18)\n", &[]), None);
     }
 
     #[test]
@@ -300,7 +365,7 @@ pgbench: error: client 0 script 0 aborted in command 0 query 0: ERROR:  prepared
 pgbench: error: client 1 aborted in command 1 (SQL) of script 0; perhaps the backend died while processing
 pgbench: error: Run was aborted; the above results are incomplete.
 ";
-        let summary = Summary::parse(SUMMARY).expect("a summary");
+        let summary = Summary::parse(SUMMARY, &Workload::Upsert.parts()).expect("a summary");
         let outcome = summary.outcome(stderr, Latencies::new());
         assert_eq!(outcome.clients_lost, 2);
         assert_eq!(outcome.in_doubt(), 5);

@@ -1,22 +1,24 @@
-//! Findings as tables for people and as JSON for comparing.
+//! Findings as one dated result: what the tables, the documents and the next comparison are made from.
 
 use std::path::{Path, PathBuf};
 
-use comfy_table::{CellAlignment, Table, presets};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 use crate::machine::Machine;
 use crate::measure::{Findings, Measurement};
 use crate::outcome::{Latencies, Percentiles};
+use crate::peer::Kind;
+use crate::statistics::Spread;
 use crate::usage::Usage;
 use crate::workload::Workload;
 
-/// The peer that the others are compared with.
-const REFERENCE: &str = "sqlite";
+/// The share of the machine that others may have, in percent, before a round is called disturbed. A quiet machine
+/// shows some, too: what the kernel does for a disk or a network is nobody's.
+const QUIET_PERCENT: f64 = 10.0;
 
 /// A dated result: what was measured, where, and what came out.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Report {
     /// `YYYY-MM-DD`, UTC.
     pub date: String,
@@ -26,10 +28,14 @@ pub struct Report {
     pub command: Vec<String>,
     /// Where.
     pub machine: Machine,
-    /// The client's version.
-    pub pgbench: String,
-    /// Name and description of each peer.
-    pub peers: Vec<(String, String)>,
+    /// The client's version; `None` when nobody needed it.
+    pub pgbench: Option<String>,
+    /// Each peer with its description.
+    pub peers: Vec<(Kind, String)>,
+    /// How long each round was.
+    pub seconds: u32,
+    /// Why system calls were not counted, when they were not.
+    pub syscalls_missing: Option<String>,
     /// One for each workload, number of clients and peer.
     pub measurements: Vec<Line>,
     /// Acknowledged writes that are missing, and the like.
@@ -37,20 +43,20 @@ pub struct Report {
 }
 
 /// All rounds of a measurement together.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Line {
     /// What ran.
     pub workload: Workload,
     /// How many clients.
     pub clients: u32,
     /// Where.
-    pub peer: String,
-    /// The mean of the rounds.
-    pub tps: f64,
-    /// Of each round.
-    pub tps_rounds: Vec<f64>,
-    /// Against SQLite's with as many clients.
-    pub ratio: Option<f64>,
+    pub peer: Kind,
+    /// Transactions per second, of the rounds.
+    pub tps: Spread,
+    /// In order.
+    pub rounds: Vec<RoundLine>,
+    /// What that is of other peers' figures.
+    pub ratios: Vec<Ratio>,
     /// Of all rounds together.
     pub latency: Option<Percentiles>,
     /// Acknowledged.
@@ -65,147 +71,122 @@ pub struct Line {
     pub errors: Vec<String>,
     /// Of all rounds together.
     pub usage: Usage,
+    /// Of all the peer's processes, from a round of its own; connecting is included.
+    pub syscalls_per_transaction: Option<f64>,
+}
+
+/// One round.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct RoundLine {
+    /// Transactions per second.
+    pub tps: f64,
+    /// Half of its transactions took no longer.
+    pub p50_ms: Option<f64>,
+    /// Processes that wanted to run when it began, a mean over the minute before.
+    pub load_before: Option<f64>,
+    /// The share of the machine that was neither the peers' nor this program's, in percent.
+    pub strangers_percent: Option<f64>,
+}
+
+/// A peer's figures as multiples of another's, round by round.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Ratio {
+    /// The other.
+    pub against: Kind,
+    /// Of transactions per second.
+    pub tps: Spread,
+    /// Of median latencies.
+    pub p50: Option<Spread>,
 }
 
 /// One line for each measurement, in their order.
 pub fn lines(findings: &Findings) -> Vec<Line> {
-    let mut lines: Vec<Line> = findings.measurements.iter().map(line).collect();
-    let references: Vec<Line> = lines
-        .iter()
-        .filter(|line| line.peer == REFERENCE)
-        .cloned()
-        .collect();
-    for line in lines.iter_mut().filter(|line| line.peer != REFERENCE) {
-        let reference = references
+    let mut lines: Vec<Line> = findings.measurements.iter().filter_map(line).collect();
+    let all = lines.clone();
+    for line in &mut lines {
+        let others = all
             .iter()
-            .find(|reference| (reference.workload, reference.clients) == (line.workload, line.clients));
-        line.ratio = reference
-            .filter(|reference| reference.tps > 0.0)
-            .map(|reference| line.tps / reference.tps);
+            .filter(|other| (other.workload, other.clients) == (line.workload, line.clients))
+            .filter(|other| other.peer > line.peer);
+        line.ratios = others.filter_map(|other| ratio(line, other)).collect();
     }
     lines
 }
 
-fn line(measurement: &Measurement) -> Line {
-    let rounds = &measurement.rounds;
+fn ratio(line: &Line, other: &Line) -> Option<Ratio> {
+    let rates = |line: &Line| line.rounds.iter().map(|round| round.tps).collect::<Vec<_>>();
+    let latencies =
+        |line: &Line| -> Option<Vec<f64>> { line.rounds.iter().map(|round| round.p50_ms).collect() };
+    let p50 = latencies(line).zip(latencies(other));
+    Some(Ratio {
+        against: other.peer,
+        tps: Spread::of_ratios(&rates(line), &rates(other))?,
+        p50: p50.and_then(|(ours, theirs)| Spread::of_ratios(&ours, &theirs)),
+    })
+}
+
+/// `None` without a round.
+fn line(measurement: &Measurement) -> Option<Line> {
+    let outcomes = || measurement.rounds.iter().map(|round| &round.outcome);
     let mut latencies = Latencies::new();
     let mut usage: Option<Usage> = None;
-    for round in rounds {
-        latencies.add(&round.latencies);
+    for outcome in outcomes() {
+        latencies.add(&outcome.latencies);
         match &mut usage {
-            Some(usage) => usage.add(&round.usage),
-            None => usage = Some(round.usage.clone()),
+            Some(usage) => usage.add(&outcome.usage),
+            None => usage = Some(outcome.usage.clone()),
         }
     }
-    let tps_rounds: Vec<f64> = rounds.iter().map(|round| round.tps).collect();
-    Line {
+    let rounds = measurement.rounds.iter().map(|round| RoundLine {
+        tps: round.outcome.tps,
+        p50_ms: round
+            .outcome
+            .latencies
+            .percentiles()
+            .map(|latency| latency.p50_ms),
+        load_before: round.load_before,
+        strangers_percent: round.outcome.usage.strangers_percent(),
+    });
+    let syscalls = measurement.counted.as_ref().and_then(|outcome| {
+        let transactions = Some(outcome.transactions).filter(|count| *count > 0)?;
+        Some(outcome.syscalls? as f64 / transactions as f64)
+    });
+    Some(Line {
         workload: measurement.workload,
         clients: measurement.clients,
-        peer: measurement.peer.to_owned(),
-        tps: tps_rounds.iter().sum::<f64>() / tps_rounds.len().max(1) as f64,
-        tps_rounds,
-        ratio: None,
+        peer: measurement.peer,
+        tps: Spread::of(outcomes().map(|outcome| outcome.tps))?,
+        rounds: rounds.collect(),
+        ratios: Vec::new(),
         latency: latencies.percentiles(),
-        transactions: rounds.iter().map(|round| round.transactions).sum(),
-        failed: rounds.iter().map(|round| round.failed).sum(),
-        clients_lost: rounds.iter().map(|round| round.clients_lost).sum(),
-        leader_changes: rounds.iter().filter(|round| round.leader_changed).count(),
-        errors: rounds.iter().flat_map(|round| round.errors.clone()).collect(),
-        usage: usage.unwrap_or_default(),
-    }
+        transactions: outcomes().map(|outcome| outcome.transactions).sum(),
+        failed: outcomes().map(|outcome| outcome.failed).sum(),
+        clients_lost: outcomes().map(|outcome| outcome.clients_lost).sum(),
+        leader_changes: outcomes().filter(|outcome| outcome.leader_changed).count(),
+        errors: outcomes().flat_map(|outcome| outcome.errors.clone()).collect(),
+        usage: usage?,
+        syscalls_per_transaction: syscalls,
+    })
 }
 
 impl Report {
-    /// Rates and latencies.
-    pub fn rates(&self) -> Table {
-        let mut table = table(&[
-            "workload",
-            "clients",
-            "peer",
-            "tps",
-            "± %",
-            "× SQLite",
-            "p50 ms",
-            "p95 ms",
-            "p99 ms",
-            "max ms",
-            "failed",
-        ]);
-        for line in &self.measurements {
-            let latency = |of: fn(&Percentiles) -> f64| number(line.latency.as_ref().map(of), 3);
-            table.add_row([
-                line.workload.name().to_owned(),
-                line.clients.to_string(),
-                line.peer.clone(),
-                number(Some(line.tps), 0),
-                number(spread_percent(&line.tps_rounds), 0),
-                number(line.ratio, 2),
-                latency(|latency| latency.p50_ms),
-                latency(|latency| latency.p95_ms),
-                latency(|latency| latency.p99_ms),
-                latency(|latency| latency.max_ms),
-                failed(line),
-            ]);
+    /// What makes its figures worth less than they seem.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.machine.warnings();
+        let rounds = || self.measurements.iter().flat_map(|line| &line.rounds);
+        let shares = rounds().filter_map(|round| round.strangers_percent);
+        let disturbed: Vec<f64> = shares.filter(|share| *share > QUIET_PERCENT).collect();
+        if let Some(worst) = disturbed.iter().copied().reduce(f64::max) {
+            warnings.push(format!(
+                "other work took more than {QUIET_PERCENT:.0} % of the machine in {} of {} rounds, up to {worst:.0} %: the figures are provisional",
+                disturbed.len(),
+                rounds().count(),
+            ));
         }
-        table
-    }
-
-    /// Where the time goes, of the peers that are processes of their own.
-    pub fn costs(&self) -> Table {
-        let mut table = table(&[
-            "per transaction of",
-            "clients",
-            "leader CPU µs",
-            "followers CPU µs",
-            "client CPU µs",
-            "machine busy %",
-            "tx/group",
-            "leader fsyncs",
-            "all fsyncs",
-            "fsync ms",
-            "quorum ms",
-            "log bytes",
-        ]);
-        for line in self.measurements.iter().filter(|line| line.peer != REFERENCE) {
-            let per_transaction = |total: Option<f64>| ratio(total, Some(line.transactions as f64));
-            let us = |us: Option<u64>| number(per_transaction(us.map(|us| us as f64)), 1);
-            let usage = &line.usage;
-            let leader = usage.leader.as_ref();
-            let all = leader
-                .zip(usage.followers.as_ref())
-                .map(|(leader, others)| leader.plus(others));
-            let busy = ratio(
-                usage.machine_busy_us.map(|us| us as f64),
-                usage.machine_total_us.map(|us| us as f64),
-            );
-            table.add_row([
-                line.workload.name().to_owned(),
-                line.clients.to_string(),
-                us(usage.leader_cpu_us),
-                us(usage.followers_cpu_us),
-                us(usage.client_cpu_us),
-                number(busy.map(|share| share * 100.0), 0),
-                number(
-                    ratio(leader.map(|m| m.grouped_transactions), leader.map(|m| m.groups)),
-                    1,
-                ),
-                number(per_transaction(leader.map(|m| m.fsyncs)), 3),
-                number(per_transaction(all.map(|m| m.fsyncs)), 3),
-                number(
-                    ratio(leader.map(|m| m.fsync_seconds * 1e3), leader.map(|m| m.fsyncs)),
-                    3,
-                ),
-                number(
-                    ratio(
-                        leader.map(|m| m.commit_wait_seconds * 1e3),
-                        leader.map(|m| m.commit_waits),
-                    ),
-                    3,
-                ),
-                number(per_transaction(leader.map(|m| m.log_bytes)), 0),
-            ]);
+        if let Some(why) = &self.syscalls_missing {
+            warnings.push(format!("system calls were not measured: {why}"));
         }
-        table
+        warnings
     }
 
     /// Everything.
@@ -223,126 +204,123 @@ impl Report {
             .map_err(|error| Failure::new(format!("{} cannot be written", path.display())).because(error))?;
         Ok(path)
     }
-}
 
-fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(header.iter().copied());
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
-}
-
-/// A dash for what is not known.
-fn number(value: Option<f64>, digits: usize) -> String {
-    match value {
-        Some(value) if value.is_finite() => format!("{value:.digits$}"),
-        _ => "-".to_owned(),
-    }
-}
-
-/// `None` when either is unknown, or there is nothing to divide by.
-fn ratio(total: Option<f64>, parts: Option<f64>) -> Option<f64> {
-    let parts = parts.filter(|parts| *parts > 0.0)?;
-    Some(total? / parts)
-}
-
-/// How far the rounds lie from their mean, at most; `None` for a single one.
-fn spread_percent(rounds: &[f64]) -> Option<f64> {
-    let mean = rounds.iter().sum::<f64>() / rounds.len() as f64;
-    let farthest = rounds.iter().map(|tps| (tps - mean).abs()).fold(0.0, f64::max);
-    (rounds.len() > 1 && mean > 0.0).then(|| farthest / mean * 100.0)
-}
-
-/// `3` failed, `3+1` with a client that gave up.
-fn failed(line: &Line) -> String {
-    match line.clients_lost {
-        0 => line.failed.to_string(),
-        lost => format!("{}+{lost}", line.failed),
+    /// Reads what was saved.
+    pub fn load(path: &Path) -> Result<Report, Failure> {
+        let unreadable = || Failure::new(format!("{} cannot be read", path.display()));
+        let text = std::fs::read_to_string(path).map_err(|error| unreadable().because(error))?;
+        serde_json::from_str(&text).map_err(|error| unreadable().because(error))
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::measure::Round;
     use crate::outcome::Outcome;
 
-    fn measurement(peer: &'static str, clients: u32, rounds: &[f64]) -> Measurement {
-        let round = |tps: &f64| Outcome {
-            transactions: 10,
-            failed: 1,
-            clients_lost: 1,
-            errors: vec!["why".to_owned()],
-            tps: *tps,
-            latencies: Latencies::new(),
-            usage: Usage {
-                leader_cpu_us: Some(500),
-                ..Usage::default()
-            },
-            leader_changed: false,
+    fn measurement(peer: Kind, clients: u32, rounds: &[f64]) -> Measurement {
+        let outcome = |tps: &f64| {
+            let mut latencies = Latencies::new();
+            latencies.record(Duration::from_secs_f64(1.0 / tps));
+            Outcome {
+                transactions: 10,
+                writes: 10,
+                failed: 1,
+                clients_lost: 1,
+                errors: vec!["why".to_owned()],
+                tps: *tps,
+                latencies,
+                usage: Usage {
+                    leader_cpu_us: Some(500),
+                    followers_cpu_us: Some(100),
+                    machine_total_us: Some(1_000),
+                    strangers_us: Some(200),
+                    ..Usage::default()
+                },
+                syscalls: Some(70),
+                leader_changed: false,
+            }
+        };
+        let round = |tps: &f64| Round {
+            load_before: Some(0.1),
+            outcome: outcome(tps),
         };
         Measurement {
             workload: Workload::Upsert,
             clients,
             peer,
             rounds: rounds.iter().map(round).collect(),
+            counted: rounds.first().map(outcome),
         }
     }
 
-    fn report() -> Report {
+    /// One of everything.
+    pub fn report() -> Report {
         let findings = Findings {
             measurements: vec![
-                measurement("bellwether", 1, &[90.0, 110.0]),
-                measurement("sqlite", 1, &[50.0, 50.0]),
-                measurement("bellwether", 8, &[100.0]),
+                measurement(Kind::Bellwether, 1, &[90.0, 110.0, 100.0]),
+                measurement(Kind::Postgres, 1, &[45.0, 50.0, 60.0]),
+                measurement(Kind::Sqlite, 1, &[50.0, 50.0, 50.0]),
+                measurement(Kind::Bellwether, 32, &[100.0]),
             ],
             complaints: Vec::new(),
         };
-        let dir = tempfile::tempdir().expect("a directory");
         Report {
             date: "2000-01-01".to_owned(),
-            commit: None,
+            commit: Some("abc".to_owned()),
             command: Vec::new(),
-            machine: Machine::describe(dir.path()).expect("a disk that can be written"),
-            pgbench: String::new(),
-            peers: Vec::new(),
+            machine: Machine {
+                cpu: "a processor".to_owned(),
+                cores: 2,
+                memory_mb: 2_048,
+                kernel: "linux".to_owned(),
+                disk: "ext4 on /dev/x".to_owned(),
+                fdatasync: None,
+                load_before: None,
+            },
+            pgbench: None,
+            peers: vec![(Kind::Bellwether, "3 servers".to_owned())],
+            seconds: 5,
+            syscalls_missing: None,
             measurements: lines(&findings),
-            complaints: Vec::new(),
+            complaints: findings.complaints,
         }
     }
 
     #[test]
-    fn rounds_are_put_together_and_compared_with_sqlite_of_as_many_clients() {
+    fn rounds_are_taken_together_and_compared_with_those_of_as_many_clients() {
         let lines = report().measurements;
-        assert_eq!((lines[0].tps, lines[0].ratio), (100.0, Some(2.0)));
+        assert_eq!(lines[0].tps.median, 100.0);
+        let against: Vec<_> = lines[0].ratios.iter().map(|ratio| ratio.against).collect();
+        assert_eq!(against, [Kind::Postgres, Kind::Sqlite]);
         assert_eq!(
-            (lines[0].transactions, lines[0].failed, lines[0].clients_lost),
-            (20, 2, 2)
+            (lines[0].ratios[0].tps.median, lines[0].ratios[0].tps.max),
+            (2.0, 2.2)
         );
-        assert_eq!(lines[0].usage.leader_cpu_us, Some(1_000));
-        assert_eq!((lines[1].ratio, lines[2].ratio), (None, None));
+        let p50 = lines[0].ratios[0].p50.expect("both have latencies");
+        assert!((p50.median - 0.5).abs() < 0.01, "{p50:?}");
+        assert_eq!((lines[2].ratios.len(), lines[3].ratios.len()), (0, 0));
     }
 
     #[test]
-    fn failures_and_spread_are_in_the_table() {
-        let table = report().rates().to_string();
-        let first = table
-            .lines()
-            .find(|line| line.contains("bellwether"))
-            .expect("a row");
-        let cells: Vec<&str> = first.split_whitespace().collect();
-        assert_eq!(cells[..6], ["upsert", "1", "bellwether", "100", "10", "2.00"]);
-        assert_eq!(cells.last(), Some(&"2+2"));
+    fn counts_add_up_over_the_rounds() {
+        let line = &report().measurements[0];
+        assert_eq!((line.transactions, line.failed, line.clients_lost), (30, 3, 3));
+        assert_eq!(line.usage.peer_cpu_us(), Some(1_800));
+        assert_eq!(line.syscalls_per_transaction, Some(7.0));
     }
 
     #[test]
-    fn costs_are_per_transaction_and_what_is_unknown_is_a_dash() {
-        let table = report().costs().to_string();
-        let first = table.lines().nth(1).expect("a row");
-        let cells: Vec<&str> = first.split_whitespace().collect();
-        assert_eq!(cells[..4], ["upsert", "1", "50.0", "-"]);
+    fn other_work_on_the_machine_is_warned_of() {
+        let warnings = report().warnings();
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(
+            warnings[0].contains("in 10 of 10 rounds, up to 20 %"),
+            "{warnings:?}"
+        );
     }
 
     #[test]
@@ -356,9 +334,7 @@ mod tests {
             "{}",
             path.display()
         );
-        let text = std::fs::read_to_string(path).expect("there");
-        let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-        assert_eq!(json["measurements"][0]["workload"], "upsert");
-        assert_eq!(json["measurements"][1]["tps"], 50.0);
+        let read = Report::load(&path).expect("what was written");
+        assert_eq!(read.json(), report().json());
     }
 }

@@ -246,7 +246,7 @@ impl Chance {
     }
 
     /// Uniform in `low..=high` but for a bias of the range's size in 2^64; `low` when the range is empty.
-    fn draw(&mut self, low: i64, high: i64) -> i64 {
+    pub fn draw(&mut self, low: i64, high: i64) -> i64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.0;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

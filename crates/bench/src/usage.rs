@@ -5,16 +5,17 @@
 
 use std::net::SocketAddr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::metrics::{self, Metrics};
+use crate::process::{self, tick_us};
 
 /// The difference of two readings; adds up over rounds.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Usage {
-    /// CPU time of the leader's process, or of this one for an embedded peer.
+    /// CPU time of the leader's processes, or of this one for an embedded peer.
     pub leader_cpu_us: Option<u64>,
-    /// CPU time of all other nodes' processes.
+    /// CPU time of the peer's other processes.
     pub followers_cpu_us: Option<u64>,
     /// CPU time of pgbench.
     pub client_cpu_us: Option<u64>,
@@ -22,6 +23,8 @@ pub struct Usage {
     pub machine_busy_us: Option<u64>,
     /// CPU time that the machine had to give.
     pub machine_total_us: Option<u64>,
+    /// CPU time of the machine that neither this program nor anything that it has started used.
+    pub strangers_us: Option<u64>,
     /// What the leader counted.
     pub leader: Option<Metrics>,
     /// What all other nodes counted.
@@ -37,8 +40,20 @@ impl Usage {
         self.client_cpu_us = sum(self.client_cpu_us, other.client_cpu_us);
         self.machine_busy_us = sum(self.machine_busy_us, other.machine_busy_us);
         self.machine_total_us = sum(self.machine_total_us, other.machine_total_us);
+        self.strangers_us = sum(self.strangers_us, other.strangers_us);
         self.leader = plus(self.leader, other.leader);
         self.followers = plus(self.followers, other.followers);
+    }
+
+    /// CPU time of all processes of the peer.
+    pub fn peer_cpu_us(&self) -> Option<u64> {
+        Some(self.leader_cpu_us? + self.followers_cpu_us?)
+    }
+
+    /// The share of the machine that others used, in percent.
+    pub fn strangers_percent(&self) -> Option<f64> {
+        let total_us = self.machine_total_us.filter(|total_us| *total_us > 0)?;
+        Some(self.strangers_us? as f64 / total_us as f64 * 100.0)
     }
 }
 
@@ -49,58 +64,74 @@ fn plus(a: Option<Metrics>, b: Option<Metrics>) -> Option<Metrics> {
 /// A node to read from: as much of it as is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Source {
-    /// Its process on this machine.
+    /// Its first process on this machine.
     pub process: Option<u32>,
     /// Where it serves `/metrics`.
     pub http: Option<SocketAddr>,
 }
 
+/// A peer to read from.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// In the order of their numbers.
+    pub nodes: Vec<Source>,
+    /// The processes below which all others of the peer are.
+    pub roots: Vec<u32>,
+}
+
 /// Readings at one moment.
 pub struct Reading {
     nodes: Vec<(Source, Option<u64>, Option<Metrics>)>,
+    all_cpu_us: Option<u64>,
     own_cpu_us: Option<u64>,
     children_cpu_us: Option<u64>,
     machine: Option<(u64, u64)>,
+    /// Of this process and everything that it has started.
+    tree_cpu_us: Option<u64>,
 }
 
 impl Reading {
     /// Now.
-    pub fn take(sources: &[Source]) -> Reading {
+    pub fn take(sources: &Sources) -> Reading {
         let read = |source: &Source| {
-            let cpu_us = source
-                .process
-                .and_then(|process| ProcessCpu::of(&process.to_string()));
+            let cpu_us = source.process.and_then(process::tree_cpu_us);
             let metrics = source.http.and_then(|http| metrics::scrape(http).ok());
-            (*source, cpu_us.map(|cpu| cpu.own_us), metrics)
+            (*source, cpu_us, metrics)
         };
-        let own = ProcessCpu::of("self");
+        let own = process::own_cpu_us();
+        let all = sources.roots.iter().map(|root| process::tree_cpu_us(*root));
         Reading {
-            nodes: sources.iter().map(read).collect(),
-            own_cpu_us: own.map(|cpu| cpu.own_us),
-            children_cpu_us: own.map(|cpu| cpu.children_us),
+            nodes: sources.nodes.iter().map(read).collect(),
+            all_cpu_us: all.sum(),
+            own_cpu_us: own.map(|(own_us, _)| own_us),
+            children_cpu_us: own.map(|(_, children_us)| children_us),
             machine: machine_cpu(),
+            tree_cpu_us: process::tree_cpu_us(std::process::id()),
         }
     }
 
-    /// What was used since an earlier reading of the same nodes, of which the one at `leader` led.
+    /// What was used since an earlier reading of the same peer, whose node at `leader` led.
     pub fn since(&self, earlier: &Reading, leader: usize) -> Usage {
         let mut usage = self.machine_since(earlier);
         usage.client_cpu_us = minus(self.children_cpu_us, earlier.children_cpu_us);
-        usage.followers_cpu_us = (self.nodes.len() > 1).then_some(0);
         usage.followers = Some(Metrics::default());
         for (at, (now, then)) in self.nodes.iter().zip(&earlier.nodes).enumerate() {
             // A process that was started anew meanwhile has counted from zero.
             let same = now.0 == then.0;
-            let cpu_us = minus(now.1, then.1).filter(|_| same);
             let counted = now.2.zip(then.2).filter(|_| same);
             let counted = counted.map(|(now, then)| now.minus(&then));
             if at == leader {
-                (usage.leader_cpu_us, usage.leader) = (cpu_us, counted);
+                usage.leader_cpu_us = minus(now.1, then.1).filter(|_| same);
+                usage.leader = counted;
             } else {
-                usage.followers_cpu_us = usage.followers_cpu_us.and_then(|sum| Some(sum + cpu_us?));
                 usage.followers = plus(usage.followers, counted);
             }
         }
+        let all_cpu_us = minus(self.all_cpu_us, earlier.all_cpu_us);
+        // Both were read one after the other, so that idle followers may seem to have used less than nothing.
+        usage.followers_cpu_us = all_cpu_us
+            .zip(usage.leader_cpu_us)
+            .map(|(all_us, leader_us)| all_us.saturating_sub(leader_us));
         usage
     }
 
@@ -108,14 +139,22 @@ impl Reading {
     pub fn since_embedded(&self, earlier: &Reading) -> Usage {
         let mut usage = self.machine_since(earlier);
         usage.leader_cpu_us = minus(self.own_cpu_us, earlier.own_cpu_us);
+        usage.followers_cpu_us = usage.leader_cpu_us.map(|_| 0);
+        usage.client_cpu_us = usage.followers_cpu_us;
         usage
     }
 
     fn machine_since(&self, earlier: &Reading) -> Usage {
         let (now, then) = (self.machine, earlier.machine);
+        let busy_us = minus(now.map(|cpu| cpu.0), then.map(|cpu| cpu.0));
+        let tree_us = minus(self.tree_cpu_us, earlier.tree_cpu_us);
         Usage {
-            machine_busy_us: minus(now.map(|cpu| cpu.0), then.map(|cpu| cpu.0)),
+            machine_busy_us: busy_us,
             machine_total_us: minus(now.map(|cpu| cpu.1), then.map(|cpu| cpu.1)),
+            // The clocks of the two tick apart, so that a quiet machine's difference may be less than nothing.
+            strangers_us: busy_us
+                .zip(tree_us)
+                .map(|(busy_us, tree_us)| busy_us.saturating_sub(tree_us)),
             ..Usage::default()
         }
     }
@@ -123,33 +162,6 @@ impl Reading {
 
 fn minus(now: Option<u64>, then: Option<u64>) -> Option<u64> {
     now?.checked_sub(then?)
-}
-
-/// CPU time of a process, in user and kernel mode.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct ProcessCpu {
-    own_us: u64,
-    /// Of its children that have ended and were waited for.
-    children_us: u64,
-}
-
-impl ProcessCpu {
-    fn of(process: &str) -> Option<ProcessCpu> {
-        let text = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-        ProcessCpu::parse(&text, tick_us())
-    }
-
-    /// Fields 14 to 17 of proc(5)'s `/proc/pid/stat`. The second is the program's name, which may hold anything.
-    fn parse(stat: &str, tick_us: u64) -> Option<ProcessCpu> {
-        let after_name = stat.rsplit_once(')')?.1;
-        let mut ticks = after_name.split_whitespace().skip(11);
-        let mut next = || ticks.next()?.parse::<u64>().ok();
-        let (user, system, children_user, children_system) = (next()?, next()?, next()?, next()?);
-        Some(ProcessCpu {
-            own_us: (user + system) * tick_us,
-            children_us: (children_user + children_system) * tick_us,
-        })
-    }
 }
 
 /// CPU time of the machine since it started: used, and had.
@@ -171,26 +183,9 @@ fn parse_machine_cpu(stat: &str, tick_us: u64) -> Option<(u64, u64)> {
     Some(((total - idle) * tick_us, total * tick_us))
 }
 
-fn tick_us() -> u64 {
-    // SAFETY: sysconf touches no memory.
-    let per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
-    1_000_000 / u64::try_from(per_second).unwrap_or(100).max(1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_process_with_a_strange_name_is_read() {
-        let stat = "77 (a) b (c)) S 1 77 77 0 -1 4194304 1 2 3 4 150 50 7 3 20 0 9 0 100 1 2";
-        let expected = ProcessCpu {
-            own_us: 2_000_000,
-            children_us: 100_000,
-        };
-        assert_eq!(ProcessCpu::parse(stat, 10_000), Some(expected));
-        assert_eq!(ProcessCpu::parse("77 (a) S 1", 10_000), None);
-    }
 
     #[test]
     fn the_machines_idle_time_is_not_its_busy_time() {
@@ -210,26 +205,38 @@ mod tests {
                 (source(process), Some(cpu_us), None),
                 (source(3), Some(7), None),
             ],
+            all_cpu_us: Some(12 + 3 * cpu_us),
             own_cpu_us: Some(1),
             children_cpu_us: Some(cpu_us),
-            machine: None,
+            machine: Some((10 * cpu_us, 40 * cpu_us)),
+            tree_cpu_us: Some(6 * cpu_us),
         }
     }
 
     #[test]
     fn what_was_used_is_the_difference_told_apart_by_role() {
         let usage = reading(2, 30).since(&reading(2, 10), 1);
-        assert_eq!((usage.leader_cpu_us, usage.followers_cpu_us), (Some(20), Some(0)));
-        assert_eq!(usage.client_cpu_us, Some(20));
+        assert_eq!(
+            (usage.leader_cpu_us, usage.followers_cpu_us),
+            (Some(20), Some(40))
+        );
+        assert_eq!((usage.peer_cpu_us(), usage.client_cpu_us), (Some(60), Some(20)));
         assert_eq!(usage.leader, None);
         let usage = reading(2, 30).since(&reading(2, 10), 0);
-        assert_eq!((usage.leader_cpu_us, usage.followers_cpu_us), (Some(0), Some(20)));
+        assert_eq!((usage.leader_cpu_us, usage.followers_cpu_us), (Some(0), Some(60)));
+    }
+
+    #[test]
+    fn what_the_machine_did_beside_is_told() {
+        let usage = reading(2, 30).since(&reading(2, 10), 1);
+        assert_eq!(usage.strangers_us, Some(200 - 120));
+        assert_eq!(usage.strangers_percent(), Some(10.0));
     }
 
     #[test]
     fn a_node_that_was_started_anew_has_no_difference() {
         let usage = reading(4, 30).since(&reading(2, 10), 1);
-        assert_eq!(usage.leader_cpu_us, None);
+        assert_eq!((usage.leader_cpu_us, usage.followers_cpu_us), (None, None));
     }
 
     #[test]

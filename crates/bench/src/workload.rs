@@ -1,15 +1,18 @@
-//! What is measured: a script, the door it goes through, and how to tell afterwards that nothing was lost.
+//! What is measured: scripts, the door they go through, and how to tell afterwards that nothing was lost.
 
 use clap::ValueEnum;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Makes the tables that the scripts use; one statement per line.
+/// Makes the tables of our own scripts; one statement per line.
 pub const SETUP: &str = include_str!("../scripts/setup.sql");
+
+/// Makes, where pgbench cannot, the tables of [`Workload::Tpcb`]; after [`SETUP`].
+pub const SQLITE_SETUP: &str = include_str!("../scripts/sqlite.sql");
 
 /// The first key that [`Workload::Insert`] may use, less one.
 pub const LAST_EVENT: &str = "SELECT coalesce(max(id), 0) FROM bench_events";
 
-/// One kind of transaction.
+/// One kind of transaction, or a mix of two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Workload {
     /// A single row counts up, at the leader
@@ -22,6 +25,8 @@ pub enum Workload {
     ReadLeader,
     /// A row by its key, at a follower
     ReadFollower,
+    /// Nineteen such reads for one upsert, at the leader
+    ReadMostly,
 }
 
 /// Which node the clients connect to.
@@ -33,6 +38,28 @@ pub enum Door {
     Follower,
 }
 
+/// A script of a workload: one transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// How often it is chosen, against the weights of the other parts.
+    pub weight: u32,
+    /// pgbench's language.
+    pub script: &'static str,
+    /// Whether it leaves something behind.
+    pub writes: bool,
+}
+
+const UPSERT: Part = Part {
+    weight: 1,
+    script: include_str!("../scripts/upsert.sql"),
+    writes: true,
+};
+const READ: Part = Part {
+    weight: 1,
+    script: include_str!("../scripts/read.sql"),
+    writes: false,
+};
+
 impl Workload {
     /// As the command line has it.
     pub fn name(self) -> &'static str {
@@ -42,16 +69,19 @@ impl Workload {
             Workload::Tpcb => "tpcb",
             Workload::ReadLeader => "read-leader",
             Workload::ReadFollower => "read-follower",
+            Workload::ReadMostly => "read-mostly",
         }
     }
 
-    /// pgbench's script.
-    pub fn script(self) -> &'static str {
+    /// Its scripts, of which a client draws one for each transaction.
+    pub fn parts(self) -> Vec<Part> {
+        let alone = |script| Part { script, ..UPSERT };
         match self {
-            Workload::Upsert => include_str!("../scripts/upsert.sql"),
-            Workload::Insert => include_str!("../scripts/insert.sql"),
-            Workload::Tpcb => include_str!("../scripts/tpcb.sql"),
-            Workload::ReadLeader | Workload::ReadFollower => include_str!("../scripts/read.sql"),
+            Workload::Upsert => vec![UPSERT],
+            Workload::Insert => vec![alone(include_str!("../scripts/insert.sql"))],
+            Workload::Tpcb => vec![alone(include_str!("../scripts/tpcb.sql"))],
+            Workload::ReadLeader | Workload::ReadFollower => vec![READ],
+            Workload::ReadMostly => vec![Part { weight: 19, ..READ }, UPSERT],
         }
     }
 
@@ -63,22 +93,39 @@ impl Workload {
         }
     }
 
+    /// The numbers of clients that say most about it.
+    pub fn usual_clients(self) -> &'static [u32] {
+        match self {
+            Workload::Upsert | Workload::Tpcb => &[1, 32],
+            _ => &[32],
+        }
+    }
+
     /// The share of transactions whose latency pgbench logs. Reads are so quick that logging each of them would
     /// slow the client down, and so many that a tenth is plenty.
     pub fn sampling_rate(self) -> f64 {
         match self {
-            Workload::ReadLeader | Workload::ReadFollower => 0.1,
+            Workload::ReadLeader | Workload::ReadFollower | Workload::ReadMostly => 0.1,
             _ => 1.0,
         }
     }
 
-    /// A query for the number of its transactions that took effect; `None` for reads.
+    /// The workload whose effect its writes add to; `None` when it writes nothing.
+    pub fn writes_as(self) -> Option<Workload> {
+        match self {
+            Workload::Upsert | Workload::Insert | Workload::Tpcb => Some(self),
+            Workload::ReadMostly => Some(Workload::Upsert),
+            Workload::ReadLeader | Workload::ReadFollower => None,
+        }
+    }
+
+    /// A query for the number of its transactions that took effect; `None` when another workload's tells, or none.
     pub fn effect(self) -> Option<&'static str> {
         match self {
             Workload::Upsert => Some("SELECT sum(n) FROM bench_counters"),
             Workload::Insert => Some("SELECT count(*) FROM bench_events"),
-            Workload::Tpcb => Some("SELECT count(*) FROM bench_history"),
-            Workload::ReadLeader | Workload::ReadFollower => None,
+            Workload::Tpcb => Some("SELECT count(*) FROM pgbench_history"),
+            Workload::ReadLeader | Workload::ReadFollower | Workload::ReadMostly => None,
         }
     }
 
@@ -86,10 +133,10 @@ impl Workload {
     pub fn equal_sums(self) -> &'static [&'static str] {
         match self {
             Workload::Tpcb => &[
-                "SELECT coalesce(sum(delta), 0) FROM bench_history",
-                "SELECT sum(abalance) FROM bench_accounts",
-                "SELECT sum(tbalance) FROM bench_tellers",
-                "SELECT sum(bbalance) FROM bench_branches",
+                "SELECT coalesce(sum(delta), 0) FROM pgbench_history",
+                "SELECT sum(abalance) FROM pgbench_accounts",
+                "SELECT sum(tbalance) FROM pgbench_tellers",
+                "SELECT sum(bbalance) FROM pgbench_branches",
             ],
             _ => &[],
         }
@@ -102,6 +149,13 @@ impl Serialize for Workload {
     }
 }
 
+impl<'de> Deserialize<'de> for Workload {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Workload, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Workload::from_str(&name, false).map_err(serde::de::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,15 +164,17 @@ mod tests {
     #[test]
     fn every_script_is_understood_by_the_peer_that_has_no_pgbench() {
         for workload in Workload::value_variants() {
-            let script = Script::parse(workload.script());
-            script.unwrap_or_else(|error| panic!("{}: {error}", workload.name()));
+            for part in workload.parts() {
+                Script::parse(part.script).unwrap_or_else(|error| panic!("{}: {error}", workload.name()));
+            }
         }
         Script::parse(SETUP).expect("one statement per line");
+        Script::parse(SQLITE_SETUP).expect("one statement per line");
     }
 
     #[test]
     fn both_reads_are_one_script() {
-        assert_eq!(Workload::ReadLeader.script(), Workload::ReadFollower.script());
+        assert_eq!(Workload::ReadLeader.parts(), Workload::ReadFollower.parts());
     }
 
     #[test]
@@ -132,9 +188,14 @@ mod tests {
     #[test]
     fn what_writes_can_be_counted() {
         for workload in Workload::value_variants() {
-            let script = Script::parse(workload.script()).expect("valid");
-            let writes = script.statements().any(|sql| !sql.starts_with("SELECT"));
-            assert_eq!(workload.effect().is_some(), writes, "{}", workload.name());
+            for part in workload.parts() {
+                let script = Script::parse(part.script).expect("valid");
+                let writes = script.statements().any(|sql| !sql.starts_with("SELECT"));
+                assert_eq!(part.writes, writes, "{}", workload.name());
+            }
+            let writes = workload.parts().iter().any(|part| part.writes);
+            let effect = workload.writes_as().and_then(Workload::effect);
+            assert_eq!(effect.is_some(), writes, "{}", workload.name());
         }
     }
 }

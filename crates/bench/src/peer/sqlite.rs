@@ -13,8 +13,9 @@ use tempfile::TempDir;
 use crate::failure::Failure;
 use crate::outcome::{Latencies, Outcome};
 use crate::pgbench::Load;
-use crate::script::{Chance, Script, Step, Variables};
-use crate::usage::{Reading, Usage};
+use crate::script::{Chance, NotUnderstood, Script, Step, Variables};
+use crate::usage::{Reading, Sources, Usage};
+use crate::workload::{Part, SETUP, SQLITE_SETUP, Workload};
 
 /// Statements of all workloads together.
 const CACHED_STATEMENTS: usize = 32;
@@ -54,11 +55,20 @@ impl Sqlite {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn execute(&self, statements: &[&str]) -> Result<(), Failure> {
+    fn execute(&self, statements: &[&str]) -> Result<(), Failure> {
         for sql in statements {
             self.connection()
                 .execute_batch(sql)
                 .map_err(|error| refused(sql, &error))?;
+        }
+        Ok(())
+    }
+
+    /// Our own tables and those that pgbench makes at other peers.
+    pub(super) fn make_tables(&self) -> Result<(), Failure> {
+        for text in [SETUP, SQLITE_SETUP] {
+            let setup = Script::parse(text).map_err(misread)?;
+            self.execute(&setup.statements().collect::<Vec<_>>())?;
         }
         Ok(())
     }
@@ -69,15 +79,9 @@ impl Sqlite {
     }
 
     pub(super) async fn run(&self, load: &Load) -> Result<Outcome, Failure> {
-        let script = Script::parse(load.workload.script()).map_err(|error| {
-            Failure::new(format!(
-                "the script of {} is not understood",
-                load.workload.name()
-            ))
-            .because(error)
-        })?;
+        let scripts = Scripts::of(load.workload)?;
         let (connection, load) = (Arc::clone(&self.connection), load.clone());
-        tokio::task::spawn_blocking(move || run_clients(&connection, &script, &load))
+        tokio::task::spawn_blocking(move || run_clients(&connection, &scripts, &load))
             .await
             .map_err(|error| Failure::new("a client of SQLite panicked").because(error))
     }
@@ -87,37 +91,72 @@ fn refused(sql: &str, error: &rusqlite::Error) -> Failure {
     Failure::new("SQLite refused a statement").because(format!("{error}\n{sql}"))
 }
 
+/// A workload's parts, understood.
+struct Scripts(Vec<(Part, Script)>);
+
+impl Scripts {
+    fn of(workload: Workload) -> Result<Scripts, Failure> {
+        let parse = |part: Part| Ok((part, Script::parse(part.script).map_err(misread)?));
+        workload
+            .parts()
+            .into_iter()
+            .map(parse)
+            .collect::<Result<_, _>>()
+            .map(Scripts)
+    }
+
+    /// One by the parts' weights.
+    fn draw(&self, chance: &mut Chance) -> (&Part, &Script) {
+        let total: i64 = self.0.iter().map(|(part, _)| i64::from(part.weight)).sum();
+        let mut drawn = chance.draw(1, total);
+        let chosen = self.0.iter().find(|(part, _)| {
+            drawn -= i64::from(part.weight);
+            drawn <= 0
+        });
+        let (part, script) = chosen.expect("what is drawn lies within the sum of the weights");
+        (part, script)
+    }
+}
+
+fn misread(error: NotUnderstood) -> Failure {
+    Failure::new("a script is not understood").because(error)
+}
+
 /// What one client did.
 struct ClientOutcome {
     transactions: u64,
+    writes: u64,
     latencies: Latencies,
     lost: Option<String>,
 }
 
-fn run_clients(connection: &Mutex<Connection>, script: &Script, load: &Load) -> Outcome {
-    let before = Reading::take(&[]);
+fn run_clients(connection: &Mutex<Connection>, scripts: &Scripts, load: &Load) -> Outcome {
+    let before = Reading::take(&Sources::default());
     let began = Instant::now();
     let deadline = began + Duration::from_secs(load.seconds.into());
     let clients: Vec<ClientOutcome> = std::thread::scope(|scope| {
-        let start = |client| scope.spawn(move || run_client(connection, script, load, client, deadline));
+        let start = |client| scope.spawn(move || run_client(connection, scripts, load, client, deadline));
         let threads: Vec<_> = (0..load.clients).map(start).collect();
         let join = |thread: std::thread::ScopedJoinHandle<_>| thread.join().expect("a client does not panic");
         threads.into_iter().map(join).collect()
     });
     let elapsed = began.elapsed();
-    let after = Reading::take(&[]);
+    let after = Reading::take(&Sources::default());
     let mut outcome = Outcome {
         transactions: 0,
+        writes: 0,
         failed: 0,
         clients_lost: 0,
         errors: Vec::new(),
         tps: 0.0,
         latencies: Latencies::new(),
         usage: Usage::default(),
+        syscalls: None,
         leader_changed: false,
     };
     for client in clients {
         outcome.transactions += client.transactions;
+        outcome.writes += client.writes;
         outcome.latencies.add(&client.latencies);
         outcome.clients_lost += u64::from(client.lost.is_some());
         outcome.errors.extend(client.lost);
@@ -130,13 +169,14 @@ fn run_clients(connection: &Mutex<Connection>, script: &Script, load: &Load) -> 
 /// As pgbench does, a client that meets an error gives up.
 fn run_client(
     connection: &Mutex<Connection>,
-    script: &Script,
+    scripts: &Scripts,
     load: &Load,
     client: u32,
     deadline: Instant,
 ) -> ClientOutcome {
     let mut outcome = ClientOutcome {
         transactions: 0,
+        writes: 0,
         latencies: Latencies::new(),
         lost: None,
     };
@@ -148,12 +188,14 @@ fn run_client(
         if began >= deadline {
             return outcome;
         }
+        let (part, script) = scripts.draw(&mut chance);
         if let Err(error) = run_transaction(connection, script, &mut variables, &mut chance) {
             outcome.lost = Some(error);
             return outcome;
         }
         outcome.latencies.record(began.elapsed());
         outcome.transactions += 1;
+        outcome.writes += u64::from(part.writes);
     }
 }
 
@@ -204,27 +246,27 @@ mod tests {
     use clap::ValueEnum;
 
     use super::*;
-    use crate::workload::{LAST_EVENT, SETUP, Workload};
+    use crate::workload::LAST_EVENT;
 
     fn prepared() -> (TempDir, Sqlite) {
         let dir = tempfile::tempdir().expect("a directory");
         let sqlite = Sqlite::open(dir.path()).expect("a database");
-        let setup = Script::parse(SETUP).expect("valid");
-        let statements: Vec<&str> = setup.statements().collect();
-        sqlite.execute(&statements).expect("SQLite takes them");
+        sqlite.make_tables().expect("SQLite takes them");
         (dir, sqlite)
     }
 
-    /// Runs a script's transaction some times as one client.
+    /// Runs the transactions of a workload's scripts some times as one client.
     fn repeat(sqlite: &Sqlite, workload: Workload, times: i64) {
-        let script = Script::parse(workload.script()).expect("valid");
+        let scripts = Scripts::of(workload).expect("valid");
         let connection = &sqlite.connection;
         let mut variables = crate::measure::variables(1, 0);
         variables.insert("client_id".to_owned(), 0);
         let mut chance = Chance::new(1);
         for _ in 0..times {
-            run_transaction(connection, &script, &mut variables, &mut chance)
-                .unwrap_or_else(|error| panic!("{}: {error}", workload.name()));
+            for (_, script) in &scripts.0 {
+                run_transaction(connection, script, &mut variables, &mut chance)
+                    .unwrap_or_else(|error| panic!("{}: {error}", workload.name()));
+            }
         }
     }
 
@@ -234,8 +276,9 @@ mod tests {
         for (table, key, rows) in [
             ("bench_counters", "id", 100_000),
             ("bench_accounts", "aid", 100_000),
-            ("bench_tellers", "tid", 10),
-            ("bench_branches", "bid", 1),
+            ("pgbench_accounts", "aid", 100_000),
+            ("pgbench_tellers", "tid", 10),
+            ("pgbench_branches", "bid", 1),
         ] {
             for (aggregate, expected) in [("count", rows), ("min", 1), ("max", rows)] {
                 let sql = format!("SELECT {aggregate}({key}) FROM {table}");
@@ -248,7 +291,8 @@ mod tests {
     fn every_transaction_is_seen_in_its_workloads_effect_and_sums_stay_equal() {
         let (_dir, sqlite) = prepared();
         for workload in Workload::value_variants() {
-            let count = || workload.effect().map(|sql| sqlite.number(sql).expect("a number"));
+            let effect = workload.writes_as().and_then(Workload::effect);
+            let count = || effect.map(|sql| sqlite.number(sql).expect("a number"));
             let before = count();
             repeat(&sqlite, *workload, 7);
             assert_eq!(count(), before.map(|count| count + 7), "{}", workload.name());
@@ -263,6 +307,17 @@ mod tests {
     }
 
     #[test]
+    fn parts_are_drawn_by_their_weights() {
+        let scripts = Scripts::of(Workload::ReadMostly).expect("valid");
+        let mut chance = Chance::new(3);
+        let writes = (0..10_000).filter(|_| scripts.draw(&mut chance).0.writes).count();
+        assert!(
+            (400..600).contains(&writes),
+            "{writes} of 10,000 where 500 are due"
+        );
+    }
+
+    #[test]
     fn a_client_that_meets_an_error_gives_up_and_says_why() {
         let (_dir, sqlite) = prepared();
         sqlite.execute(&["DROP TABLE bench_events"]).expect("it is there");
@@ -271,10 +326,11 @@ mod tests {
             clients: 2,
             seconds: 1,
             variables: crate::measure::variables(2, 0),
+            counted_processes: Vec::new(),
         };
-        let script = Script::parse(load.workload.script()).expect("valid");
+        let scripts = Scripts::of(load.workload).expect("valid");
         let connection = &sqlite.connection;
-        let outcome = run_clients(connection, &script, &load);
+        let outcome = run_clients(connection, &scripts, &load);
         assert_eq!((outcome.transactions, outcome.clients_lost), (0, 2));
         assert!(outcome.errors[0].contains("bench_events"), "{:?}", outcome.errors);
     }
