@@ -70,6 +70,8 @@ pub struct Outcome {
     pub transactions: u64,
     /// Those of them that wrote.
     pub writes: u64,
+    /// Those of which the client does not know whether they wrote.
+    pub uncounted: u64,
     /// Transactions that ended with an error and whose client went on.
     pub failed: u64,
     /// Clients that gave up at an error; each leaves one transaction of unknown outcome.
@@ -91,7 +93,7 @@ pub struct Outcome {
 impl Outcome {
     /// Transactions that may or may not have taken effect.
     pub fn in_doubt(&self) -> u64 {
-        self.failed + self.clients_lost
+        self.failed + self.clients_lost + self.uncounted
     }
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::failure::Failure;
 use crate::machine::Machine;
 use crate::measure::{Findings, Measurement};
-use crate::outcome::{Latencies, Percentiles};
+use crate::outcome::{Latencies, Outcome, Percentiles};
 use crate::peer::Kind;
 use crate::statistics::Spread;
 use crate::usage::Usage;
@@ -82,6 +82,8 @@ pub struct RoundLine {
     pub tps: f64,
     /// Half of its transactions took no longer.
     pub p50_ms: Option<f64>,
+    /// CPU time of all the peer's processes for one transaction.
+    pub cpu_us: Option<f64>,
     /// Processes that wanted to run when it began, a mean over the minute before.
     pub load_before: Option<f64>,
     /// The share of the machine that was neither the peers' nor this program's, in percent.
@@ -125,6 +127,11 @@ fn ratio(line: &Line, other: &Line) -> Option<Ratio> {
     })
 }
 
+/// `None` when it is unknown, or there was no transaction.
+fn per_transaction(outcome: &Outcome, total: Option<u64>) -> Option<f64> {
+    (outcome.transactions > 0).then_some(total? as f64 / outcome.transactions as f64)
+}
+
 /// `None` without a round.
 fn line(measurement: &Measurement) -> Option<Line> {
     let outcomes = || measurement.rounds.iter().map(|round| &round.outcome);
@@ -144,13 +151,12 @@ fn line(measurement: &Measurement) -> Option<Line> {
             .latencies
             .percentiles()
             .map(|latency| latency.p50_ms),
+        cpu_us: per_transaction(&round.outcome, round.outcome.usage.peer_cpu_us()),
         load_before: round.load_before,
         strangers_percent: round.outcome.usage.strangers_percent(),
     });
-    let syscalls = measurement.counted.as_ref().and_then(|outcome| {
-        let transactions = Some(outcome.transactions).filter(|count| *count > 0)?;
-        Some(outcome.syscalls? as f64 / transactions as f64)
-    });
+    let counted = measurement.counted.as_ref();
+    let syscalls = counted.and_then(|outcome| per_transaction(outcome, outcome.syscalls));
     Some(Line {
         workload: measurement.workload,
         clients: measurement.clients,
@@ -219,7 +225,7 @@ pub mod tests {
 
     use super::*;
     use crate::measure::Round;
-    use crate::outcome::Outcome;
+    use crate::tables::Style;
 
     fn measurement(peer: Kind, clients: u32, rounds: &[f64]) -> Measurement {
         let outcome = |tps: &f64| {
@@ -228,6 +234,7 @@ pub mod tests {
             Outcome {
                 transactions: 10,
                 writes: 10,
+                uncounted: 0,
                 failed: 1,
                 clients_lost: 1,
                 errors: vec!["why".to_owned()],
@@ -335,6 +342,7 @@ pub mod tests {
             path.display()
         );
         let read = Report::load(&path).expect("what was written");
-        assert_eq!(read.json(), report().json());
+        let rates = |report: &Report| report.rates(Style::Terminal).to_string();
+        assert_eq!(rates(&read), rates(&report()));
     }
 }

@@ -65,6 +65,7 @@ impl Report {
             "clients",
             "peer",
             "CPU µs",
+            "min–max",
             "leader's",
             "others'",
             "client's",
@@ -88,6 +89,8 @@ impl Report {
                 line.clients.to_string(),
                 line.peer.name().to_owned(),
                 us(usage.peer_cpu_us()),
+                Spread::of(line.rounds.iter().filter_map(|round| round.cpu_us))
+                    .map_or_else(|| "-".to_owned(), |cpu| format!("{:.0}–{:.0}", cpu.min, cpu.max)),
                 us(usage.leader_cpu_us),
                 us(usage.followers_cpu_us),
                 us(usage.client_cpu_us),
@@ -236,7 +239,17 @@ mod tests {
         let cells = first_row(&report().costs(Style::Terminal));
         assert_eq!(
             cells[2..],
-            ["bellwether", "60.0", "50.0", "10.0", "-", "7.0", "-", "20"]
+            [
+                "bellwether",
+                "60.0",
+                "60–60",
+                "50.0",
+                "10.0",
+                "-",
+                "7.0",
+                "-",
+                "20"
+            ]
         );
     }
 

@@ -256,17 +256,19 @@ impl Drop for Postgres {
 /// Where `initdb`, `postgres` and `pg_basebackup` are: Debian keeps them out of `PATH`; its newest version, else.
 fn find_programs() -> Result<PathBuf, Failure> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let in_path = std::env::split_paths(&path);
-    let whole = |dir: &PathBuf| {
-        ["initdb", "postgres", "pg_basebackup"]
-            .iter()
-            .all(|program| dir.join(program).is_file())
-    };
-    debian_paths().into_iter().chain(in_path).find(whole).ok_or_else(|| {
+    let dirs = debian_paths().into_iter().chain(std::env::split_paths(&path));
+    dirs.into_iter().find(|dir| has_programs(dir)).ok_or_else(|| {
         Failure::new("PostgreSQL's server was not found")
-            .because("initdb, postgres and pg_basebackup are looked for in /usr/lib/postgresql/*/bin and in PATH")
+            .because(
+                "initdb, postgres and pg_basebackup are looked for in /usr/lib/postgresql/*/bin and in PATH",
+            )
             .hint("install it (postgresql-15 on Debian 12), or leave it out: --peers bellwether,sqlite")
     })
+}
+
+fn has_programs(dir: &Path) -> bool {
+    let programs = ["initdb", "postgres", "pg_basebackup"];
+    programs.iter().all(|program| dir.join(program).is_file())
 }
 
 /// Whom to run as: `None` for whoever runs this, unless that is root.
@@ -297,6 +299,17 @@ fn owner(passwd: &str, name: &str) -> Option<Owner> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_client_alone_is_no_server() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for program in ["pgbench", "initdb", "pg_basebackup"] {
+            std::fs::write(dir.path().join(program), "").expect("written");
+        }
+        assert!(!has_programs(dir.path()));
+        std::fs::write(dir.path().join("postgres"), "").expect("written");
+        assert!(has_programs(dir.path()));
+    }
 
     #[test]
     fn a_user_is_found_by_its_whole_name() {

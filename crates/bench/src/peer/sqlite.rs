@@ -145,6 +145,7 @@ fn run_clients(connection: &Mutex<Connection>, scripts: &Scripts, load: &Load) -
     let mut outcome = Outcome {
         transactions: 0,
         writes: 0,
+        uncounted: 0,
         failed: 0,
         clients_lost: 0,
         errors: Vec::new(),
