@@ -183,9 +183,10 @@ impl Pgbench {
         // More threads than cores that they can have would only get in the servers' way.
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = cores.min(load.clients as usize);
-        let mut arguments: Vec<OsString> = ["--no-vacuum", "--log", "--failures-detailed"]
-            .map(OsString::from)
-            .into();
+        let mut arguments: Vec<OsString> =
+            ["--no-vacuum", "--log", "--failures-detailed", "--verbose-errors"]
+                .map(OsString::from)
+                .into();
         arguments.extend(at(address));
         let sampling = load.workload.sampling_rate();
         let mut option = |name: &str, value: String| {
@@ -275,7 +276,8 @@ impl Summary {
 
     fn outcome(self, stderr: &str, latencies: Latencies) -> Outcome {
         let clients_lost = stderr.lines().filter(|line| is_client_lost(line)).count() as u64;
-        let errors = stderr.lines().filter(|line| line.contains("error:"));
+        let tells = |line: &&str| line.contains("error:") || line.contains(" got an error in ");
+        let errors = stderr.lines().filter(tells);
         Outcome {
             transactions: self.transactions,
             writes: self.writes,
