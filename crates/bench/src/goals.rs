@@ -67,14 +67,24 @@ impl Goal {
 
     /// The ratio that was found; `None` when one of both did not run.
     pub fn found(&self, lines: &[Line]) -> Option<Spread> {
-        let line = lines.iter().find(|line| {
-            (line.workload, line.clients, line.peer) == (self.workload, self.clients, self.peer)
-        })?;
+        let line = self.line(lines, self.peer)?;
         let ratio = line.ratios.iter().find(|ratio| ratio.against == self.against)?;
         match self.measure {
             Measure::Rate => Some(ratio.tps),
             Measure::Latency => ratio.p50,
         }
+    }
+
+    /// Whether other work on the machine had a part in what was found.
+    pub fn is_disturbed(&self, lines: &[Line]) -> bool {
+        let both = [self.peer, self.against].map(|peer| self.line(lines, peer));
+        both.into_iter().flatten().any(Line::is_disturbed)
+    }
+
+    fn line<'a>(&self, lines: &'a [Line], peer: Kind) -> Option<&'a Line> {
+        let is =
+            |line: &&Line| (line.workload, line.clients, line.peer) == (self.workload, self.clients, peer);
+        lines.iter().find(is)
     }
 
     /// Whether a ratio is good enough: its median.

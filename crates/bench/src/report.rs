@@ -175,6 +175,14 @@ fn line(measurement: &Measurement) -> Option<Line> {
     })
 }
 
+impl Line {
+    /// Whether others had so much of the machine in most of its rounds that its figures decide nothing.
+    pub fn is_disturbed(&self) -> bool {
+        let shares = self.rounds.iter().filter_map(|round| round.strangers_percent);
+        Spread::of(shares).is_some_and(|shares| shares.median > QUIET_PERCENT)
+    }
+}
+
 impl Report {
     /// What makes its figures worth less than they seem.
     pub fn warnings(&self) -> Vec<String> {

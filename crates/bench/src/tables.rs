@@ -140,12 +140,18 @@ impl Report {
         table
     }
 
-    /// The goals that were measured, and all others.
+    /// The goals that were measured, and all others. A machine that others used decides none of them.
     pub fn verdicts(&self, style: Style) -> Table {
         let mut table = table(style, &["workload", "clients", "peer", "goal", "found", "met"], 5);
         for goal in GOALS {
-            let found = goal.found(&self.measurements);
-            let met = found.map_or("-", |found| if goal.is_met(found) { "yes" } else { "no" });
+            let lines = &self.measurements;
+            let found = goal.found(lines);
+            let met = match found {
+                None => "-",
+                Some(_) if goal.is_disturbed(lines) => "disturbed",
+                Some(found) if goal.is_met(found) => "yes",
+                Some(_) => "no",
+            };
             table.add_row([
                 goal.workload.name().to_owned(),
                 goal.clients.to_string(),
@@ -253,15 +259,27 @@ mod tests {
         );
     }
 
+    /// The last column.
+    fn met(report: &Report) -> Vec<String> {
+        let text = report.verdicts(Style::Terminal).to_string();
+        let last = |line: &str| line.split_whitespace().last().map(str::to_owned);
+        text.lines().skip(1).filter_map(last).collect()
+    }
+
     #[test]
     fn a_goal_that_was_not_measured_is_neither_met_nor_missed() {
-        let text = report().verdicts(Style::Terminal).to_string();
-        let met: Vec<_> = text
-            .lines()
-            .skip(1)
-            .filter_map(|line| line.split_whitespace().last())
-            .collect();
-        assert_eq!(met, ["-", "-", "-", "yes", "-", "-"]);
+        let mut quiet = report();
+        for line in &mut quiet.measurements {
+            for round in &mut line.rounds {
+                round.strangers_percent = Some(1.0);
+            }
+        }
+        assert_eq!(met(&quiet), ["-", "-", "-", "yes", "-", "-"]);
+    }
+
+    #[test]
+    fn a_machine_that_others_used_decides_nothing() {
+        assert_eq!(met(&report()), ["-", "-", "-", "disturbed", "-", "-"]);
     }
 
     #[test]
