@@ -75,7 +75,7 @@ pub fn rates(report: &Report) -> String {
     }
     document(
         report,
-        "Transactions per second: median, least and greatest round",
+        "Transactions per second, each case on a scale of its own: median, least and greatest round",
         &body,
         y,
     )
