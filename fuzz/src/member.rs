@@ -64,6 +64,9 @@ impl Member {
                 for _ in 0..=kind / 16 {
                     self.now_ms += TICK_MS;
                     self.handle(Event::Tick);
+                    if self.replica.owes_announcement() {
+                        self.handle(Event::Announce);
+                    }
                 }
             }
             2 | 3 => {

@@ -1,6 +1,6 @@
 //! One member of one group.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bellwether_types::{Entry, HardState, LogIndex, NodeId, Position, Term};
 use bytes::Bytes;
@@ -111,6 +111,8 @@ pub struct Group {
     /// At the leader: the members that said that theirs does not.
     full: BTreeSet<NodeId>,
     ticks: u64,
+    /// At the leader: the commit index that each member was told last.
+    told: BTreeMap<NodeId, LogIndex>,
     output: Output,
 }
 
@@ -140,6 +142,8 @@ impl Group {
             pre_vote: true,
             read_only_option: ReadOnlyOption::Safe,
             batch_append: false,
+            // It travels with the next entry; else `announce` tells it.
+            skip_bcast_commit: true,
             ..raft::Config::default()
         };
         let window = Window::new(
@@ -165,6 +169,7 @@ impl Group {
             has_room: true,
             full: BTreeSet::new(),
             ticks: 0,
+            told: BTreeMap::new(),
             output: Output::default(),
         }
     }
@@ -196,6 +201,31 @@ impl Group {
         for id in waiting {
             self.core.report_snapshot(id, raft::SnapshotStatus::Failure);
         }
+    }
+
+    /// At the leader: some member was not told how far the log is committed, and will not be before the next entry or
+    /// heartbeat. After a moment without either, [`Group::announce`].
+    pub fn owes_announcement(&self) -> bool {
+        let is_told = |voter: &NodeId| self.told.get(voter).is_some_and(|told| *told >= self.commit());
+        self.core.raft.state == StateRole::Leader
+            && !self
+                .config
+                .voters
+                .iter()
+                .all(|voter| *voter == self.config.node || is_told(voter))
+    }
+
+    /// Tells all members how far the log is committed; those that cannot be reached hear it with a later message.
+    pub fn announce(&mut self) {
+        if self.core.raft.state != StateRole::Leader {
+            return;
+        }
+        self.core.ping();
+        let commit = self.commit();
+        for voter in &self.config.voters {
+            self.told.insert(*voter, commit);
+        }
+        self.drain_core();
     }
 
     /// A message of a member arrived. Wrong ones are dropped; the answer says why.
@@ -533,6 +563,11 @@ impl Group {
             let at_once = self.of_core(at_once);
             self.output.messages.extend(at_once);
             let after = self.of_core(after);
+            for message in self.output.messages.iter().chain(&after) {
+                if matches!(message.kind, MessageKind::Append | MessageKind::Heartbeat) {
+                    self.told.insert(message.to, message.leader_commit);
+                }
+            }
             if !after.is_empty() {
                 self.withheld.push_back((self.newest, after));
             }

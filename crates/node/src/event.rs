@@ -9,6 +9,9 @@ use bytes::Bytes;
 pub enum Event {
     /// One [`crate::TICK_MS`] has passed.
     Tick,
+    /// Nothing was proposed for [`crate::ANNOUNCE_MS`] since the machine owes the others word of how far the log is
+    /// committed.
+    Announce,
     /// A message of another member arrived.
     Message(Message),
     /// A message to this node could not be delivered: its connection broke.

@@ -141,6 +141,7 @@ impl Replica {
     pub fn handle(&mut self, event: Event, now_ms: u64) -> Vec<Effect> {
         match event {
             Event::Tick => self.group.tick(),
+            Event::Announce => self.group.announce(),
             Event::Message(message) => self.handle_message(message),
             Event::Unreachable(node) => self.group.report_unreachable(node),
             Event::Persisted { ticket } => self.group.handle_persisted(ticket),
@@ -174,6 +175,12 @@ impl Replica {
         }
         self.advance(now_ms);
         std::mem::take(&mut self.effects)
+    }
+
+    /// The others do not know yet how far the log is committed: unless something is proposed within
+    /// [`crate::ANNOUNCE_MS`], the driver gives [`Event::Announce`].
+    pub fn owes_announcement(&self) -> bool {
+        self.group.owes_announcement()
     }
 
     /// As others see it.

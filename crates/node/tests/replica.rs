@@ -227,6 +227,36 @@ fn a_leader_is_elected_and_its_groups_are_applied_in_the_same_order_everywhere()
 }
 
 #[test]
+fn how_far_the_log_is_committed_travels_with_the_next_entry_or_is_announced() {
+    let mut cluster = Cluster::new(3);
+    cluster.run_ms(1_000);
+    let leader = cluster.leader();
+    let follower = (1..=3).find(|id| NodeId(*id) != leader).expect("two others");
+    cluster.propose(leader, "a");
+    assert_eq!(cluster.applied(leader.0), ["a"]);
+    assert_eq!(cluster.applied(follower), [""; 0], "no word of it yet");
+    assert!(cluster.nodes[&leader].replica.owes_announcement());
+    cluster.propose(leader, "b");
+    assert_eq!(cluster.applied(follower), ["a"], "told with the entry");
+    cluster.handle(leader, Event::Announce);
+    cluster.deliver();
+    assert_eq!(cluster.applied(follower), ["a", "b"]);
+    // Once for all: a member that cannot be reached hears it with a later message.
+    cluster.cut.insert(NodeId(follower));
+    cluster.propose(leader, "c");
+    cluster.handle(leader, Event::Announce);
+    cluster.deliver();
+    assert!(!cluster.nodes[&leader].replica.owes_announcement());
+    cluster.cut.clear();
+    cluster.run_ms(1_000);
+    assert_eq!(cluster.applied(follower), ["a", "b", "c"]);
+    assert!(
+        !cluster.nodes[&NodeId(follower)].replica.owes_announcement(),
+        "it follows"
+    );
+}
+
+#[test]
 fn a_single_node_leads_itself() {
     let mut cluster = Cluster::new(1);
     cluster.run_ms(1_000);

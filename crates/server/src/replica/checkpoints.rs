@@ -80,6 +80,7 @@ pub(crate) fn run(
     let (reply, settled) = crossbeam_channel::bounded(1);
     let mut period = PERIOD;
     let mut fails = false;
+    let mut frames_left = u32::MAX;
     while !stop.is_asked() {
         std::thread::park_timeout(period);
         if !driver.send(Input::Durable(reply.clone())) {
@@ -90,8 +91,11 @@ pub(crate) fn run(
         };
         match checkpoints.checkpoint(settled) {
             Ok(Some(checkpointed)) => {
-                // Much is left when the writer is faster than the period: again at once.
-                period = if checkpointed.wants_another() {
+                // Much is left when the writer is faster than the period: again at once; but not while a reader holds a
+                // snapshot, and nothing can be moved.
+                let gets_on = checkpointed.wal_frames_left < frames_left;
+                frames_left = checkpointed.wal_frames_left;
+                period = if checkpointed.wants_another() && gets_on {
                     Duration::ZERO
                 } else {
                     PERIOD

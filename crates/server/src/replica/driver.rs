@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use bellwether_http::Metrics;
 use bellwether_log::Log;
-use bellwether_node::{Effect, Event, Fetch, FetchPurpose, Persist, Replica, Role, TICK_MS};
+use bellwether_node::{ANNOUNCE_MS, Effect, Event, Fetch, FetchPurpose, Persist, Replica, Role, TICK_MS};
 use bellwether_types::{DatabaseId, LogIndex, Position};
 use tokio::sync::{oneshot, watch};
 
@@ -88,9 +88,14 @@ impl Driver {
         let start = Instant::now();
         let tick = Duration::from_millis(TICK_MS);
         let mut next_tick = start + tick;
+        let mut announcement: Option<Instant> = None;
         loop {
-            let mut batch = self.input.take(next_tick, BATCH_MAX);
+            let wake = announcement.map_or(next_tick, |due| due.min(next_tick));
+            let mut batch = self.input.take(wake, BATCH_MAX);
             let now = Instant::now();
+            if announcement.take_if(|due| now >= *due).is_some() {
+                batch.push(Input::Event(Event::Announce));
+            }
             if now >= next_tick {
                 // Ticks missed in a pause are not made up for: they would start an election.
                 next_tick = (next_tick + tick).max(now);
@@ -102,6 +107,11 @@ impl Driver {
                 Ok(false) => return,
                 Err(LogFailed(what)) => return fatal(&self.stop, self.name, what),
             }
+            announcement = match announcement {
+                _ if !self.replica.owes_announcement() => None,
+                None => Some(Instant::now() + Duration::from_millis(ANNOUNCE_MS)),
+                due => due,
+            };
         }
     }
 

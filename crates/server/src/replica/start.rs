@@ -244,6 +244,7 @@ fn spawn_threads(
         mark: (Instant::now(), Timestamp::default()),
         starves: false,
         confirms: 0,
+        expected: 0,
     };
     spawn(shared.stop, name, "log", move || driver.run());
     spawn(shared.stop, name, "writer", move || writer.run());

@@ -68,6 +68,9 @@ pub(crate) struct WriterThread {
     pub starves: bool,
     /// How often it was asked whether this node leads.
     pub confirms: u64,
+    /// Clients that are about to come with another transaction: those of a group that was just answered, and those
+    /// that waited meanwhile.
+    pub expected: usize,
 }
 
 /// The thread ends.
@@ -120,7 +123,8 @@ impl WriterThread {
     pub fn run(mut self) {
         self.connection_opened();
         loop {
-            let step = match self.desk.next(GROUP_MAX) {
+            let expected = std::mem::take(&mut self.expected);
+            let step = match self.desk.next(GROUP_MAX, expected) {
                 Next::Command(command) => self.handle_command(command),
                 Next::Jobs(jobs) => self.run_jobs(jobs),
             };
@@ -402,7 +406,12 @@ impl WriterThread {
             Err(error) => return self.refuse_group(replies, &error.into_sql_error()),
         };
         match self.seal_and_fly()? {
-            Ok(Flight::Committed(position)) => self.answer_committed(results, replies, position),
+            Ok(Flight::Committed(position)) => {
+                if replies.len() > 1 {
+                    self.expected = replies.len() + self.desk.waiting();
+                }
+                self.answer_committed(results, replies, position);
+            }
             Ok(Flight::Lost) => {
                 for (result, reply) in results.into_iter().zip(replies) {
                     // What failed is not in the record: it may be tried again without a doubt.

@@ -16,6 +16,8 @@ use crate::workload::Operation;
 pub enum NodeEvent {
     /// One tick of its clock.
     Tick,
+    /// What the machine owes the others is told, unless it has been meanwhile.
+    AnnounceDue,
     /// A message arrived.
     Peer {
         /// From whom.

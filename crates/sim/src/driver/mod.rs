@@ -22,7 +22,7 @@ mod writer_thread;
 use std::collections::BTreeMap;
 
 use bellwether_log::ReadError;
-use bellwether_node::{Event, Replica, Role};
+use bellwether_node::{ANNOUNCE_MS, Event, Replica, Role};
 use bellwether_storage::checkpoint::Checkpointer;
 use bellwether_storage::files::Files;
 use bellwether_types::{NodeId, Position, RequestId, SessionId, Term};
@@ -65,6 +65,8 @@ pub struct Driver {
     confirmations: BTreeMap<u64, Vec<(Submission, Reply)>>,
     tickets: u64,
     ticks: u64,
+    /// An `AnnounceDue` is under way.
+    is_announcing: bool,
     files: Files,
     retained: u64,
     checkpoint_every_us: u64,
@@ -81,6 +83,10 @@ impl Driver {
     pub fn handle(&mut self, event: NodeEvent, context: &mut Context<'_>) {
         match event {
             NodeEvent::Tick => self.handle_tick(context),
+            NodeEvent::AnnounceDue => {
+                self.is_announcing = false;
+                self.feed(Event::Announce, context);
+            }
             NodeEvent::Peer { from, message } => self.handle_peer(from, message, context),
             NodeEvent::Request(request) => self.handle_request(request, context),
             NodeEvent::LogSynced => {
@@ -164,6 +170,10 @@ impl Driver {
             }
         }
         self.reads.advance(self.serving(), context);
+        if !self.is_announcing && self.replica.owes_announcement() {
+            self.is_announcing = true;
+            context.after(ANNOUNCE_MS * 1000, NodeEvent::AnnounceDue);
+        }
     }
 
     /// Best effort: without a leader nobody hears it.

@@ -236,6 +236,7 @@ pub fn start(settings: Settings, mount: &Mount, context: &mut Context<'_>) -> Re
         full_since: None,
         tickets: 0,
         ticks: 0,
+        is_announcing: false,
         files,
         retained: settings.retained,
         checkpoint_every_us: settings.checkpoint_every_us,
