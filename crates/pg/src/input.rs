@@ -52,6 +52,11 @@ impl Input {
         }
     }
 
+    /// Bytes that were received and not understood yet.
+    pub fn len(&self) -> usize {
+        self.bytes.len() - self.start
+    }
+
     /// Whether all that was received is understood.
     pub fn is_empty(&self) -> bool {
         self.start == self.bytes.len()

@@ -313,7 +313,8 @@ impl Cluster {
         self.node(node).peer
     }
 
-    fn process(&self, node: NodeId) -> u32 {
+    /// The process of a node that runs.
+    pub fn process(&self, node: NodeId) -> u32 {
         self.node(node)
             .child
             .as_ref()

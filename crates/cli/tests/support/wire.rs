@@ -75,6 +75,17 @@ impl Wire {
         self.stream.write_all(bytes).ok();
     }
 
+    /// Whether the server has hung up, as far as is known by now. What it has said before counts as open.
+    pub fn is_closed(&self) -> bool {
+        self.stream.set_nonblocking(true).expect("a socket's option");
+        let peeked = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false).expect("a socket's option");
+        match peeked {
+            Ok(read) => read == 0,
+            Err(error) => error.kind() != ErrorKind::WouldBlock,
+        }
+    }
+
     /// Says that nothing more will be sent.
     pub fn finish(&mut self) {
         self.stream.shutdown(Shutdown::Write).ok();

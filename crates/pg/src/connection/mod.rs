@@ -270,6 +270,11 @@ impl Connection {
         }
     }
 
+    /// Bytes that were received and not understood yet.
+    pub fn received_bytes(&self) -> usize {
+        self.input.len()
+    }
+
     /// What to do next; `None` if more bytes are needed, an answer is due, or the connection is closed.
     pub fn next_request(&mut self) -> Option<Request> {
         while matches!(self.waiting, Waiting::Nothing) {

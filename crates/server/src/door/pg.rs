@@ -4,6 +4,7 @@ mod describe;
 mod dialect;
 mod limit;
 mod login;
+mod memory;
 mod notify;
 
 use std::collections::BTreeMap;
@@ -97,6 +98,7 @@ pub(crate) async fn accept_pg(node: Arc<Node>, listener: TcpListener) {
     let cancels: Arc<Cancels> = Arc::default();
     let watching = tokio::spawn(watch_vanished(Arc::clone(&node), Arc::clone(&cancels)));
     let mut clients = tokio::task::JoinSet::new();
+    let memory = memory::InputMemory::default();
     loop {
         let stream = tokio::select! {
             () = node.stop.asked() => break,
@@ -118,13 +120,14 @@ pub(crate) async fn accept_pg(node: Arc<Node>, listener: TcpListener) {
         }
         let (node, cancels) = (Arc::clone(&node), Arc::clone(&cancels));
         let is_one_too_many = clients.len() >= room;
+        let share = memory.share();
         clients.spawn(async move {
             let opening = tokio::time::timeout(STARTUP_TIMEOUT, login::open_stream(&node, stream));
             match opening.await {
                 Ok(Ok(Some((stream, binding)))) => {
-                    Client::new(node, cancels, stream, binding, is_one_too_many)
-                        .run()
-                        .await;
+                    let mut client = Client::new(node, cancels, stream, binding, share);
+                    client.is_one_too_many = is_one_too_many;
+                    client.run().await;
                 }
                 Ok(Err(error)) => tracing::debug!(%error, "a client's connection could not be opened"),
                 Ok(Ok(None)) | Err(_) => {}
@@ -168,6 +171,7 @@ struct Client {
     permit: Option<ConnectionPermit>,
     /// Tells when roles change.
     roles: Option<watch::Receiver<Arc<Roles>>>,
+    input: memory::Share,
     /// While the session listens to channels.
     listener: Option<Listener>,
     /// Of its replica: tells when the role changes.
@@ -193,7 +197,7 @@ impl Client {
         cancels: Arc<Cancels>,
         stream: Stream,
         binding: Option<Vec<u8>>,
-        is_one_too_many: bool,
+        input: memory::Share,
     ) -> Client {
         let connection = Connection::new(Config {
             offers_tls: node.lock.tls.is_some() && !stream.is_tls(),
@@ -213,9 +217,10 @@ impl Client {
             login: None,
             permit: None,
             roles: None,
+            input,
             listener: None,
             reign: None,
-            is_one_too_many,
+            is_one_too_many: false,
         }
     }
 
@@ -250,6 +255,11 @@ impl Client {
             self.flush_if(self.connection.must_flush()).await?;
             if self.connection.is_closed() {
                 return self.say_goodbye(&mut buffer).await;
+            }
+            let held = self.input.set(self.connection.received_bytes());
+            if let Err(error) = held {
+                self.connection.abort(&error);
+                continue;
             }
             let read = self.wait_for_input(&mut buffer, deadline).await?;
             match read {
