@@ -73,6 +73,7 @@ fn main() {
             vfs: Vfs::Os,
             spill: Spill::Memory,
             extended: Default::default(),
+            damage: Default::default(),
         };
         Writer::open(&files).expect("a new file")
     };

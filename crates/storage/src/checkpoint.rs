@@ -17,12 +17,11 @@
 
 use std::ffi::c_int;
 use std::fmt;
-use std::ptr::null_mut;
 
 use bellwether_types::Position;
 use rusqlite::{Connection, ffi};
 
-use crate::files::{ConnectionRole, Files, OpenError, sqlite_facts};
+use crate::files::{ConnectionRole, Files, OpenError, SqliteFile, is_damage_code, sqlite_facts, telling};
 use crate::position::stored_position;
 
 /// A WAL longer than this should be restarted: 16 MiB at 4 KiB a page. Shorter restarts more often for nothing;
@@ -167,24 +166,10 @@ impl Checkpointer {
     /// Syncs the WAL (`JOURNAL_POINTER`) or the main file through SQLite's own handle. SQLite syncs the WAL itself when
     /// it moves frames, but it need not move any: with a reader in the way a checkpoint does nothing and succeeds.
     fn sync(&self, which: c_int) -> Result<(), CheckpointError> {
-        let mut file: *mut ffi::sqlite3_file = null_mut();
-        // SAFETY: the connection is open and ours alone; the verb stores a handle that lives as long as it is.
-        let code = unsafe {
-            let out = (&raw mut file).cast();
-            let found = ffi::sqlite3_file_control(self.pin.handle(), c"main".as_ptr(), which, out);
-            match file
-                .as_ref()
-                .and_then(|file| file.pMethods.as_ref())
-                .and_then(|methods| methods.xSync)
-            {
-                Some(sync) if found == ffi::SQLITE_OK => sync(file, ffi::SQLITE_SYNC_NORMAL),
-                _ => ffi::SQLITE_MISUSE,
-            }
-        };
-        if code == ffi::SQLITE_OK {
-            Ok(())
-        } else {
-            Err(CheckpointError::Sync { code })
+        let code = SqliteFile::of(&self.pin, which).map_or(ffi::SQLITE_MISUSE, |file| file.sync());
+        match code {
+            ffi::SQLITE_OK => Ok(()),
+            code => Err(CheckpointError::Sync { code }),
         }
     }
 
@@ -203,6 +188,7 @@ impl Checkpointer {
         // Busy: the writer was just publishing a transaction. Nothing was moved, and the next call will.
         if code != ffi::SQLITE_OK && code & 0xFF != ffi::SQLITE_BUSY {
             let message = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None).to_string();
+            let message = telling(code, message);
             return Err(CheckpointError::Sqlite { code, message });
         }
         if code == ffi::SQLITE_OK {
@@ -286,6 +272,7 @@ mod tests {
             vfs: Vfs::Simulated(vfs.name()),
             spill: Spill::Memory,
             extended: Default::default(),
+            damage: Default::default(),
         }
     }
 
@@ -295,6 +282,7 @@ mod tests {
             vfs: Vfs::Os,
             spill: Spill::Memory,
             extended: Default::default(),
+            damage: Default::default(),
         }
     }
 

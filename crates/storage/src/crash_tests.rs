@@ -52,6 +52,7 @@ fn files(vfs: &Registered) -> Files {
         vfs: Vfs::Simulated(vfs.name()),
         spill: Spill::Memory,
         extended: Default::default(),
+        damage: Default::default(),
     }
 }
 

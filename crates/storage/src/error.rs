@@ -8,6 +8,7 @@ use bellwether_types::{DecodeError, ErrorKind, Fingerprint, Position, SqlError};
 use rusqlite::ffi;
 
 use crate::authorizer;
+use crate::files::{is_damage_code, telling};
 
 /// A failed call of SQLite's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,15 +31,15 @@ impl SqliteError {
         unsafe {
             let extended = ffi::sqlite3_extended_errcode(db);
             let offset = ffi::sqlite3_error_offset(db);
+            let code = if extended & 0xFF == code & 0xFF {
+                extended
+            } else {
+                code
+            };
+            let message = CStr::from_ptr(ffi::sqlite3_errmsg(db)).to_string_lossy();
             SqliteError {
-                code: if extended & 0xFF == code & 0xFF {
-                    extended
-                } else {
-                    code
-                },
-                message: CStr::from_ptr(ffi::sqlite3_errmsg(db))
-                    .to_string_lossy()
-                    .into_owned(),
+                code,
+                message: telling(code, message.into_owned()),
                 offset: usize::try_from(offset).ok(),
             }
         }
@@ -52,7 +53,7 @@ impl SqliteError {
 
     /// Whether SQLite found the file damaged.
     fn is_damage(&self) -> bool {
-        matches!(self.code & 0xFF, ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB)
+        is_damage_code(self.code)
     }
 
     /// Whether SQLite found the file damaged, or the disk failed.
@@ -99,8 +100,8 @@ fn coded_error(code: i32, message: &str) -> SqlError {
         ffi::SQLITE_TOOBIG => SqlError::new(ProgramLimit, message),
         ffi::SQLITE_INTERRUPT => SqlError::new(Cancelled, "canceling statement due to user request"),
         ffi::SQLITE_FULL => SqlError::new(DiskFull, "no space is left for the database"),
+        _ if is_damage_code(code) => SqlError::new(DataCorrupted, message),
         ffi::SQLITE_IOERR | ffi::SQLITE_CANTOPEN => SqlError::new(Io, message),
-        ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB => SqlError::new(DataCorrupted, message),
         ffi::SQLITE_NOMEM => SqlError::new(OutOfMemory, "out of memory"),
         ffi::SQLITE_READONLY => SqlError::new(ReadOnly, "cannot write in a read-only transaction"),
         ffi::SQLITE_AUTH => SqlError::new(Forbidden, message),

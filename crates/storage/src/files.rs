@@ -4,9 +4,11 @@
 //! page size, checkpoint rules and busy handling; the running SQLite has the features that this room needs.
 //! Does not create tables, does not look at the content, does not retry.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_int};
 use std::fmt;
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
+use std::ptr::null_mut;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +18,8 @@ use rusqlite::{Connection, OpenFlags, ffi};
 
 use crate::extension::Extended;
 use crate::os_disk::OsDisk;
-use crate::vfs;
+use crate::pages::{CHECKSUM_BYTES, Damage, PAGE_BYTES};
+use crate::vfs::{self, checked};
 
 /// Where a replica's SQLite file lives.
 #[derive(Debug, Clone)]
@@ -29,12 +32,14 @@ pub struct Files {
     pub spill: Spill,
     /// Functions and virtual tables that its connections have beyond SQLite's.
     pub extended: Extended,
+    /// Where its connections leave word of a page that is not what was written.
+    pub damage: Damage,
 }
 
 /// The virtual file system that SQLite uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Vfs {
-    /// SQLite's default one.
+    /// The operating system's.
     Os,
     /// One that `vfs::register` registered under this name.
     Simulated(String),
@@ -60,9 +65,6 @@ pub enum ConnectionRole {
     /// Moves WAL frames into the main file, or holds a read snapshot so that others do not.
     Checkpointer,
 }
-
-/// Page size of files that we create, in bytes. SQLite's default and the page size of most disks and kernels.
-pub const PAGE_BYTES: u32 = 4096;
 
 /// Page cache of the writer. It holds a whole group's dirty pages; beyond it SQLite spills them into the WAL.
 const WRITER_CACHE_KIB: i64 = 64 * 1024;
@@ -94,9 +96,19 @@ impl Files {
         let connection = self
             .open(role)
             .map_err(|error| OpenError::sqlite(&self.path, &error))?;
+        checked::watch(&connection, &self.damage);
         let mode = configure(&connection, role)
             .and_then(|mode| self.extended.register_pure(&connection).map(|()| mode))
-            .map_err(|error| OpenError::sqlite(&self.path, &error))?;
+            .map_err(|error| match has_checksums(&connection) {
+                true => OpenError::sqlite(&self.path, &error),
+                false => {
+                    // Not a fault: what is there was never compared with anything.
+                    self.damage.take();
+                    OpenError::WithoutChecksums {
+                        path: self.path.clone(),
+                    }
+                }
+            })?;
         if mode != "wal" {
             return Err(OpenError::NotWal {
                 path: self.path.clone(),
@@ -133,10 +145,12 @@ impl Files {
         if role == ConnectionRole::Writer {
             flags |= OpenFlags::SQLITE_OPEN_CREATE;
         }
-        match &self.vfs {
-            Vfs::Os => Connection::open_with_flags(&self.path, flags),
-            Vfs::Simulated(name) => Connection::open_with_flags_and_vfs(&self.path, flags, name.as_str()),
-        }
+        let vfs = match &self.vfs {
+            Vfs::Os => checked::os_name()
+                .map_err(|code| rusqlite::Error::SqliteFailure(ffi::Error::new(code), None))?,
+            Vfs::Simulated(name) => name.as_str(),
+        };
+        Connection::open_with_flags_and_vfs(&self.path, flags, vfs)
     }
 }
 
@@ -166,7 +180,8 @@ fn configure(connection: &Connection, role: ConnectionRole) -> rusqlite::Result<
         ConnectionRole::Checkpointer => CHECKPOINTER_CACHE_KIB,
     };
     if role == ConnectionRole::Writer {
-        connection.pragma_update(None, "page_size", PAGE_BYTES)?;
+        connection.pragma_update(None, "page_size", PAGE_BYTES as u32)?;
+        reserve_checksums(connection);
     }
     let mode = match role {
         ConnectionRole::Writer => connection.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0))?,
@@ -184,6 +199,80 @@ fn configure(connection: &Connection, role: ConnectionRole) -> rusqlite::Result<
         connection.pragma_update(None, "query_only", true)?;
     }
     Ok(mode)
+}
+
+/// A file that is created now keeps room for a checksum at the end of each page, and VACUUM keeps it.
+fn reserve_checksums(connection: &Connection) {
+    let mut bytes = CHECKSUM_BYTES as c_int;
+    // SAFETY: an open connection; the verb takes an int and puts the number before in its place.
+    unsafe {
+        ffi::sqlite3_file_control(
+            connection.handle(),
+            c"main".as_ptr(),
+            ffi::SQLITE_FCNTL_RESERVE_BYTES,
+            (&raw mut bytes).cast(),
+        );
+    }
+}
+
+/// Whether the main file says that its pages end with our checksums (byte 20 of its header); also when there is
+/// nothing to be read.
+fn has_checksums(connection: &Connection) -> bool {
+    let mut reserved = [CHECKSUM_BYTES as u8];
+    match SqliteFile::of(connection, ffi::SQLITE_FCNTL_FILE_POINTER) {
+        Some(file) => file.read(20, &mut reserved) != ffi::SQLITE_OK || reserved[0] == CHECKSUM_BYTES as u8,
+        None => true,
+    }
+}
+
+/// A file as SQLite's own handle shows it. Opening one beside SQLite's would give up its locks on closing (POSIX).
+pub(crate) struct SqliteFile<'a> {
+    file: *mut ffi::sqlite3_file,
+    _of: PhantomData<&'a Connection>,
+}
+
+impl<'a> SqliteFile<'a> {
+    /// The main file (`SQLITE_FCNTL_FILE_POINTER`) or the WAL (`SQLITE_FCNTL_JOURNAL_POINTER`), if it is open.
+    pub(crate) fn of(connection: &'a Connection, which: c_int) -> Option<SqliteFile<'a>> {
+        let mut file: *mut ffi::sqlite3_file = null_mut();
+        // SAFETY: an open connection; the verb stores a handle that lives as long as it is.
+        let is_open = unsafe {
+            let out = (&raw mut file).cast();
+            let found = ffi::sqlite3_file_control(connection.handle(), c"main".as_ptr(), which, out);
+            found == ffi::SQLITE_OK && file.as_ref().is_some_and(|file| !file.pMethods.is_null())
+        };
+        is_open.then_some(SqliteFile {
+            file,
+            _of: PhantomData,
+        })
+    }
+
+    /// Fills the buffer, beyond the end with zeros. Answers SQLite's result code.
+    pub(crate) fn read(&self, offset: u64, buffer: &mut [u8]) -> c_int {
+        // SAFETY: an open handle, with methods; a buffer of that length.
+        unsafe {
+            match (*(*self.file).pMethods).xRead {
+                Some(read) => read(
+                    self.file,
+                    buffer.as_mut_ptr().cast(),
+                    buffer.len() as c_int,
+                    offset.cast_signed(),
+                ),
+                None => ffi::SQLITE_MISUSE,
+            }
+        }
+    }
+
+    /// Answers SQLite's result code.
+    pub(crate) fn sync(&self) -> c_int {
+        // SAFETY: an open handle, with methods.
+        unsafe {
+            match (*(*self.file).pMethods).xSync {
+                Some(sync) => sync(self.file, ffi::SQLITE_SYNC_NORMAL),
+                None => ffi::SQLITE_MISUSE,
+            }
+        }
+    }
 }
 
 fn check_compile_options() -> Result<(), OpenError> {
@@ -225,6 +314,11 @@ pub enum OpenError {
         /// The mode it is in.
         mode: String,
     },
+    /// Its pages have no checksums: it was made by an earlier version, or by somebody else.
+    WithoutChecksums {
+        /// The main file.
+        path: PathBuf,
+    },
     /// It is a SQLite file in WAL mode, but not one of ours.
     NotAReplica {
         /// The main file.
@@ -235,6 +329,17 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// Whether the file is damaged: it must be seeded anew.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            OpenError::Sqlite { code, .. } => is_damage_code(*code),
+            OpenError::NotWal { .. } | OpenError::NotAReplica { .. } => true,
+            OpenError::MissingCompileOption { .. }
+            | OpenError::VfsUnknown { .. }
+            | OpenError::WithoutChecksums { .. } => false,
+        }
+    }
+
     /// The facts of an error of the bindings.
     pub(crate) fn sqlite(path: &Path, error: &rusqlite::Error) -> OpenError {
         let (code, message) = sqlite_facts(error);
@@ -246,13 +351,27 @@ impl OpenError {
     }
 }
 
+/// Whether a result code says that the file is not what was written.
+pub(crate) fn is_damage_code(code: i32) -> bool {
+    code == ffi::SQLITE_IOERR_DATA || matches!(code & 0xFF, ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB)
+}
+
+/// SQLite's words for the code that it just answered, or ours when they say more.
+pub(crate) fn telling(code: i32, message: String) -> String {
+    match checked::take_fault().filter(|_| code == ffi::SQLITE_IOERR_DATA) {
+        Some(fault) => fault.to_string(),
+        None => message,
+    }
+}
+
 /// Extended result code (0 when the error is of the bindings' own making) and message.
 pub(crate) fn sqlite_facts(error: &rusqlite::Error) -> (i32, String) {
     match error {
-        rusqlite::Error::SqliteFailure(failure, message) => (
-            failure.extended_code,
-            message.clone().unwrap_or_else(|| failure.to_string()),
-        ),
+        rusqlite::Error::SqliteFailure(failure, message) => {
+            let code = failure.extended_code;
+            let message = message.clone().unwrap_or_else(|| failure.to_string());
+            (code, telling(code, message))
+        }
         other => (0, other.to_string()),
     }
 }
@@ -281,6 +400,12 @@ impl fmt::Display for OpenError {
                     path.display()
                 )
             }
+            OpenError::WithoutChecksums { path } => write!(
+                f,
+                "{}: its pages have no checksums, so it was not made by this version: move the node's data \
+                 directory away, and the node is seeded from the others",
+                path.display()
+            ),
             OpenError::NotAReplica { path, what } => {
                 write!(f, "{} is not a replica's file: {what}", path.display())
             }
@@ -300,6 +425,7 @@ mod tests {
             vfs: Vfs::Os,
             spill: Spill::Memory,
             extended: Default::default(),
+            damage: Default::default(),
         }
     }
 
@@ -369,12 +495,31 @@ mod tests {
     fn a_file_that_is_not_in_wal_mode_is_refused() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let files = files(&directory);
-        let plain = Connection::open(&files.path).expect("a new file");
-        plain.execute_batch("CREATE TABLE t(x)").expect("a table");
+        let writer = files.connect(ConnectionRole::Writer).expect("a new file");
+        writer
+            .execute_batch("PRAGMA journal_mode=DELETE; CREATE TABLE t(x)")
+            .expect("a table");
         assert!(matches!(
             files.connect(ConnectionRole::Reader),
             Err(OpenError::NotWal { .. })
         ));
+    }
+
+    #[test]
+    fn a_file_without_page_checksums_is_refused_in_words_of_its_own() {
+        for page_bytes in [1024, 4096, 16_384] {
+            let directory = tempfile::tempdir().expect("a temporary directory");
+            let files = files(&directory);
+            let plain = Connection::open(&files.path).expect("a new file");
+            let sql = format!("PRAGMA page_size={page_bytes}; PRAGMA journal_mode=WAL; CREATE TABLE t(x)");
+            plain.execute_batch(&sql).expect("a table");
+            drop(plain);
+            for role in [ConnectionRole::Writer, ConnectionRole::Reader] {
+                let error = files.connect(role).expect_err("refused");
+                assert!(matches!(error, OpenError::WithoutChecksums { .. }), "{error}");
+                assert!(!error.is_damage() && files.damage.take().is_none());
+            }
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ use bellwether_types::Position;
 use bellwether_types::disk::{Disk, DiskFile};
 
 use crate::files::{ConnectionRole, Files, OpenError, Vfs, beside};
+use crate::pages::Damage;
 use crate::position::stored_position;
 use crate::vfs;
 use crate::wal::{self, WalScan};
@@ -154,6 +155,8 @@ impl Candidates<'_> {
         let name = OverlayName::register(overlay)?;
         let overlaid = Files {
             vfs: Vfs::Simulated(name.0.clone()),
+            // Without its WAL a main file may be half overwritten by a checkpoint: that is no damage.
+            damage: Damage::default(),
             ..self.files.clone()
         };
         let reader = overlaid

@@ -186,6 +186,7 @@ mod tests {
             vfs: Vfs::Os,
             spill: Spill::Memory,
             extended: Default::default(),
+            damage: Default::default(),
         };
         Writer::open(&files).expect("a new file")
     }

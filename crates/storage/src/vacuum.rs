@@ -10,7 +10,7 @@ use bellwether_types::{Fingerprint, Position, TableId, Timestamp};
 
 use crate::catalog::Key;
 use crate::error::{SqliteError, StorageError};
-use crate::files::{ConnectionRole, OpenError, Vfs};
+use crate::files::{ConnectionRole, OpenError, Vfs, sqlite_facts};
 use crate::writer::{Phase, Writer};
 
 impl Writer {
@@ -89,12 +89,11 @@ impl Writer {
             connection.execute_batch("VACUUM")
         };
         run().map_err(|error: rusqlite::Error| {
-            let code = error
-                .sqlite_error()
-                .map_or(rusqlite::ffi::SQLITE_ERROR, |error| error.extended_code);
+            let (code, message) = sqlite_facts(&error);
             StorageError::Sqlite(SqliteError {
-                code,
-                message: error.to_string(),
+                // The bindings' own errors have no code.
+                code: if code == 0 { rusqlite::ffi::SQLITE_ERROR } else { code },
+                message,
                 offset: None,
             })
         })

@@ -173,6 +173,7 @@ mod tests {
             vfs: Vfs::Simulated(vfs.name()),
             spill: Spill::Memory,
             extended: Default::default(),
+            damage: Default::default(),
         }
     }
 

@@ -39,6 +39,7 @@ fn tell(arguments: &[ValueRef<'_>], facts: &Facts) -> Result<Notification, SqlEr
 fn extended(files: Files) -> Files {
     Files {
         extended: Extended::by(&EXTENSION),
+        damage: Default::default(),
         ..files
     }
 }

@@ -86,6 +86,7 @@ fn open(config: &Config, database: DatabaseId, dir: &Path) -> Result<OnDisk, Sta
         vfs: Vfs::Os,
         spill: Spill::Directory(spill),
         extended: Extended::by(&EXTENSION),
+        damage: Default::default(),
     };
     let known =
         |position: Position| position == log.base() || log.term_at(position.index) == Some(position.term);

@@ -188,6 +188,7 @@ pub fn start(settings: Settings, mount: &Mount, context: &mut Context<'_>) -> Re
         vfs: Vfs::Simulated(settings.vfs.clone()),
         spill: Spill::Memory,
         extended: Extended::by(&told::EXTENSION),
+        damage: Default::default(),
     };
     let is_ahead = repair(&files, &log, context)?;
     let writer = Writer::open(&files).map_err(StartError::Storage)?;

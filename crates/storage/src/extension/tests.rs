@@ -137,6 +137,7 @@ impl Replica {
             vfs: Vfs::Os,
             spill: Spill::Memory,
             extended: Extended::by(&EXTENSION),
+            damage: Default::default(),
         };
         Replica {
             writer: Writer::open(&files).expect("a new file"),

@@ -12,6 +12,7 @@ fn files(vfs: &Registered) -> Files {
         vfs: Vfs::Simulated(vfs.name()),
         spill: Spill::Memory,
         extended: Default::default(),
+        damage: Default::default(),
     }
 }
 
@@ -156,6 +157,7 @@ fn real_files_are_repaired_as_well() {
         vfs: Vfs::Os,
         spill: Spill::Memory,
         extended: Default::default(),
+        damage: Default::default(),
     };
     replica(&files, 4, 20);
     assert_eq!(

@@ -48,6 +48,7 @@ impl Replica {
             vfs: Vfs::Simulated(vfs.name()),
             spill: Spill::Memory,
             extended: Default::default(),
+            damage: Default::default(),
         };
         let writer = Writer::open(&files).expect("a new replica");
         let mut replica = Replica {

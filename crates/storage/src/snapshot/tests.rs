@@ -15,6 +15,7 @@ fn files(vfs: &Registered, path: &str) -> Files {
         vfs: Vfs::Simulated(vfs.name()),
         spill: Spill::Memory,
         extended: Default::default(),
+        damage: Default::default(),
     }
 }
 

@@ -365,12 +365,12 @@ unsafe extern "C" fn full_pathname(
     ffi::SQLITE_OK
 }
 
-/// No extensions from a simulated disk.
-unsafe extern "C" fn dl_open(_: *mut ffi::sqlite3_vfs, _name: *const c_char) -> *mut c_void {
+/// No extensions are loaded.
+pub(super) unsafe extern "C" fn dl_open(_: *mut ffi::sqlite3_vfs, _name: *const c_char) -> *mut c_void {
     null_mut()
 }
 
-unsafe extern "C" fn dl_error(_: *mut ffi::sqlite3_vfs, bytes: c_int, out: *mut c_char) {
+pub(super) unsafe extern "C" fn dl_error(_: *mut ffi::sqlite3_vfs, bytes: c_int, out: *mut c_char) {
     if bytes > 0 {
         // SAFETY: room for `bytes` bytes, of which there is one.
         unsafe { *out = 0 };

@@ -1,4 +1,5 @@
-//! A SQLite virtual file system over a [`Disk`]: real SQLite on simulated files.
+//! A SQLite virtual file system over a [`Disk`]: real SQLite on simulated files; and [`checked`], the layer that keeps
+//! page checksums above this one and above the operating system's.
 //!
 //! Promises: what SQLite writes and syncs reaches the [`Disk`] call by call, in order; locks and the WAL's shared
 //! memory work among the connections of this process, readers beside a writer; time and randomness come from the
@@ -14,6 +15,7 @@
 //! [`seed_sqlite_randomness`].
 
 mod callbacks;
+pub(crate) mod checked;
 mod file;
 mod lock;
 mod shm;
@@ -83,14 +85,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What was registered. The pointers are owned: boxes that SQLite knows by address.
+/// What was registered. The pointers are owned: boxes that SQLite, and the checked table, know by address.
 struct Registration {
     vfs: *mut ffi::sqlite3_vfs,
+    /// What `vfs` is over.
+    base: *mut ffi::sqlite3_vfs,
     name: CString,
     system: Arc<FileSystem>,
 }
 
-// SAFETY: the pointer is only used under the registry's lock, and SQLite allows registration from any thread.
+// SAFETY: the pointers are only used under the registry's lock, and SQLite allows registration from any thread.
 unsafe impl Send for Registration {}
 
 static REGISTRY: Mutex<BTreeMap<String, Registration>> = Mutex::new(BTreeMap::new());
@@ -115,22 +119,29 @@ pub fn register(
         shared: Mutex::new(BTreeMap::new()),
         open_files: AtomicUsize::new(0),
     });
-    let vfs = Box::into_raw(Box::new(callbacks::table(
+    let base = Box::into_raw(Box::new(callbacks::table(
         c_name.as_ptr(),
         &system,
         PATH_BYTES_MAX,
     )));
-    // SAFETY: the table, its name and its file system live until `unregister` takes them out of SQLite's list.
-    let code = unsafe { ffi::sqlite3_vfs_register(vfs, 0) };
+    // SAFETY: both tables, their name and their file system live until `unregister` takes them out of SQLite's list.
+    let (vfs, code) = unsafe {
+        let vfs = Box::into_raw(Box::new(checked::table(c_name.as_ptr(), base)));
+        (vfs, ffi::sqlite3_vfs_register(vfs, 0))
+    };
     if code != ffi::SQLITE_OK {
-        // SAFETY: SQLite did not take it; it came from `Box::into_raw` above.
-        drop(unsafe { Box::from_raw(vfs) });
+        // SAFETY: SQLite did not take them; they came from `Box::into_raw` above.
+        unsafe {
+            drop(Box::from_raw(vfs));
+            drop(Box::from_raw(base));
+        }
         return Err(RegisterError::Sqlite { code });
     }
     registry.insert(
         name.to_owned(),
         Registration {
             vfs,
+            base,
             name: c_name,
             system,
         },
@@ -152,8 +163,11 @@ pub fn unregister(name: &str) -> bool {
         .load(std::sync::atomic::Ordering::Acquire)
         == 0
     {
-        // SAFETY: out of SQLite's list and used by no connection; it came from `Box::into_raw`.
-        drop(unsafe { Box::from_raw(registration.vfs) });
+        // SAFETY: out of SQLite's list and used by no connection; they came from `Box::into_raw`.
+        unsafe {
+            drop(Box::from_raw(registration.vfs));
+            drop(Box::from_raw(registration.base));
+        }
     } else {
         std::mem::forget(registration.name);
         std::mem::forget(registration.system);

@@ -190,6 +190,7 @@ pub fn files(directory: &tempfile::TempDir, name: &str) -> Files {
         vfs: Vfs::Os,
         spill: Spill::Directory(directory.path().join("spill")),
         extended: Default::default(),
+        damage: Default::default(),
     }
 }
 
