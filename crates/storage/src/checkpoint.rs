@@ -7,6 +7,7 @@
 //!   at any record that the log may have lost ([`crate::recovery`]).
 //! - [`Checkpointed::through`] survives a power failure: its WAL frames were synced, and SQLite syncs the main file
 //!   before it lets a WAL restart. The log may be cut up to there and no further.
+//! - No frame that is not what was written reaches the main file: the WAL's own checksums are compared before.
 //! - [`Checkpointer::checkpoint`] never takes the write lock and never waits.
 //!
 //! A WAL starts again from its beginning only when all of it is in the main file at the moment when a write begins.
@@ -23,6 +24,7 @@ use rusqlite::{Connection, ffi};
 
 use crate::files::{ConnectionRole, Files, OpenError, SqliteFile, is_damage_code, sqlite_facts, telling};
 use crate::position::stored_position;
+use crate::wal::live::{LiveWal, LookError, RottenFrame};
 
 /// A WAL longer than this should be restarted: 16 MiB at 4 KiB a page. Shorter restarts more often for nothing;
 /// longer costs disk, and time at the next start, which reads the whole WAL.
@@ -42,6 +44,7 @@ pub struct Checkpointer {
     mover: Connection,
     /// What the open read transaction of `pin` sees.
     pinned: Option<Position>,
+    wal: LiveWal,
     /// As last found.
     state: Checkpointed,
 }
@@ -78,6 +81,7 @@ impl Checkpointer {
             pin: files.connect(ConnectionRole::Checkpointer)?,
             mover: files.connect(ConnectionRole::Checkpointer)?,
             pinned: None,
+            wal: LiveWal::default(),
             state: Checkpointed {
                 through: Position::ZERO,
                 wal_frames: 0,
@@ -113,6 +117,7 @@ impl Checkpointer {
             return self.run(ffi::SQLITE_CHECKPOINT_NOOP);
         }
         self.sync(ffi::SQLITE_FCNTL_JOURNAL_POINTER)?;
+        self.look()?;
         self.state.through = self.state.through.max(position);
         let checkpointed = self.run(ffi::SQLITE_CHECKPOINT_PASSIVE)?;
         if checkpointed.wal_frames >= RESTART_FRAMES {
@@ -152,8 +157,17 @@ impl Checkpointer {
             return self.run(ffi::SQLITE_CHECKPOINT_NOOP);
         }
         self.sync(ffi::SQLITE_FCNTL_JOURNAL_POINTER)?;
+        self.look()?;
         self.state.through = self.state.through.max(position);
         self.run(ffi::SQLITE_CHECKPOINT_PASSIVE)
+    }
+
+    /// Whether what may be moved is what was written: what has come since the last look.
+    fn look(&mut self) -> Result<(), CheckpointError> {
+        self.wal.look(&self.mover).map_err(|error| match error {
+            LookError::Rotten(RottenFrame(frame)) => CheckpointError::RottenWal { frame },
+            LookError::Sqlite(code) => failed(code),
+        })
     }
 
     fn unpin(&mut self) -> Result<(), CheckpointError> {
@@ -187,9 +201,7 @@ impl Checkpointer {
         };
         // Busy: the writer was just publishing a transaction. Nothing was moved, and the next call will.
         if code != ffi::SQLITE_OK && code & 0xFF != ffi::SQLITE_BUSY {
-            let message = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None).to_string();
-            let message = telling(code, message);
-            return Err(CheckpointError::Sqlite { code, message });
+            return Err(failed(code));
         }
         if code == ffi::SQLITE_OK {
             // Both are -1 when there is no WAL yet.
@@ -200,6 +212,12 @@ impl Checkpointer {
     }
 }
 
+fn failed(code: c_int) -> CheckpointError {
+    let message = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None).to_string();
+    let message = telling(code, message);
+    CheckpointError::Sqlite { code, message }
+}
+
 /// Why a checkpoint failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CheckpointError {
@@ -207,6 +225,11 @@ pub enum CheckpointError {
     Sync {
         /// SQLite's extended result code.
         code: i32,
+    },
+    /// A frame of the WAL is not what was written. Nothing was moved.
+    RottenWal {
+        /// Its number, from 1; 0: the WAL's header.
+        frame: u32,
     },
     /// SQLite refused.
     Sqlite {
@@ -218,11 +241,20 @@ pub enum CheckpointError {
 }
 
 impl CheckpointError {
+    /// Whether the replica is damaged: it must stop serving and be seeded anew.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            CheckpointError::RottenWal { .. } => true,
+            CheckpointError::Sqlite { code, .. } => is_damage_code(*code),
+            CheckpointError::Sync { .. } => false,
+        }
+    }
+
     /// Whether the node must stop: what is durable is unknown, or the file is damaged. Otherwise (the disk is full,
     /// somebody else holds a lock) a later call may succeed.
     pub fn is_fatal(&self) -> bool {
         match self {
-            CheckpointError::Sync { .. } => true,
+            CheckpointError::Sync { .. } | CheckpointError::RottenWal { .. } => true,
             CheckpointError::Sqlite { code, .. } => !matches!(
                 code & 0xFF,
                 ffi::SQLITE_FULL
@@ -246,6 +278,9 @@ impl fmt::Display for CheckpointError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             CheckpointError::Sync { code } => write!(f, "cannot sync WAL or main file (SQLite code {code})"),
+            CheckpointError::RottenWal { frame } => {
+                write!(f, "frame {frame} of SQLite's WAL is not what was written")
+            }
             CheckpointError::Sqlite { code, message } => {
                 write!(f, "checkpoint failed: {message} (SQLite code {code})")
             }

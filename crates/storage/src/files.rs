@@ -215,12 +215,12 @@ fn reserve_checksums(connection: &Connection) {
     }
 }
 
-/// Whether the main file says that its pages end with our checksums (byte 20 of its header); also when there is
-/// nothing to be read.
+/// Whether the main file has room for our checksums at the end of its pages (byte 20 of its header); also when there
+/// is nothing to be read. The one bit that makes 8 of 0 cannot be told from a file of somebody else's.
 fn has_checksums(connection: &Connection) -> bool {
-    let mut reserved = [CHECKSUM_BYTES as u8];
+    let mut reserved = [0];
     match SqliteFile::of(connection, ffi::SQLITE_FCNTL_FILE_POINTER) {
-        Some(file) => file.read(20, &mut reserved) != ffi::SQLITE_OK || reserved[0] == CHECKSUM_BYTES as u8,
+        Some(file) => file.read(20, &mut reserved) != ffi::SQLITE_OK || reserved != [0],
         None => true,
     }
 }

@@ -37,6 +37,8 @@ mod writer;
 #[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
+mod rot_tests;
+#[cfg(test)]
 mod testing;
 
 pub use checkpoint::{CheckpointError, Checkpointed, Checkpointer};

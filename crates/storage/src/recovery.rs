@@ -75,6 +75,24 @@ pub fn repair_ahead(files: &Files, allowed: impl Fn(Position) -> bool) -> Result
     })
 }
 
+/// A main file that is damaged is kept under another name, and its WAL goes: the replica is empty then, and what it
+/// had comes from the log or from another replica. Of several such files the last is kept. No connection may be open.
+pub fn set_aside(files: &Files) -> Result<(), RecoveryError> {
+    let disk = files.disk().map_err(RecoveryError::Open)?;
+    let rename = || {
+        if disk.exists(&files.path)? {
+            disk.rename(&files.path, &beside(&files.path, "-damaged"))?;
+            disk.sync_dir(files.path.parent().unwrap_or(Path::new("/")))?;
+        }
+        Ok(())
+    };
+    rename().map_err(|error| RecoveryError::io(&files.path, &error))?;
+    remove(&*disk, &files.wal_path())?;
+    remove(&*disk, &files.shm_path())?;
+    files.damage.take();
+    Ok(())
+}
+
 struct Candidates<'a> {
     files: &'a Files,
     disk: &'a Arc<dyn Disk>,
@@ -323,6 +341,11 @@ pub enum RecoveryError {
 }
 
 impl RecoveryError {
+    /// Whether the main file is damaged.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, RecoveryError::Open(error) if error.is_damage())
+    }
+
     fn io(path: &Path, error: &io::Error) -> RecoveryError {
         RecoveryError::Io {
             path: path.to_owned(),

@@ -1,27 +1,28 @@
 //! Looks, in the background, for changes that were made behind a replica's back.
 //!
-//! Reads every table, computes its fingerprint anew and compares it with the one that records have kept: with
+//! Reads every page first, by which its checksum is compared ([`crate::pages`]; in the WAL: [`crate::wal`]), also those
+//! of indexes and free ones; then every table, computes its fingerprint anew and compares it with the one that records have kept: with
 //! the same function, so what differs is the content. Bounded steps; the caller sets the pace.
 //!
 //! Promises: each table is compared within one read snapshot, so a busy writer is never taken for a divergence.
 //! The snapshot is renewed between tables, for while it lasts no checkpoint passes it: the WAL grows by what is
 //! written during the scan of [`ROWS_PER_SNAPSHOT`] rows or of the largest table.
-//! Does not repair; does not see free pages. Indexes are read only when asked ([`Depth::RowsAndIndexes`]).
+//! Does not repair. What indexes say is compared with their tables only when asked ([`Depth::RowsAndIndexes`]).
 
 use std::fmt;
 use std::sync::Arc;
 
 use bellwether_types::{Fingerprint, Position, TableId, ValueRef};
-use rusqlite::ffi;
 
 use crate::catalog::{Catalog, Table, quoted};
 use crate::database::Database;
 use crate::error::SqliteError;
 use crate::extension::Extended;
-use crate::files::{ConnectionRole, Files, OpenError};
+use crate::files::{ConnectionRole, Files, OpenError, is_damage_code};
 use crate::fingerprint::{self, RowHasher};
 use crate::internal;
 use crate::statement::Prepared;
+use crate::wal::live::{LiveWal, LookError, RottenFrame};
 
 /// Small tables share a snapshot until so many rows were read in it.
 pub const ROWS_PER_SNAPSHOT: u64 = 100_000;
@@ -41,7 +42,7 @@ pub enum Depth {
 pub enum Progress {
     /// There is more to read.
     Scanned {
-        /// Rows read by this step.
+        /// Rows read by this step; a page counts as one.
         rows: u64,
     },
     /// A table is not what the log made it. The replica must stop serving and be seeded anew.
@@ -50,6 +51,8 @@ pub enum Progress {
     Finished {
         /// Of the last snapshot.
         position: Position,
+        /// Pages compared.
+        pages: u64,
         /// Tables compared.
         tables: u64,
         /// Rows read in all.
@@ -90,6 +93,7 @@ pub enum DifferenceKind {
 /// A walk over all tables of a replica.
 pub struct Scrub {
     // Statements go before the connection.
+    walk: Walk,
     scan: Option<Scan>,
     snapshot: Option<Snapshot>,
     database: Arc<Database>,
@@ -97,8 +101,16 @@ pub struct Scrub {
     hasher: RowHasher,
     /// The table compared last; they go by id.
     last: TableId,
+    pages: u64,
     tables: u64,
     rows: u64,
+}
+
+/// The walk over the pages, which goes first.
+enum Walk {
+    /// From this page on, in a snapshot of its own each time.
+    From(u32),
+    Done,
 }
 
 /// One read transaction and what it says about itself.
@@ -121,12 +133,14 @@ impl Scrub {
     pub fn start(files: &Files, depth: Depth) -> Result<Scrub, ScrubError> {
         let connection = files.connect(ConnectionRole::Reader)?;
         Ok(Scrub {
+            walk: Walk::From(1),
             scan: None,
             snapshot: None,
             database: Database::new(connection, &Extended::default(), ConnectionRole::Reader)?,
             depth,
             hasher: RowHasher::default(),
             last: TableId(0),
+            pages: 0,
             tables: 0,
             rows: 0,
         })
@@ -145,6 +159,9 @@ impl Scrub {
 
     fn advance(&mut self, rows_max: u64) -> Result<Progress, ScrubError> {
         let mut rows = 0;
+        if let Walk::From(first) = self.walk {
+            rows = self.walk_pages(first, rows_max)?;
+        }
         while rows < rows_max {
             let Some(scan) = &mut self.scan else {
                 if let Some(difference) = self.enter_next_table()? {
@@ -157,6 +174,7 @@ impl Scrub {
                         .map_or(Position::ZERO, |snapshot| snapshot.position);
                     return Ok(Progress::Finished {
                         position,
+                        pages: self.pages,
                         tables: self.tables,
                         rows: self.rows,
                     });
@@ -180,6 +198,47 @@ impl Scrub {
             }
         }
         Ok(Progress::Scanned { rows })
+    }
+
+    /// Reads so many pages, and answers how many there were. Those that the WAL has are read there, and it is looked at as a whole: what they are in the
+    /// main file nobody reads any more.
+    fn walk_pages(&mut self, first: u32, pages_max: u64) -> Result<u64, ScrubError> {
+        if first == 1 {
+            LiveWal::default()
+                .look(&self.database.owner())
+                .map_err(|error| match error {
+                    LookError::Rotten(RottenFrame(frame)) => ScrubError::RottenWal { frame },
+                    LookError::Sqlite(code) => ScrubError::Sqlite(SqliteError {
+                        code,
+                        message: "cannot look at the WAL".to_owned(),
+                        offset: None,
+                    }),
+                })?;
+        }
+        self.database.execute("BEGIN")?;
+        let read = || {
+            let mut count = Prepared::internal(&self.database, "PRAGMA main.page_count")?;
+            count.step()?;
+            let count = u32::try_from(count.integer(0)).unwrap_or(u32::MAX);
+            let after = count
+                .saturating_add(1)
+                .min(first.saturating_add(u32::try_from(pages_max).unwrap_or(u32::MAX)));
+            let mut page =
+                Prepared::internal(&self.database, "SELECT data FROM sqlite_dbpage WHERE pgno = ?1")?;
+            for number in first..after {
+                page.bind(1, ValueRef::Integer(i64::from(number)))?;
+                page.step()?;
+                page.reset();
+            }
+            Ok((after, after > count))
+        };
+        let result: Result<(u32, bool), SqliteError> = read();
+        self.roll_back();
+        let (after, is_last) = result?;
+        self.walk = if is_last { Walk::Done } else { Walk::From(after) };
+        let pages = u64::from(after.saturating_sub(first));
+        self.pages += pages;
+        Ok(pages)
     }
 
     /// Starts to read the table with the next id, if any. A new snapshot is compared as a whole first: the schema,
@@ -322,18 +381,20 @@ pub enum ScrubError {
     Sqlite(SqliteError),
     /// Its catalog does not fit its schema.
     Catalog(String),
+    /// A frame of its WAL is not what was written.
+    RottenWal {
+        /// Its number, from 1; 0: the WAL's header.
+        frame: u32,
+    },
 }
 
 impl ScrubError {
     /// Whether the replica is damaged: it must stop serving and be seeded anew, as after a [`Difference`].
     pub fn is_damage(&self) -> bool {
         match self {
-            ScrubError::Open(OpenError::Sqlite { code, .. })
-            | ScrubError::Sqlite(SqliteError { code, .. }) => {
-                matches!(code & 0xFF, ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB)
-            }
-            ScrubError::Open(_) => false,
-            ScrubError::Catalog(_) => true,
+            ScrubError::Open(error) => error.is_damage(),
+            ScrubError::Sqlite(error) => is_damage_code(error.code),
+            ScrubError::Catalog(_) | ScrubError::RottenWal { .. } => true,
         }
     }
 }
@@ -355,6 +416,9 @@ impl fmt::Display for ScrubError {
         match self {
             ScrubError::Open(error) => error.fmt(f),
             ScrubError::Sqlite(error) => write!(f, "cannot read the replica: {error}"),
+            ScrubError::RottenWal { frame } => {
+                write!(f, "frame {frame} of SQLite's WAL is not what was written")
+            }
             ScrubError::Catalog(what) => write!(f, "the catalog does not fit the schema: {what}"),
         }
     }

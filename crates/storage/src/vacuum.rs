@@ -92,7 +92,11 @@ impl Writer {
             let (code, message) = sqlite_facts(&error);
             StorageError::Sqlite(SqliteError {
                 // The bindings' own errors have no code.
-                code: if code == 0 { rusqlite::ffi::SQLITE_ERROR } else { code },
+                code: if code == 0 {
+                    rusqlite::ffi::SQLITE_ERROR
+                } else {
+                    code
+                },
                 message,
                 offset: None,
             })

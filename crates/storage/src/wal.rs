@@ -6,6 +6,8 @@
 //! [`DiskFile`] in bounded pieces; arbitrary bytes are an empty log, never a panic.
 //! Does not look into pages, does not use the `-shm` file.
 
+pub(crate) mod live;
+
 use std::io;
 
 use bellwether_types::disk::DiskFile;
@@ -56,12 +58,7 @@ impl WalScan {
         loop {
             let count = file.read_at(offset, &mut buffer)?;
             for frame in buffer[..count].chunks_exact(frame_bytes) {
-                if word(frame, 0) == 0 || [word(frame, 8), word(frame, 12)] != scan.salts {
-                    return Ok(scan);
-                }
-                checksum.add(&frame[..8]);
-                checksum.add(&frame[FRAME_HEADER_BYTES..]);
-                if checksum.sums != [word(frame, 16), word(frame, 20)] {
+                if !frame_fits(&scan, &mut checksum, frame) {
                     return Ok(scan);
                 }
                 offset += frame_bytes as u64;
@@ -93,6 +90,16 @@ impl WalScan {
 pub fn cut_after(file: &mut dyn DiskFile, scan: &WalScan, commits: usize) -> io::Result<()> {
     file.truncate(scan.bytes_after(commits))?;
     file.sync()
+}
+
+/// Whether a frame is the next one of this log; the checksum goes on over it.
+fn frame_fits(scan: &WalScan, checksum: &mut Checksum, frame: &[u8]) -> bool {
+    if word(frame, 0) == 0 || [word(frame, 8), word(frame, 12)] != scan.salts {
+        return false;
+    }
+    checksum.add(&frame[..8]);
+    checksum.add(&frame[FRAME_HEADER_BYTES..]);
+    checksum.sums == [word(frame, 16), word(frame, 20)]
 }
 
 fn parse_header(header: &[u8; HEADER_BYTES]) -> Option<(WalScan, Checksum)> {

@@ -428,7 +428,10 @@ fn a_join_over_ten_thousand_tables_visits_a_few_rows() {
         .collect();
     {
         // Not through a group: that compares the whole schema after each statement.
-        let connection = rusqlite::Connection::open(&replica.files.path).expect("the file");
+        let connection = replica
+            .files
+            .connect(crate::files::ConnectionRole::Checkpointer)
+            .expect("the file");
         connection
             .execute_batch(&format!("BEGIN; {}; COMMIT", tables.join(";")))
             .expect("tables");

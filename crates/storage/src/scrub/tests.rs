@@ -132,6 +132,7 @@ fn a_replica_that_only_records_changed_has_no_difference() {
             assert_eq!(differences, []);
             let Progress::Finished {
                 position,
+                pages,
                 tables,
                 rows,
             } = finished
@@ -139,6 +140,7 @@ fn a_replica_that_only_records_changed_has_no_difference() {
                 panic!("{finished:?}")
             };
             assert_eq!(position, Position::new(1, 1 + ROWS.len() as u64));
+            assert!(pages > 9, "{pages} pages");
             // The four tables and the five of FTS5.
             assert!(tables == 9 && rows > 9, "{tables} tables, {rows} rows");
         }

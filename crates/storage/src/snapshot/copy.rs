@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 
 use bellwether_types::Position;
 use bellwether_types::disk::DiskFile;
-use rusqlite::Connection;
+use rusqlite::{Connection, ffi};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::{CHUNK_BYTES_MAX, SnapshotError, SnapshotInfo, directory, remove_if_there};
 use crate::files::{ConnectionRole, Files};
+use crate::pages::{self, PAGE_BYTES};
 use crate::position::stored_position;
+use crate::wal::live::{LiveWal, LookError, RottenFrame};
 
 /// After so many bytes the copy is synced: the disk is never flooded with dirty pages which the log's next sync would
 /// have to wait for.
@@ -19,7 +21,6 @@ const SYNC_BYTES: u64 = 2 * 1024 * 1024;
 pub struct Snapshot {
     reader: Connection,
     position: Position,
-    page_bytes: usize,
     bytes: u64,
     hash: Xxh3Default,
     /// How much of the image went into `hash`: it follows what is read in order.
@@ -30,15 +31,18 @@ impl Snapshot {
     /// Pins the present state. The writer goes on.
     pub fn start(files: &Files) -> Result<Snapshot, SnapshotError> {
         let reader = files.connect(ConnectionRole::Reader)?;
+        LiveWal::default().look(&reader).map_err(|error| match error {
+            LookError::Rotten(RottenFrame(frame)) => SnapshotError::RottenWal { frame },
+            LookError::Sqlite(code) => rusqlite::Error::SqliteFailure(ffi::Error::new(code), None).into(),
+        })?;
         reader.execute_batch("BEGIN")?;
         let position = stored_position(&reader)?;
         let number = |name: &str| reader.pragma_query_value(None, name, |row| row.get::<_, u32>(0));
-        let (page_bytes, pages) = (number("page_size")?, number("page_count")?);
+        let pages = number("page_count")?;
         Ok(Snapshot {
             reader,
             position,
-            page_bytes: page_bytes as usize,
-            bytes: u64::from(page_bytes) * u64::from(pages),
+            bytes: PAGE_BYTES as u64 * u64::from(pages),
             hash: Xxh3Default::new(),
             hashed: 0,
         })
@@ -88,17 +92,20 @@ impl Snapshot {
     fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>, SnapshotError> {
         let len = (len.min(CHUNK_BYTES_MAX) as u64).min(self.bytes.saturating_sub(offset)) as usize;
         let mut chunk = Vec::with_capacity(len);
+        let mut copy = [0; PAGE_BYTES];
         let mut page = self
             .reader
             .prepare_cached("SELECT data FROM sqlite_dbpage WHERE pgno = ?1")?;
         while chunk.len() < len {
             let at = offset + chunk.len() as u64;
-            let number = at / self.page_bytes as u64 + 1;
-            let skip = (at % self.page_bytes as u64) as usize;
+            let number = at / PAGE_BYTES as u64 + 1;
+            let skip = (at % PAGE_BYTES as u64) as usize;
             page.query_row([number.cast_signed()], |row| {
-                let data = row.get_ref(0)?.as_blob()?;
-                let take = (data.len().saturating_sub(skip)).min(len - chunk.len());
-                chunk.extend_from_slice(&data[skip..skip + take]);
+                copy.copy_from_slice(row.get_ref(0)?.as_blob()?);
+                // One that comes from the WAL has none of its own.
+                pages::write_checksum(number as u32, &mut copy);
+                let take = (copy.len() - skip).min(len - chunk.len());
+                chunk.extend_from_slice(&copy[skip..skip + take]);
                 Ok(())
             })?;
         }
@@ -145,8 +152,7 @@ impl Copying {
     /// Copies about `budget_bytes` more (whole pages, at least one). Answers the facts of the image when it is
     /// complete and durable; the replica is unpinned when this is dropped.
     pub fn step(&mut self, budget_bytes: usize) -> Result<Option<SnapshotInfo>, SnapshotError> {
-        let page_bytes = self.snapshot.page_bytes;
-        let mut budget = (budget_bytes / page_bytes).max(1) * page_bytes;
+        let mut budget = (budget_bytes / PAGE_BYTES).max(1) * PAGE_BYTES;
         while budget > 0 && self.written < self.snapshot.bytes {
             let chunk = self
                 .snapshot

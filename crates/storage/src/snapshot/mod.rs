@@ -7,7 +7,8 @@
 //! Promises: taking one never blocks the writer and works in steps that the caller sizes. While one is taken no
 //! checkpoint passes it, so the WAL grows by what is written meanwhile: stream a [`Snapshot`] to a receiver that
 //! keeps up, and for a slow one make a local file of it first ([`Copying`]). Receiving can be resumed, also after a restart; what
-//! arrives damaged is never put in place; placing is atomic under power failure: the old replica, none, or the new.
+//! arrives damaged is never put in place, nor an image with a page whose checksum does not fit; no page that has rotted is
+//! sent: those of the main file are compared as they are read, the WAL's frames when the snapshot begins. Placing is atomic under power failure: the old replica, none, or the new.
 
 mod copy;
 mod receive;
@@ -25,7 +26,8 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 pub use self::copy::{Copying, Snapshot, read_chunk};
 pub use self::receive::{ImageId, Receiving, restore};
-use crate::files::{OpenError, sqlite_facts};
+use crate::files::{OpenError, is_damage_code, sqlite_facts};
+use crate::pages::PageWalk;
 
 /// No chunk is larger: what a sender holds in memory per receiver.
 pub const CHUNK_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -59,18 +61,31 @@ impl SnapshotInfo {
     }
 }
 
-/// Length and checksum of a file.
-fn measure(file: &mut dyn DiskFile) -> io::Result<(u64, u128)> {
-    let mut hash = Xxh3Default::new();
-    let mut buffer = vec![0; 1 << 20];
-    let mut bytes = 0;
-    loop {
-        let count = file.read_at(bytes, &mut buffer)?;
-        hash.update(&buffer[..count]);
-        bytes += count as u64;
-        if count < buffer.len() {
-            return Ok((bytes, hash.digest128()));
+/// What an image's bytes come to, in order.
+#[derive(Default)]
+struct Measure {
+    bytes: u64,
+    hash: Xxh3Default,
+    pages: PageWalk,
+}
+
+impl Measure {
+    fn of_file(file: &mut dyn DiskFile) -> io::Result<Measure> {
+        let mut measure = Measure::default();
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            let count = file.read_at(measure.bytes, &mut buffer)?;
+            measure.update(&buffer[..count]);
+            if count < buffer.len() {
+                return Ok(measure);
+            }
         }
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        self.bytes += bytes.len() as u64;
+        self.hash.update(bytes);
+        self.pages.update(bytes);
     }
 }
 
@@ -120,6 +135,16 @@ pub enum SnapshotError {
         /// Its checksum.
         checksum: u128,
     },
+    /// A frame of the replica's WAL is not what was written: no image of it may be given.
+    RottenWal {
+        /// Its number, from 1; 0: the WAL's header.
+        frame: u32,
+    },
+    /// The image is what was announced, and one of its pages is not what was written; it was thrown away.
+    RottenPage {
+        /// The first, from 1.
+        page: u32,
+    },
     /// The image is intact, but it is one of another position.
     WrongPosition {
         /// What was announced.
@@ -130,6 +155,16 @@ pub enum SnapshotError {
 }
 
 impl SnapshotError {
+    /// Whether the replica of which an image was to be taken is damaged: it must stop serving and be seeded anew.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            SnapshotError::RottenWal { .. } => true,
+            SnapshotError::Sqlite { code, .. } => is_damage_code(*code),
+            SnapshotError::Open(error) => error.is_damage(),
+            _ => false,
+        }
+    }
+
     fn io(path: &Path) -> impl FnOnce(io::Error) -> SnapshotError {
         move |error| SnapshotError::Io {
             path: path.to_owned(),
@@ -170,6 +205,12 @@ impl fmt::Display for SnapshotError {
                 "the image has {bytes} bytes and checksum {checksum:032x}, announced were {} and {:032x}",
                 expected.bytes, expected.checksum
             ),
+            SnapshotError::RottenWal { frame } => {
+                write!(f, "frame {frame} of SQLite's WAL is not what was written")
+            }
+            SnapshotError::RottenPage { page } => {
+                write!(f, "page {page} of the image is not what was written")
+            }
             SnapshotError::WrongPosition { expected, found } => {
                 write!(f, "the image is at {found}, announced was {expected}")
             }

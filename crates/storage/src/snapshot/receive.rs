@@ -3,9 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use bellwether_types::disk::{Disk, DiskFile};
-use xxhash_rust::xxh3::Xxh3Default;
 
-use super::{SnapshotError, SnapshotInfo, directory, measure, remove_if_there};
+use super::{Measure, SnapshotError, SnapshotInfo, directory, remove_if_there};
 use crate::files::{ConnectionRole, Files, beside};
 use crate::position::stored_position;
 
@@ -27,7 +26,7 @@ pub struct Receiving {
     received: u64,
     synced: u64,
     /// Of what was received; none when an earlier attempt left a part.
-    hash: Option<Xxh3Default>,
+    measure: Option<Measure>,
 }
 
 impl Receiving {
@@ -41,7 +40,7 @@ impl Receiving {
         disk.sync_dir(directory(&path))
             .map_err(SnapshotError::io(&path))?;
         let received = file.len().map_err(SnapshotError::io(&path))?.min(bytes);
-        let hash = (received == 0).then(Xxh3Default::new);
+        let measure = (received == 0).then(Measure::default);
         Ok(Receiving {
             files: files.clone(),
             bytes,
@@ -49,7 +48,7 @@ impl Receiving {
             file,
             received,
             synced: received,
-            hash,
+            measure,
         })
     }
 
@@ -67,8 +66,8 @@ impl Receiving {
             .write_at(self.received, piece)
             .map_err(SnapshotError::io(&self.path))?;
         self.received += piece.len() as u64;
-        if let Some(hash) = &mut self.hash {
-            hash.update(piece);
+        if let Some(measure) = &mut self.measure {
+            measure.update(piece);
         }
         if self.received - self.synced >= SYNC_BYTES {
             self.file.sync().map_err(SnapshotError::io(&self.path))?;
@@ -81,14 +80,14 @@ impl Receiving {
     /// one is removed and the old replica stays. No connection to the replica may be open.
     pub fn finish(mut self, info: SnapshotInfo) -> Result<(), SnapshotError> {
         let disk = self.files.disk()?;
-        let measured = match &self.hash {
-            Some(hash) => Ok((self.received, hash.digest128())),
-            None => measure(&mut *self.file),
+        let measured = match self.measure.take() {
+            Some(measure) => Ok(measure),
+            None => Measure::of_file(&mut *self.file),
         };
         let measured = measured.map_err(SnapshotError::io(&self.path))?;
         self.file.sync().map_err(SnapshotError::io(&self.path))?;
         drop(self.file);
-        check(&*disk, &self.path, measured, info)?;
+        check(&*disk, &self.path, &measured, info)?;
         place(&*disk, &self.files, &self.path, info)
     }
 }
@@ -99,30 +98,35 @@ pub fn restore(files: &Files, source: &Path, info: SnapshotInfo) -> Result<(), S
     let disk = files.disk()?;
     let look = || {
         let mut file = disk.open(source, false)?;
-        let measured = measure(&mut *file)?;
+        let measured = Measure::of_file(&mut *file)?;
         file.sync()?;
         Ok(measured)
     };
     let measured = look().map_err(SnapshotError::io(source))?;
-    check(&*disk, source, measured, info)?;
+    check(&*disk, source, &measured, info)?;
     place(&*disk, files, source, info)
 }
 
 fn check(
     disk: &dyn Disk,
     source: &Path,
-    (bytes, checksum): (u64, u128),
+    measured: &Measure,
     info: SnapshotInfo,
 ) -> Result<(), SnapshotError> {
-    if (bytes, checksum) == (info.bytes, info.checksum) {
+    let (bytes, checksum) = (measured.bytes, measured.hash.digest128());
+    let error = if (bytes, checksum) != (info.bytes, info.checksum) {
+        SnapshotError::Damaged {
+            expected: info,
+            bytes,
+            checksum,
+        }
+    } else if let Some(page) = measured.pages.unsound() {
+        SnapshotError::RottenPage { page }
+    } else {
         return Ok(());
-    }
+    };
     remove_if_there(disk, source).map_err(SnapshotError::io(source))?;
-    Err(SnapshotError::Damaged {
-        expected: info,
-        bytes,
-        checksum,
-    })
+    Err(error)
 }
 
 /// The main file goes first and durably: a WAL without it is nothing ([`crate::recovery::repair_ahead`] removes it),

@@ -215,7 +215,10 @@ unsafe extern "C" fn read(
         if code != ffi::SQLITE_OK && code != ffi::SQLITE_IOERR_SHORT_READ {
             return code;
         }
-        (code, std::slice::from_raw_parts(buffer.cast::<u8>(), count as usize))
+        (
+            code,
+            std::slice::from_raw_parts(buffer.cast::<u8>(), count as usize),
+        )
     };
     let is_whole = !bytes.is_empty() && bytes.len().is_multiple_of(PAGE_BYTES);
     let Some(first) = pages::number_at(offset.cast_unsigned()).filter(|_| is_whole) else {
@@ -258,11 +261,23 @@ unsafe extern "C" fn write(
         return ffi::SQLITE_IOERR_WRITE;
     }
     let mut page = [0; PAGE_BYTES];
-    for ((number, bytes), at) in (first..).zip(bytes.chunks_exact(PAGE_BYTES)).zip((offset..).step_by(PAGE_BYTES)) {
+    for ((number, bytes), at) in (first..)
+        .zip(bytes.chunks_exact(PAGE_BYTES))
+        .zip((offset..).step_by(PAGE_BYTES))
+    {
         page.copy_from_slice(bytes);
         pages::write_checksum(number, &mut page);
         // SAFETY: an open handle, and a whole page.
-        let code = unsafe { pass!((*file).pMethods, xWrite, file, page.as_ptr().cast(), PAGE_BYTES as c_int, at) };
+        let code = unsafe {
+            pass!(
+                (*file).pMethods,
+                xWrite,
+                file,
+                page.as_ptr().cast(),
+                PAGE_BYTES as c_int,
+                at
+            )
+        };
         if code != ffi::SQLITE_OK {
             return code;
         }
