@@ -58,6 +58,8 @@ pub enum Bug {
     IgnoreScrub,
     /// A log that is damaged is replaced by an empty one, and the node goes on voting.
     ForgetDamagedLog,
+    /// The checksums of SQLite's pages are not compared.
+    IgnorePageChecksums,
     /// Listeners are told when the record is proposed.
     TellBeforeCommit,
     /// A follower leaves out what a record tells, now and then.
@@ -66,7 +68,7 @@ pub enum Bug {
 
 impl Bug {
     /// All, in the order of the declaration.
-    pub const ALL: [Bug; 29] = [
+    pub const ALL: [Bug; 30] = [
         Bug::AckBeforeFsync,
         Bug::SendBeforePersist,
         Bug::VoteWithoutPersisting,
@@ -94,6 +96,7 @@ impl Bug {
         Bug::SkipRecordAfterSnapshot,
         Bug::IgnoreScrub,
         Bug::ForgetDamagedLog,
+        Bug::IgnorePageChecksums,
         Bug::TellBeforeCommit,
         Bug::LoseNotifications,
     ];

@@ -6,8 +6,7 @@
 //! Workloads, faults and checkers do not know each other: clients leave a history, the world takes down what it
 //! sees of nodes, checkers judge that.
 //!
-//! Does not simulate: the PostgreSQL protocol, threads racing each other within a node, rows that rot and are read
-//! before anybody looks.
+//! Does not simulate: the PostgreSQL protocol, threads racing each other within a node, rot in SQLite's WAL.
 
 pub mod bug;
 pub mod checker;

@@ -97,6 +97,8 @@ pub enum Observation {
         /// SQLite was ahead of the log, or lost, as a crash while a snapshot is put in place leaves it; the log was
         /// made to fit, or a snapshot is asked for.
         reseeded: bool,
+        /// Its file was damaged and set aside: it begins anew.
+        is_empty: bool,
     },
     /// A node puts a snapshot in SQLite's place.
     Installing {

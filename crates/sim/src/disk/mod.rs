@@ -8,6 +8,7 @@
 //! How slow the disk is, is the world's business.
 
 mod content;
+mod forged;
 mod rot;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bellwether_types::disk::{Disk, DiskFile};
 
 use self::content::{Bytes, Change, Mood};
+pub use self::forged::Forged;
 pub use self::rot::Rot;
 use crate::random::Random;
 

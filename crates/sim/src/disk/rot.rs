@@ -1,6 +1,7 @@
 //! Bytes that were synced and are not what they were.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::{Content, SimDisk, lock};
 use crate::random::Random;
@@ -50,6 +51,16 @@ impl SimDisk {
 }
 
 impl Rot {
+    /// Whether the byte is wrong still, in a file that has a name.
+    pub fn is_there(&self, disk: &SimDisk) -> bool {
+        let shared = lock(&disk.shared);
+        let has_name = shared
+            .live
+            .values()
+            .any(|content| Arc::ptr_eq(content, &self.content));
+        has_name && lock(&self.content).live.get(self.offset) == Some(&self.bad)
+    }
+
     /// It reads right again, unless it was written since.
     pub fn heal(self) {
         let mut bytes = lock(&self.content);

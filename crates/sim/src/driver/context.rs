@@ -150,6 +150,8 @@ pub struct Context<'a> {
     pub armed: Option<CrashPoint>,
     /// To be done.
     pub actions: Vec<Action>,
+    /// SQLite's file was found damaged: the driver tells the machine.
+    pub damaged: Option<String>,
 }
 
 impl Context<'_> {
@@ -181,6 +183,14 @@ impl Context<'_> {
     /// See [`Action::Stop`].
     pub fn stop(&mut self, why: impl Into<String>) {
         self.actions.push(Action::Stop(why.into()));
+    }
+
+    /// SQLite cannot do its part: the replica is seeded anew when its file is damaged, else the process stops.
+    pub fn fail_storage(&mut self, is_damage: bool, error: impl std::fmt::Display) {
+        match is_damage {
+            true => self.damaged = Some(error.to_string()),
+            false => self.stop(format!("SQLite: {error}")),
+        }
     }
 
     /// How long an fsync takes: 0.5 ms as on a common SSD, seldom much longer.

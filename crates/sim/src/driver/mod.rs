@@ -33,7 +33,7 @@ use self::gateway::{Fence, Gateway};
 use self::log_thread::LogThread;
 use self::reads::Reads;
 use self::seeding::{Progress, Seeding};
-pub use self::start::{Settings, start};
+pub use self::start::{DATABASE, Settings, start};
 use self::talks::Talks;
 use self::writer_thread::{Output, Submission, WriterThread, refusal};
 use crate::bug::Bug;
@@ -136,7 +136,7 @@ impl Driver {
             NodeEvent::CheckpointDue => self.begin_checkpoint(context),
             NodeEvent::CheckpointDone { upto } => self.end_checkpoint(upto, context),
             NodeEvent::SnapshotPiece { peer, next } => {
-                if !self.log.is_blocked {
+                if !self.log.is_blocked && !self.replica.status().seeding {
                     self.seeding.give(&self.files, peer, next, context);
                 }
             }
@@ -151,6 +151,7 @@ impl Driver {
 
     /// What may go on after any event.
     fn advance(&mut self, context: &mut Context<'_>) {
+        self.look_for_damage(context);
         let status = self.replica.status();
         if status.is_full {
             let outputs = self.writer.refuse_waiting();
@@ -391,6 +392,8 @@ impl Driver {
         if context.crash_point(CrashPoint::SnapshotPlaced) {
             return;
         }
+        // It was of the file before.
+        self.files.damage.take();
         self.writer.reopen(&self.files, context);
         self.reads.open(&self.files, context);
         self.checkpointer = Checkpointer::open(&self.files).ok();

@@ -72,7 +72,7 @@ impl Reads {
                     is_free: true,
                     kept: None,
                 }),
-                Err(error) => context.stop(format!("SQLite: {error}")),
+                Err(error) => context.fail_storage(error.is_damage(), error),
             }
         }
     }
@@ -171,7 +171,7 @@ impl Reads {
             Ok(position) => position,
             Err(error) => {
                 self.end(ticket, Outcome::Refused, context);
-                return context.stop(format!("SQLite: {error}"));
+                return context.fail_storage(error.is_damage(), error);
             }
         };
         pooled.is_free = false;

@@ -42,6 +42,14 @@ impl Driver {
         }
     }
 
+    /// Whoever met a page that is not what was written, and whatever became of that.
+    pub(super) fn look_for_damage(&mut self, context: &mut Context<'_>) {
+        let met = self.files.damage.take().map(|fault| fault.to_string());
+        if let Some(words) = context.damaged.take().or(met) {
+            self.tell_damaged(words, context);
+        }
+    }
+
     pub(super) fn tell_damaged(&mut self, words: String, context: &mut Context<'_>) {
         context.observe(Observation::Damaged {
             node: self.node,

@@ -209,7 +209,10 @@ impl Seeding {
                 let message = PeerMessage::Snapshot(piece);
                 context.actions.push(Action::Send(peer, message));
             }
-            Err(error) => context.stop(format!("a snapshot cannot be taken: {error}")),
+            Err(error) => context.fail_storage(
+                error.is_damage(),
+                format_args!("a snapshot cannot be taken: {error}"),
+            ),
         }
     }
 

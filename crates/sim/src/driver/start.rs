@@ -8,7 +8,7 @@ use bellwether_log::{Identity, Log, ReadError, Sizing};
 use bellwether_node::{Config, Recovered, Replica};
 use bellwether_storage::checkpoint::Checkpointer;
 use bellwether_storage::files::{Files, OpenError, Spill, Vfs};
-use bellwether_storage::recovery::{RecoveryError, repair_ahead};
+use bellwether_storage::recovery::{RecoveryError, repair_ahead, set_aside};
 use bellwether_storage::{Extended, Writer};
 use bellwether_types::disk::Disk;
 use bellwether_types::{ClusterId, DatabaseId, Entry, LogIndex, NodeId, Position, Term};
@@ -68,25 +68,26 @@ impl StartError {
         }
     }
 
+    /// Whether SQLite's file is: it can be set aside, and the replica be seeded anew.
+    fn is_damage_of_database(&self) -> bool {
+        match self {
+            StartError::Recovery(error) => error.is_damage(),
+            StartError::Storage(error) => error.is_damage(),
+            _ => false,
+        }
+    }
+
     /// Whether what was durable is damaged.
     pub fn is_damage(&self) -> bool {
         match self {
             StartError::Log(error) => error.is_corruption(),
             StartError::Read(_) => true,
-            StartError::Recovery(RecoveryError::Open(error)) => is_damaged(error),
-            StartError::Recovery(error) => matches!(error, RecoveryError::CheckpointBeyondLog { .. }),
-            StartError::Storage(error) => is_damaged(error),
+            StartError::Recovery(error) => {
+                error.is_damage() || matches!(error, RecoveryError::CheckpointBeyondLog { .. })
+            }
+            StartError::Storage(error) => error.is_damage(),
             StartError::Write(_) => false,
         }
-    }
-}
-
-/// Whether the file is not what was written: result codes CORRUPT and NOTADB (sqlite.org/rescode.html).
-fn is_damaged(error: &OpenError) -> bool {
-    match error {
-        OpenError::Sqlite { code, .. } => matches!(code & 0xFF, 11 | 26),
-        OpenError::NotWal { .. } | OpenError::NotAReplica { .. } => true,
-        _ => false,
     }
 }
 
@@ -101,6 +102,9 @@ impl fmt::Display for StartError {
         }
     }
 }
+
+/// SQLite's file.
+pub const DATABASE: &str = "/node/database";
 
 const LOG_DIR: &str = "/node/log";
 
@@ -180,18 +184,36 @@ fn repair(files: &Files, log: &OpenLog, context: &Context<'_>) -> Result<bool, S
     }
 }
 
+/// Repairs SQLite's file and opens it; with whether it is ahead for good.
+fn open_database(files: &Files, log: &OpenLog, context: &Context<'_>) -> Result<(bool, Writer), StartError> {
+    let is_ahead = repair(files, log, context)?;
+    let writer = Writer::open(files).map_err(StartError::Storage)?;
+    Ok((is_ahead, writer))
+}
+
 /// Opens everything. The disk's VFS is registered.
 pub fn start(settings: Settings, mount: &Mount, context: &mut Context<'_>) -> Result<Driver, StartError> {
     let mut log = open_log(&settings, mount, context)?;
     let files = Files {
-        path: PathBuf::from("/node/database"),
+        path: PathBuf::from(DATABASE),
         vfs: Vfs::Simulated(settings.vfs.clone()),
         spill: Spill::Memory,
         extended: Extended::by(&told::EXTENSION),
         damage: Default::default(),
     };
-    let is_ahead = repair(&files, &log, context)?;
-    let writer = Writer::open(&files).map_err(StartError::Storage)?;
+    let mut was_damaged = false;
+    let (is_ahead, writer) = match open_database(&files, &log, context) {
+        Err(error) if error.is_damage_of_database() => {
+            was_damaged = true;
+            context.observe(Observation::Damaged {
+                node: settings.node,
+                words: error.to_string(),
+            });
+            set_aside(&files).map_err(StartError::Recovery)?;
+            open_database(&files, &log, context)?
+        }
+        opened => opened?,
+    };
     let applied = writer.position();
     let is_lost = applied.index < log.recovered.base.index;
     context.observe(Observation::Started {
@@ -201,6 +223,7 @@ pub fn start(settings: Settings, mount: &Mount, context: &mut Context<'_>) -> Re
         entries: log.entries.iter().map(logged).collect(),
         applied,
         fingerprint: writer.fingerprint(),
+        is_empty: was_damaged,
         reseeded: is_ahead || (is_lost && applied == Position::ZERO),
     });
     if is_ahead {
@@ -244,6 +267,7 @@ pub fn start(settings: Settings, mount: &Mount, context: &mut Context<'_>) -> Re
         reported: (bellwether_node::Role::Candidate, Term(0)),
     };
     driver.reads.open(&driver.files, context);
+    driver.look_for_damage(context);
     if is_lost {
         driver.feed(bellwether_node::Event::Damaged, context);
     }

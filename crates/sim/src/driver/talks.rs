@@ -149,10 +149,12 @@ impl Talks {
         if talk.reader.is_none() {
             let opened = match self.idle_readers.pop() {
                 Some(reader) => Ok(reader),
-                None => Reader::open(files).map_err(|error| error.to_string()),
+                None => Reader::open(files).map_err(|error| (error.is_damage(), error.to_string())),
             };
             let begun = opened.and_then(|mut reader| {
-                let position = reader.begin_snapshot().map_err(|error| error.to_string())?;
+                let position = reader
+                    .begin_snapshot()
+                    .map_err(|error| (error.is_damage(), error.to_string()))?;
                 Ok((reader, position))
             });
             match begun {
@@ -160,7 +162,10 @@ impl Talks {
                     talk.reader = Some(reader);
                     context.observe(Observation::ReadFrom { node: me, position });
                 }
-                Err(error) => return context.stop(format!("SQLite: {error}")),
+                Err((is_damage, error)) => {
+                    context.fail_storage(is_damage, error);
+                    return self.end(id, Outcome::Refused, context);
+                }
             }
         }
         let reader = talk.reader.as_mut().expect("just opened");

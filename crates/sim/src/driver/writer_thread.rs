@@ -383,8 +383,10 @@ impl WriterThread {
         context: &mut Context<'_>,
     ) -> Vec<Output> {
         if error.is_fatal() {
-            context.stop(format!("SQLite: {error}"));
-            return Vec::new();
+            context.fail_storage(error.is_damage(), &error);
+            if !error.is_damage() {
+                return Vec::new();
+            }
         }
         let writer = self.writer.as_mut().expect("it just executed");
         // Nothing may be open any more, for instance after an error that lost the group.

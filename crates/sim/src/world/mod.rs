@@ -84,6 +84,8 @@ struct Node {
     disk_factor: u64,
     /// Of its log.
     rot: Vec<Rot>,
+    /// In its database, as long as it was not noticed.
+    database_rot: Vec<Rot>,
     clock: WallClock,
     random: Random,
     driver: Option<Driver>,
@@ -183,6 +185,7 @@ impl World {
                 disk: SimDisk::default(),
                 disk_factor: 1,
                 rot: Vec::new(),
+                database_rot: Vec::new(),
                 clock: WallClock::new(wrong_ms),
                 random: self.random.fork(),
                 driver: None,

@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bellwether_storage::vfs;
 use bellwether_types::NodeId;
+use bellwether_types::disk::Disk;
 
 use super::{Node, World, WorldEvent};
 use crate::bug::Bug;
 use crate::client::{Client, outcome_of_silence};
 use crate::clock::Time;
-use crate::disk::SimDisk;
-use crate::driver::{self, Action, Context, Driver, NodeEvent, Settings};
+use crate::disk::{Forged, SimDisk};
+use crate::driver::{self, Action, Context, DATABASE, Driver, NodeEvent, Settings};
 use crate::fault::CrashPoint;
 use crate::observation::Observation;
 
@@ -90,12 +91,14 @@ impl World {
         let is_restart = node.starts > 1;
         let mount = node.disk.mount();
         let name = settings.vfs.clone();
-        let registered = vfs::register(
-            &name,
-            Arc::new(mount.clone()),
-            node.random.bits(),
-            node.clock.shown(),
-        );
+        let disk: Arc<dyn Disk> = match bug {
+            Some(Bug::IgnorePageChecksums) => Arc::new(Forged {
+                mount: mount.clone(),
+                database: DATABASE.into(),
+            }),
+            _ => Arc::new(mount.clone()),
+        };
+        let registered = vfs::register(&name, disk, node.random.bits(), node.clock.shown());
         node.vfs = Some(name);
         let mut context = node.context(now, bug, armed);
         let started = driver::start(settings, &mount, &mut context);
@@ -266,6 +269,7 @@ impl Node {
             bug,
             armed,
             actions: Vec::new(),
+            damaged: None,
         }
     }
 }

@@ -3,6 +3,7 @@
 use bellwether_types::NodeId;
 
 use super::World;
+use crate::driver::DATABASE;
 use crate::observation::Observation;
 use crate::random::Random;
 use crate::workload::cold;
@@ -27,14 +28,30 @@ impl World {
         }
     }
 
-    /// A byte of a page that is never read.
+    /// A byte of a page; of one that is never read as often as of any. Never at so many nodes at a time that a majority
+    /// has no sound copy: nobody could be seeded any more.
     pub(crate) fn rot_database(&mut self, id: NodeId) {
+        let mut rotten = 0;
+        for (other, node) in &mut self.nodes {
+            let disk = node.disk.clone();
+            node.database_rot.retain(|rot| rot.is_there(&disk));
+            rotten += usize::from(*other != id && !node.database_rot.is_empty());
+        }
+        let minority = (self.nodes.len() - 1) / 2;
+        if rotten >= minority {
+            return;
+        }
         let node = self.nodes.get_mut(&id).expect("nodes are never removed");
-        let is_database = |path: &std::path::Path| path == std::path::Path::new("/node/database");
-        let rot = node.disk.rot(is_database, byte_of_cold_page, &mut node.random);
+        let is_database = |path: &std::path::Path| path == std::path::Path::new(DATABASE);
+        let choose = match node.random.per_mille(500) {
+            true => byte_of_cold_page,
+            false => byte_of_any_page,
+        };
+        let rot = node.disk.rot(is_database, choose, &mut node.random);
         self.trace
             .note(self.now, format_args!("{id} database rots: {}", rot.is_some()));
         if rot.is_some() {
+            self.node(id).database_rot.extend(rot);
             self.counts.rotted += 1;
             self.observe(&Observation::Rotted { node: id });
         }
@@ -45,6 +62,10 @@ impl World {
 fn early_byte(bytes: &[u8], random: &mut Random) -> Option<usize> {
     let written = bytes.iter().rposition(|byte| *byte != 0)?;
     (written > 2).then(|| random.range(0, written as u64 / 2) as usize)
+}
+
+fn byte_of_any_page(bytes: &[u8], random: &mut Random) -> Option<usize> {
+    (!bytes.is_empty()).then(|| random.range(0, bytes.len() as u64) as usize)
 }
 
 fn byte_of_cold_page(bytes: &[u8], random: &mut Random) -> Option<usize> {
