@@ -106,6 +106,13 @@ pub(crate) fn run(
                 fails = false;
             }
             Ok(None) => {}
+            Err(error) if error.is_damage() => {
+                if !std::mem::replace(&mut fails, true) {
+                    tracing::error!(database = name, %error, "damaged: this replica is seeded anew");
+                    // A driver that is gone has no replica to seed.
+                    let _ = driver.send(Input::Event(Event::Damaged));
+                }
+            }
             Err(error) if error.is_fatal() => return fatal(&stop, name, error),
             // Once: it is tried again in a moment, for as long as the disk is full.
             Err(error) if !std::mem::replace(&mut fails, true) => {

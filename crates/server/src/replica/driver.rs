@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use bellwether_http::Metrics;
 use bellwether_log::Log;
 use bellwether_node::{ANNOUNCE_MS, Effect, Event, Fetch, FetchPurpose, Persist, Replica, Role, TICK_MS};
+use bellwether_storage::Damage;
 use bellwether_types::{DatabaseId, LogIndex, Position};
 use tokio::sync::{oneshot, watch};
 
@@ -62,6 +63,8 @@ pub(crate) struct Driver {
     pub links: Arc<Links>,
     pub snapshots: tokio::sync::mpsc::Sender<super::snapshots::Wanted>,
     pub published: Arc<Published>,
+    /// Where readers and the writer leave word of a page that is not what was written.
+    pub damage: Damage,
     pub reign: watch::Sender<Reign>,
     pub metrics: Arc<Metrics>,
     pub stop: Arc<Stop>,
@@ -100,6 +103,10 @@ impl Driver {
                 // Ticks missed in a pause are not made up for: they would start an election.
                 next_tick = (next_tick + tick).max(now);
                 batch.push(Input::Event(Event::Tick));
+                if let Some(fault) = self.damage.take() {
+                    tracing::error!(database = self.name, %fault, "damaged: this replica is seeded anew");
+                    batch.push(Input::Event(Event::Damaged));
+                }
             }
             let now_ms = now.duration_since(start).as_millis() as u64;
             match self.handle_batch(batch, now_ms) {

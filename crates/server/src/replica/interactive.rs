@@ -70,7 +70,7 @@ impl WriterThread {
         let start = self.start_group();
         match self.writer().begin_group(start) {
             Ok(()) => {}
-            Err(error) if error.is_fatal() => return Err(error.into()),
+            Err(error) if !self.survives(&error) => return Err(error.into()),
             Err(error) => return Ok(Err(error.into_sql_error())),
         }
         self.writer().set_facts(&opening.facts);

@@ -166,7 +166,17 @@ pub(crate) async fn serve_snapshot(
     let Some(replica) = node.replicas.get(database) else {
         return Ok(());
     };
-    let failed = |error: SnapshotError| FrameError::Io(std::io::Error::other(error.to_string()));
+    // Who is damaged gives its damage to nobody.
+    if replica.reign.borrow().seeding {
+        return Ok(());
+    }
+    let failed = |error: SnapshotError| {
+        if error.is_damage() {
+            tracing::error!(database = replica.name, %error, "damaged: this replica is seeded anew");
+            let _ = replica.input.offer(Input::Event(Event::Damaged));
+        }
+        FrameError::Io(std::io::Error::other(error.to_string()))
+    };
     let files = replica.readers.files();
     let mut snapshot = tokio::task::block_in_place(|| Snapshot::start(files)).map_err(failed)?;
     let id = u128::from_le_bytes(random_bytes().map_err(std::io::Error::other)?);

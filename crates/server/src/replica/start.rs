@@ -11,7 +11,7 @@ use std::time::Instant;
 use bellwether_http::Metrics;
 use bellwether_log::{Identity, Log, OsDisk, ReadError};
 use bellwether_node::{Event, Recovered, Replica, Role};
-use bellwether_storage::recovery::{RecoveryError, repair_ahead};
+use bellwether_storage::recovery::{RecoveryError, repair_ahead, set_aside};
 use bellwether_storage::{Extended, Files, OpenError, Spill, Vfs, Writer};
 use bellwether_types::disk::Disk;
 use bellwether_types::{DatabaseId, HybridClock, Position, Term, Timestamp};
@@ -44,6 +44,17 @@ pub(crate) enum StartError {
     Sqlite(OpenError),
 }
 
+impl StartError {
+    /// Whether SQLite's file is: what it had is in the log, or at the other nodes.
+    fn is_damage_of_database(&self) -> bool {
+        match self {
+            StartError::Recovery(error) => error.is_damage(),
+            StartError::Sqlite(error) => error.is_damage(),
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -63,6 +74,34 @@ struct OnDisk {
     recovered: Recovered,
     writer: Writer,
     files: Files,
+}
+
+/// Repairs SQLite's file, so that its position is within the log, and opens it.
+fn open_database(
+    database: DatabaseId,
+    files: &Files,
+    log: &mut Log,
+    in_log: &mut bellwether_log::Recovered,
+) -> Result<Writer, StartError> {
+    let known =
+        |position: Position| position == log.base() || log.term_at(position.index) == Some(position.term);
+    match repair_ahead(files, known) {
+        Ok(recovery) if recovery.commits_cut > 0 => {
+            tracing::warn!(%database, commits = recovery.commits_cut, "SQLite was ahead of the log: cut back");
+        }
+        Ok(_) => {}
+        // A snapshot was installed, and the crash came before the log was reset: it has replaced what the log says.
+        Err(RecoveryError::CheckpointBeyondLog { position, .. }) => {
+            tracing::warn!(%database, %position, "the log starts anew after an installed snapshot");
+            log.reset(position).map_err(StartError::ResetLog)?;
+            in_log.base = position;
+            in_log.last = position;
+            in_log.terms.clear();
+            in_log.hard_state.commit = position.index;
+        }
+        Err(error) => return Err(StartError::Recovery(error)),
+    }
+    Writer::open(files).map_err(StartError::Sqlite)
 }
 
 fn open(config: &Config, database: DatabaseId, dir: &Path) -> Result<OnDisk, StartError> {
@@ -88,25 +127,15 @@ fn open(config: &Config, database: DatabaseId, dir: &Path) -> Result<OnDisk, Sta
         extended: Extended::by(&EXTENSION),
         damage: Default::default(),
     };
-    let known =
-        |position: Position| position == log.base() || log.term_at(position.index) == Some(position.term);
-    match repair_ahead(&files, known) {
-        Ok(recovery) if recovery.commits_cut > 0 => {
-            tracing::warn!(%database, commits = recovery.commits_cut, "SQLite was ahead of the log: cut back");
+    let opened = open_database(database, &files, &mut log, &mut in_log);
+    let writer = match opened {
+        Err(error) if error.is_damage_of_database() => {
+            tracing::error!(%database, %error, "damaged: set aside, this replica begins anew");
+            set_aside(&files).map_err(StartError::Recovery)?;
+            open_database(database, &files, &mut log, &mut in_log)?
         }
-        Ok(_) => {}
-        // A snapshot was installed, and the crash came before the log was reset: it has replaced what the log says.
-        Err(RecoveryError::CheckpointBeyondLog { position, .. }) => {
-            tracing::warn!(%database, %position, "the log starts anew after an installed snapshot");
-            log.reset(position).map_err(StartError::ResetLog)?;
-            in_log.base = position;
-            in_log.last = position;
-            in_log.terms.clear();
-            in_log.hard_state.commit = position.index;
-        }
-        Err(error) => return Err(StartError::Recovery(error)),
-    }
-    let writer = Writer::open(&files).map_err(StartError::Sqlite)?;
+        opened => opened?,
+    };
     let applied = writer.position();
     let settled = in_log.hard_state.commit.max(applied.index).max(in_log.base.index);
     let mut tail = Vec::new();
@@ -213,6 +242,7 @@ fn spawn_threads(
         links: Arc::clone(shared.links),
         snapshots,
         published: Arc::clone(&handle.published),
+        damage: on_disk.files.damage.clone(),
         reign,
         metrics: Arc::clone(shared.metrics),
         stop: Arc::clone(shared.stop),

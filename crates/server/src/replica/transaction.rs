@@ -156,7 +156,11 @@ fn take_rows(cursor: &mut bellwether_storage::Cursor) -> Result<Vec<Vec<bellweth
 
 /// A replica's file cannot be opened for reading.
 pub(crate) fn unreadable(error: &bellwether_storage::OpenError) -> SqlError {
-    SqlError::new(ErrorKind::Io, "cannot read this node's replica").with_detail(error.to_string())
+    let kind = match error.is_damage() {
+        true => ErrorKind::DataCorrupted,
+        false => ErrorKind::Io,
+    };
+    SqlError::new(kind, "cannot read this node's replica").with_detail(error.to_string())
 }
 
 /// Where an open transaction's steps go.

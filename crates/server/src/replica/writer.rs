@@ -80,11 +80,16 @@ pub(super) enum Halt {
     Stopped,
     /// SQLite cannot be gone on with.
     Failed(String),
+    /// Not the thread, but what it was at: the replica is seeded anew.
+    Damaged(String),
 }
 
 impl From<StorageError> for Halt {
     fn from(error: StorageError) -> Halt {
-        Halt::Failed(error.to_string())
+        match error.is_damage() {
+            true => Halt::Damaged(error.to_string()),
+            false => Halt::Failed(error.to_string()),
+        }
     }
 }
 
@@ -131,6 +136,7 @@ impl WriterThread {
             match step {
                 Ok(()) => {}
                 Err(Halt::Stopped) => return,
+                Err(Halt::Damaged(what)) => self.tell_damaged(&what),
                 Err(Halt::Failed(what)) => return fatal(&self.stop, self.name, what),
             }
         }
@@ -187,8 +193,7 @@ impl WriterThread {
                 }
                 Err(ApplyError::Storage(error)) if !error.is_damage() => return Err(error.into()),
                 Err(damage) => {
-                    tracing::error!(database = self.name, position = %entry.position, %damage, "damaged");
-                    self.tell(Event::Damaged);
+                    self.tell_damaged(&format_args!("{damage} at {}", entry.position));
                     return Ok(());
                 }
             }
@@ -231,12 +236,33 @@ impl WriterThread {
 
     /// The held group is committed, and SQLite could not COMMIT it.
     fn fail_commit(&mut self, error: StorageError) -> Result<Flight, Halt> {
+        if error.is_damage() {
+            // Like an `Apply` that found it, the `Commit` is not answered.
+            self.next = None;
+            self.writer().rollback()?;
+            self.tell_damaged(&error);
+            return Ok(Flight::Lost);
+        }
         if !error.is_full() {
             return Err(error.into());
         }
         self.writer().rollback()?;
         self.starve(&error);
         Ok(Flight::Lost)
+    }
+
+    /// The replica's file is damaged: a leader hands over, and the replica is seeded anew.
+    pub(super) fn tell_damaged(&self, what: &dyn std::fmt::Display) {
+        tracing::error!(database = self.name, %what, "damaged: this replica is seeded anew");
+        self.tell(Event::Damaged);
+    }
+
+    /// Whether the thread goes on: the error is told to whoever waits for what met it.
+    pub(super) fn survives(&self, error: &StorageError) -> bool {
+        if error.is_damage() {
+            self.tell_damaged(error);
+        }
+        error.is_damage() || !error.is_fatal()
     }
 
     /// The write connection.
@@ -402,7 +428,7 @@ impl WriterThread {
         let start = self.start_group();
         let results = match run_group(self.writer(), start, transactions) {
             Ok(results) => results,
-            Err(error) if error.is_fatal() => return Err(error.into()),
+            Err(error) if !self.survives(&error) => return Err(error.into()),
             Err(error) => return self.refuse_group(replies, &error.into_sql_error()),
         };
         match self.seal_and_fly()? {
@@ -489,7 +515,7 @@ impl WriterThread {
         match self.writer().seal(next) {
             Ok(Sealed::Empty) => self.confirm().map(Ok),
             Ok(Sealed::Payloads(count)) => self.fly(next, count),
-            Err(error) if error.is_fatal() => Err(error.into()),
+            Err(error) if !self.survives(&error) => Err(error.into()),
             Err(error) => {
                 self.writer().rollback()?;
                 Ok(Err(error.into_sql_error()))
@@ -603,6 +629,8 @@ impl WriterThread {
         self.writer = None;
         self.checkpoints.close();
         self.readers.renew();
+        // It was of the file before.
+        self.files.damage.take();
         let writer = super::snapshots::install(&self.files, &self.staged).map_err(Halt::Failed)?;
         self.writer = Some(writer);
         self.connection_opened();
