@@ -482,10 +482,17 @@ impl Replica {
 /// Re-seeding: by the leader's offer, when the log cannot be followed any more, or because of damage.
 impl Replica {
     fn handle_snapshot_offer(&mut self, offer: Message) {
-        if self.seeding.is_none() && !self.applying {
-            let (from, at_least) = (offer.from, offer.log);
-            self.seeding = Some(Seeding::Fetching { offer: Some(offer) });
-            self.effects.push(Effect::FetchSnapshot { from, at_least });
+        let (from, at_least) = (offer.from, offer.log);
+        let staged = match self.seeding {
+            None if !self.applying => None,
+            Some(Seeding::Staged { position }) => Some(position),
+            _ => return,
+        };
+        self.seeding = Some(Seeding::Fetching { offer: Some(offer) });
+        match staged {
+            // It was asked for because of damage, and the log will never reach its place.
+            Some(position) if position.index >= at_least.index => self.handle_staged(position),
+            _ => self.effects.push(Effect::FetchSnapshot { from, at_least }),
         }
     }
 

@@ -514,6 +514,30 @@ fn an_apply_that_finds_damage_is_never_answered_and_the_replica_is_seeded_all_th
     assert_eq!(status(follower).applied, status(leader).applied);
 }
 
+#[test]
+fn a_damaged_replica_whose_log_is_cut_off_takes_the_snapshot_that_it_has_when_the_leader_offers_one() {
+    for (staged, is_enough) in [(12, true), (9, false)] {
+        let mut cluster = Cluster::new(3);
+        let replica = &mut cluster.nodes.get_mut(&NodeId(1)).expect("a member").replica;
+        replica.handle(Event::Damaged, 0);
+        let effects = replica.handle(Event::Message(message(MessageKind::Heartbeat, 5)), 0);
+        let asks = |effect: &Effect| matches!(effect, Effect::FetchSnapshot { .. });
+        assert!(effects.iter().any(asks), "{effects:?}");
+        let position = Position::new(4, staged);
+        let effects = replica.handle(Event::SnapshotStaged { position }, 0);
+        let installs = |effect: &Effect| matches!(effect, Effect::InstallSnapshot { .. });
+        assert!(!effects.iter().any(installs), "it is not known to be committed");
+        let offer = Message {
+            log: Position::new(4, 10),
+            voters: vec![NodeId(1), NodeId(2), NodeId(3)],
+            ..message(MessageKind::Snapshot, 5)
+        };
+        let effects = replica.handle(Event::Message(offer), 0);
+        assert_eq!(effects.iter().any(installs), is_enough, "{effects:?}");
+        assert_eq!(effects.iter().any(asks), !is_enough, "{effects:?}");
+    }
+}
+
 impl Cluster {
     fn of_three() -> (Cluster, NodeId, [NodeId; 2]) {
         let mut cluster = Cluster::new(3);

@@ -189,6 +189,8 @@ pub enum Observation {
     },
     /// A replica found itself different from the leader, or its files damaged.
     Damaged {
+        /// Its rows were compared and are others. Rot is met before that, at the read of its page.
+        is_divergence: bool,
         /// Which.
         node: NodeId,
         /// In its words.

@@ -145,6 +145,13 @@ impl Checker for Visibility {
                 self.installing.insert(*node);
                 Ok(())
             }
+            // The log gives it what it had, or a peer: it may be empty again at the next start.
+            Observation::Started {
+                node, is_empty: true, ..
+            } => {
+                self.installing.insert(*node);
+                Ok(())
+            }
             Observation::Started {
                 node,
                 applied,
@@ -156,8 +163,6 @@ impl Checker for Visibility {
                     "SQLite of node {node} is at {applied}, which its log never held"
                 )),
             },
-            // The log gives it what it had, or a peer.
-            Observation::Started { is_empty: true, .. } => Ok(()),
             Observation::Started {
                 node, applied, base, ..
             } => {

@@ -52,7 +52,7 @@ impl Driver {
         }
         match done {
             Ok(checkpointed) => self.handle_checkpointed(checkpointed.through.index, context),
-            Err(error) if error.is_damage() => self.tell_damaged(error.to_string(), context),
+            Err(error) if error.is_damage() => self.tell_damaged(error.to_string(), false, context),
             Err(error) if error.is_fatal() => context.stop(format!("SQLite: {error}")),
             // Next time.
             Err(_) => {}

@@ -378,7 +378,7 @@ impl Driver {
                     self.confirmations.insert(self.tickets, replies);
                     self.feed(Event::ReadIndex { ticket: self.tickets }, context);
                 }
-                Output::Damaged(words) => self.tell_damaged(words, context),
+                Output::Damaged { words, is_divergence } => self.tell_damaged(words, is_divergence, context),
                 Output::Install => self.install(context),
             }
         }

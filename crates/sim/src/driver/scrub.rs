@@ -24,8 +24,8 @@ impl Driver {
         }
         match self.look() {
             Ok(None) => {}
-            Ok(Some(words)) => self.tell_damaged(words, context),
-            Err(error) if error.is_damage() => self.tell_damaged(error.to_string(), context),
+            Ok(Some(words)) => self.tell_damaged(words, true, context),
+            Err(error) if error.is_damage() => self.tell_damaged(error.to_string(), false, context),
             // Next time.
             Err(_) => {}
         }
@@ -46,12 +46,13 @@ impl Driver {
     pub(super) fn look_for_damage(&mut self, context: &mut Context<'_>) {
         let met = self.files.damage.take().map(|fault| fault.to_string());
         if let Some(words) = context.damaged.take().or(met) {
-            self.tell_damaged(words, context);
+            self.tell_damaged(words, false, context);
         }
     }
 
-    pub(super) fn tell_damaged(&mut self, words: String, context: &mut Context<'_>) {
+    pub(super) fn tell_damaged(&mut self, words: String, is_divergence: bool, context: &mut Context<'_>) {
         context.observe(Observation::Damaged {
+            is_divergence,
             node: self.node,
             words,
         });

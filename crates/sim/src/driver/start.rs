@@ -206,6 +206,7 @@ pub fn start(settings: Settings, mount: &Mount, context: &mut Context<'_>) -> Re
         Err(error) if error.is_damage_of_database() => {
             was_damaged = true;
             context.observe(Observation::Damaged {
+                is_divergence: false,
                 node: settings.node,
                 words: error.to_string(),
             });

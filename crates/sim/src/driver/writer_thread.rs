@@ -58,7 +58,10 @@ pub(super) enum Output {
     /// Of transactions that wrote nothing: true if this node still leads.
     Confirm(Vec<(Submission, Reply)>),
     /// The content is not what the leader has.
-    Damaged(String),
+    Damaged {
+        words: String,
+        is_divergence: bool,
+    },
     /// The staged snapshot is to be put in place now; the thread waits with its connection closed.
     Install,
 }

@@ -205,6 +205,6 @@ fn any(random: &mut Random) -> Fault {
         (2, Fault::ClockJump(who)),
         (5, Fault::Transfer),
         (2, Fault::RotInLog(who)),
-        (30, Fault::RotInDatabase(who)),
+        (6, Fault::RotInDatabase(who)),
     ])
 }

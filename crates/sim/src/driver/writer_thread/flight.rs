@@ -159,7 +159,10 @@ impl WriterThread {
     /// What is held is committed, and SQLite could not COMMIT it.
     fn fail_commit(&mut self, error: StorageError, context: &mut Context<'_>) -> Vec<Output> {
         if error.is_damage() {
-            return vec![Output::Damaged(error.to_string())];
+            return vec![Output::Damaged {
+                words: error.to_string(),
+                is_divergence: matches!(error, StorageError::Diverged { .. }),
+            }];
         }
         if !error.is_full() {
             context.stop(format!("SQLite: {error}"));
@@ -227,7 +230,13 @@ impl WriterThread {
                     context.stop(format!("SQLite: {error}"));
                     return Vec::new();
                 }
-                Err(error) => return vec![Output::Damaged(format!("{} at {}", error, entry.position))],
+                Err(error) => {
+                    let is_file = matches!(&error, ApplyError::Storage(StorageError::Sqlite(_)));
+                    return vec![Output::Damaged {
+                        words: format!("{} at {}", error, entry.position),
+                        is_divergence: !is_file,
+                    }];
+                }
             }
             if writer.position() != before {
                 context.observe(visible(self.node, writer));
