@@ -75,7 +75,7 @@ fn point_reads(connection: &Connection, cache_pages: i64) -> Duration {
 }
 
 /// In transactions of a hundred, and how long it takes to move them into the main file.
-fn upserts(connection: &Connection, mut checkpoint: impl FnMut()) -> (Duration, Duration) {
+fn upserts(connection: &Connection, round: usize, mut checkpoint: impl FnMut()) -> (Duration, Duration) {
     connection
         .pragma_update(None, "cache_size", -65_536)
         .expect("a pragma");
@@ -87,7 +87,8 @@ fn upserts(connection: &Connection, mut checkpoint: impl FnMut()) -> (Duration, 
         let began = Instant::now();
         connection.execute_batch("BEGIN").expect("a transaction");
         for number in group * 100..group * 100 + 100 {
-            let body = format!("{number:0100}");
+            // Another one each time: SQLite writes no page that does not change.
+            let body = format!("{round}-{number:0100}");
             upsert
                 .execute(params![number * 7919 % ROWS + 1, body])
                 .expect("a row");
@@ -148,15 +149,24 @@ fn main() {
             micros(times[1], READS)
         );
     }
+    let mover = plain(&without);
     let mut checkpointer = Checkpointer::open(&files(&with)).expect("a checkpointer");
     let mut best = [(Duration::MAX, Duration::MAX); 2];
-    for _ in 0..ROUNDS {
-        let ours = upserts(&checked, || {
-            checkpointer.restart(Position::ZERO).expect("a checkpoint");
+    for round in 0..ROUNDS {
+        let ours = upserts(&checked, round, || {
+            let done = checkpointer.restart(Position::ZERO).expect("a checkpoint");
+            assert!(done.wal_frames > 1000 && done.wal_frames_left == 0, "{done:?}");
         });
-        let theirs = upserts(&bare, || {
-            bare.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+        let theirs = upserts(&bare, round, || {
+            let (busy, frames, moved): (i64, i64, i64) = mover
+                .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+                })
                 .expect("a checkpoint");
+            assert!(
+                busy == 0 && frames > 1000 && frames == moved,
+                "{busy} {frames} {moved}"
+            );
         });
         for (best, (writing, moving)) in best.iter_mut().zip([ours, theirs]) {
             *best = (best.0.min(writing), best.1.min(moving));
