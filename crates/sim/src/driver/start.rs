@@ -191,30 +191,44 @@ fn open_database(files: &Files, log: &OpenLog, context: &Context<'_>) -> Result<
     Ok((is_ahead, writer))
 }
 
-/// Opens everything. The disk's VFS is registered.
-pub fn start(settings: Settings, mount: &Mount, context: &mut Context<'_>) -> Result<Driver, StartError> {
-    let mut log = open_log(&settings, mount, context)?;
-    let files = Files {
+fn files(settings: &Settings) -> Files {
+    Files {
         path: PathBuf::from(DATABASE),
         vfs: Vfs::Simulated(settings.vfs.clone()),
         spill: Spill::Memory,
         extended: Extended::by(&told::EXTENSION),
         damage: Default::default(),
-    };
-    let mut was_damaged = false;
-    let (is_ahead, writer) = match open_database(&files, &log, context) {
+    }
+}
+
+/// As [`open_database`]; a file that is damaged is set aside first. With whether it was.
+fn open_sound_database(
+    node: NodeId,
+    files: &Files,
+    log: &OpenLog,
+    context: &mut Context<'_>,
+) -> Result<(bool, Writer, bool), StartError> {
+    let (opened, was_damaged) = match open_database(files, log, context) {
         Err(error) if error.is_damage_of_database() => {
-            was_damaged = true;
             context.observe(Observation::Damaged {
                 is_divergence: false,
-                node: settings.node,
+                node,
                 words: error.to_string(),
             });
-            set_aside(&files).map_err(StartError::Recovery)?;
-            open_database(&files, &log, context)?
+            set_aside(files).map_err(StartError::Recovery)?;
+            (open_database(files, log, context)?, true)
         }
-        opened => opened?,
+        opened => (opened?, false),
     };
+    let (is_ahead, writer) = opened;
+    Ok((is_ahead, writer, was_damaged))
+}
+
+/// Opens everything. The disk's VFS is registered.
+pub fn start(settings: Settings, mount: &Mount, context: &mut Context<'_>) -> Result<Driver, StartError> {
+    let mut log = open_log(&settings, mount, context)?;
+    let files = files(&settings);
+    let (is_ahead, writer, was_damaged) = open_sound_database(settings.node, &files, &log, context)?;
     let applied = writer.position();
     let is_lost = applied.index < log.recovered.base.index;
     context.observe(Observation::Started {
