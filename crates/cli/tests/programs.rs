@@ -1,4 +1,4 @@
-//! psql, pgbench and psycopg, as their users run them, at the leader and at a follower. Skipped where absent.
+//! psql and pgbench, as their users run them, at the leader and at a follower.
 
 mod support;
 
@@ -8,7 +8,7 @@ use std::process::Command;
 
 use bellwether_types::NodeId;
 use support::cluster::Cluster;
-use support::programs::{complaint, data, postgresql_program, python_with_psycopg, stdout};
+use support::programs::{complaint, data, postgresql_program, stdout};
 use support::shared::shared_cluster;
 
 /// A table per node, so that tests can do the same at each.
@@ -100,26 +100,26 @@ fn psql_runs_several_statements_of_one_argument_as_one_transaction() {
 fn psql_points_at_the_error() {
     let cluster = shared_cluster();
     for node in leader_and_follower(&cluster) {
-        let Some(mut psql) = psql(cluster.pg(node)) else {
-            return;
-        };
-        let said = complaint(psql.args([
-            "-v",
-            "VERBOSITY=verbose",
-            "-c",
-            "SELECT 1 FRM sqlite_schema WHERE x",
-        ]));
-        assert!(
-            said.contains("42601") && said.contains("LINE 1: SELECT 1 FRM sqlite_schema"),
-            "{said}"
-        );
-        let marker = said.lines().find(|line| line.trim() == "^").unwrap_or_default();
-        let line = said
-            .lines()
-            .find(|line| line.starts_with("LINE 1:"))
-            .unwrap_or_default();
-        // SQLite names the token that it could not take: the one after the alias FRM.
-        assert_eq!(marker.find('^'), line.find("sqlite_schema"), "{said}");
+        // SQLite names the token that it could not take: the one after the alias FRM. The other text is translated.
+        for (sql, code, token) in [
+            ("SELECT 1 FRM sqlite_schema WHERE x", "42601", "sqlite_schema"),
+            (
+                "SELECT 'é'::text, 1::int4, nosuch FROM sqlite_schema",
+                "42703",
+                "nosuch",
+            ),
+        ] {
+            let Some(mut psql) = psql(cluster.pg(node)) else {
+                return;
+            };
+            let said = complaint(psql.args(["-v", "VERBOSITY=verbose", "-c", sql]));
+            let line = format!("LINE 1: {sql}");
+            assert!(said.contains(code) && said.contains(&line), "{said}");
+            let marker = said.lines().find(|line| line.trim() == "^").unwrap_or_default();
+            let before = |line: &str, end: usize| line[..end].chars().count();
+            let expected = line.find(token).map(|end| before(&line, end));
+            assert_eq!(marker.find('^'), expected, "{said}");
+        }
     }
 }
 
@@ -161,19 +161,6 @@ fn psql_creates_a_trigger_by_argument_and_is_told_so_when_it_cuts_one() {
         std::fs::write(&script, trigger.replace("TRIGGER shear_", "TRIGGER cut_") + ";\n").expect("a file");
         let said = complaint(interactive.arg("-f").arg(&script));
         assert!(said.contains("HINT") && said.contains("-c"), "{said}");
-    }
-}
-
-#[test]
-fn psycopg_connects_prepares_queries_and_runs_transactions() {
-    let cluster = shared_cluster();
-    for node in leader_and_follower(&cluster) {
-        let Some(mut python) = python_with_psycopg() else {
-            return;
-        };
-        let port = cluster.pg(node).port().to_string();
-        let said = stdout(python.arg(data("session.py")).args([&port, &node.to_string()]));
-        assert_eq!(said.trim(), "done");
     }
 }
 

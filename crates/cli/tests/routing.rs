@@ -1,6 +1,5 @@
 //! Clients that look for the right node themselves: libpq's and a driver's lists of hosts, and HAProxy with the
-//! configuration that Patroni's documentation has, each before and after a failover. Programs that are absent are
-//! skipped.
+//! configuration that Patroni's documentation has, each before and after a failover.
 
 mod support;
 
@@ -10,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 
 use bellwether_types::NodeId;
 use support::cluster::{Cluster, DATABASE};
-use support::programs::postgresql_program;
+use support::programs::{is_installed, postgresql_program};
 use support::{free_range, run, until, wait_for};
 use tokio_postgres::NoTls;
 
@@ -119,9 +118,11 @@ impl Drop for Proxy {
 
 impl Proxy {
     fn start(cluster: &Cluster) -> Option<Proxy> {
-        let version = Command::new("haproxy").arg("-v").output();
-        if !version.is_ok_and(|output| output.status.success()) {
-            println!("skipped: haproxy is not installed");
+        if !is_installed(
+            "haproxy",
+            Command::new("haproxy").arg("-v"),
+            "Debian has it in haproxy",
+        ) {
             return None;
         }
         let port = free_range(2);

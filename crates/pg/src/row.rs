@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bellwether_types::{ErrorKind, SqlError, ValueRef};
 
-use crate::types::{Format, Oid, Type, TypeWithModifier, has_binary, put_value};
+use crate::types::{Format, Oid, Type, TypeWithModifier, put_value};
 
 /// What a statement takes and gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +75,7 @@ impl Formats {
         }
     }
 
-    /// Whether `fields` can be sent so: as many formats as columns, and binary only where there is one.
+    /// Whether `fields` can be sent so: as many formats as columns.
     pub fn check(&self, fields: &[Field]) -> Result<(), SqlError> {
         if let Formats::Each(formats) = self
             && formats.len() != fields.len()
@@ -86,21 +86,6 @@ impl Formats {
                 fields.len()
             );
             return Err(SqlError::new(ErrorKind::Protocol, message));
-        }
-        for (index, field) in fields.iter().enumerate() {
-            if self.of(index) == Format::Binary && !has_binary(field.type_.type_) {
-                let mut error = SqlError::new(
-                    ErrorKind::NotSupported,
-                    format!(
-                        "column \"{}\" of type {} has no binary format here",
-                        field.name,
-                        field.type_.type_.name()
-                    ),
-                )
-                .with_hint("Ask for text, or CAST the column to TEXT.");
-                error.column = Some(field.name.clone());
-                return Err(error);
-            }
         }
         Ok(())
     }

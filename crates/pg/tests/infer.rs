@@ -117,7 +117,7 @@ fn parameters_have_the_type_of_what_they_meet() {
         ("SELECT * FROM item LIMIT $2, $1", "int8 int8"),
         (
             "SELECT CAST($1 AS REAL), $2 + 1, $3 || 'x', coalesce($4, sold) FROM item",
-            "float8 int8 text bool",
+            "float8 int4 text bool",
         ),
         (
             "SELECT CASE WHEN id = $1 THEN $2 ELSE name END FROM item",
@@ -139,7 +139,7 @@ fn results_have_the_type_of_their_expression() {
         (
             "SELECT 1, 1.5, 'a', x'00', NULL, TRUE",
             6,
-            "int8 float8 text bytea text int8",
+            "int4 float8 text bytea text bool",
         ),
         (
             "SELECT count(*), sum(id), sum(weight), avg(id), min(name), max(price) FROM item",
@@ -154,7 +154,7 @@ fn results_have_the_type_of_their_expression() {
         (
             "SELECT id = 1, id IS NULL, NOT sold, id IN (1), EXISTS (SELECT 1) FROM item",
             5,
-            "int8 int8 int8 int8 int8",
+            "bool bool bool bool bool",
         ),
         (
             "SELECT CAST(name AS INTEGER), CAST(id AS TEXT), CAST(name AS DATE), CAST(id AS REAL) FROM item",
@@ -164,7 +164,7 @@ fn results_have_the_type_of_their_expression() {
         (
             "SELECT CASE WHEN id = 1 THEN 2 ELSE NULL END, CASE WHEN 1 THEN 2 ELSE 'x' END FROM item",
             2,
-            "int8 text",
+            "int4 text",
         ),
         (
             "SELECT coalesce(price, price), ifnull(id, 0), nullif(name, ''), upper(name), length(name) FROM item",
@@ -184,12 +184,12 @@ fn results_have_the_type_of_their_expression() {
         (
             "SELECT count(*), * FROM item",
             9,
-            "int8 text text text text text text text text",
+            "int8 int8 text numeric float8 bool timestamp bytea text",
         ),
         (
             "SELECT *, count(*) FROM item",
             9,
-            "text text text text text text text text int8",
+            "int8 text numeric float8 bool timestamp bytea text int8",
         ),
     ] {
         assert_eq!(results(sql, count), expected, "{sql}");
@@ -199,8 +199,8 @@ fn results_have_the_type_of_their_expression() {
 #[test]
 fn results_of_more_than_a_plain_select_are_inferred_where_their_parts_agree() {
     for (sql, count, expected) in [
-        ("VALUES (1, 'a'), (2, 3)", 2, "int8 text"),
-        ("SELECT 1 UNION ALL SELECT 2", 1, "int8"),
+        ("VALUES (1, 'a'), (2, 3)", 2, "int4 text"),
+        ("SELECT 1 UNION ALL SELECT 2", 1, "int4"),
         ("SELECT 1 UNION ALL SELECT 'a'", 1, "text"),
         (
             "INSERT INTO item (id) VALUES (1) RETURNING id + 1, upper(name)",
@@ -212,6 +212,127 @@ fn results_of_more_than_a_plain_select_are_inferred_where_their_parts_agree() {
         ("SELECT this is not SQL", 1, "text"),
     ] {
         assert_eq!(results(sql, count), expected, "{sql}");
+    }
+}
+
+#[test]
+fn columns_of_subqueries_have_the_types_of_what_they_select() {
+    for (sql, count, expected) in [
+        (
+            "SELECT min(x.least), max(x.n) FROM (SELECT min(price) AS least, count(*) AS n FROM item GROUP BY name) AS x",
+            2,
+            "numeric int8",
+        ),
+        (
+            "SELECT y + 1, x.* FROM (SELECT id AS y, upper(name) FROM item) x",
+            3,
+            "int8 int8 text",
+        ),
+        (
+            "WITH x(a, b) AS (SELECT id, weight FROM item) SELECT sum(a), sum(b) FROM x AS y",
+            2,
+            "int8 float8",
+        ),
+        (
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i), i FROM n",
+            2,
+            "int8 int8",
+        ),
+        (
+            "SELECT max(v), min(w) FROM (SELECT id AS v, name AS w FROM item UNION ALL SELECT item_id, 'x' FROM sale)",
+            2,
+            "int8 text",
+        ),
+        (
+            "SELECT (SELECT max(i.weight + s.id) FROM sale s WHERE s.item_id = i.id) FROM item i",
+            1,
+            "float8",
+        ),
+        (
+            "SELECT max(id), max(name) FROM (item JOIN sale ON 1)",
+            2,
+            "int8 text",
+        ),
+        (
+            "SELECT max(s.name), count FROM item JOIN sale s USING (id)",
+            2,
+            "varchar int2",
+        ),
+        ("SELECT * FROM item JOIN sale USING (id)", 3, "text text text"),
+        (
+            "SELECT max(photo) FROM item, (SELECT 1 AS one) WHERE one",
+            1,
+            "bytea",
+        ),
+        (
+            "UPDATE item SET name = s.name FROM sale s RETURNING id + 1, *",
+            9,
+            "int8 int8 text numeric float8 bool timestamp bytea text",
+        ),
+    ] {
+        assert_eq!(results(sql, count), expected, "{sql}");
+    }
+}
+
+#[test]
+fn parameters_inside_and_outside_of_subqueries_have_types() {
+    for (sql, expected) in [
+        (
+            "SELECT 1 FROM (SELECT price AS p FROM item) x WHERE x.p > $1 AND p < $2",
+            "numeric numeric",
+        ),
+        (
+            "WITH x AS (SELECT weight FROM item WHERE name = $1) SELECT 1 FROM x WHERE weight = $2",
+            "text float8",
+        ),
+        (
+            "SELECT 1 FROM item WHERE EXISTS (SELECT 1 FROM sale WHERE sale.name = $1 AND item.sold = $2)",
+            "varchar bool",
+        ),
+        (
+            "SELECT 1 FROM sale UNION SELECT 2 FROM item WHERE weight = $1",
+            "float8",
+        ),
+        (
+            "UPDATE sale SET name = $1 FROM item WHERE item.id = sale.item_id",
+            "varchar",
+        ),
+        (
+            "WITH x AS (SELECT 1) INSERT INTO item (price) VALUES ($1)",
+            "numeric",
+        ),
+    ] {
+        assert_eq!(parameters(sql), expected, "{sql}");
+    }
+}
+
+#[test]
+fn arrays_have_the_type_of_their_elements() {
+    let elements = "(SELECT coalesce(array_to_json($1), '[null]') AS any_array), json_each(any_array)";
+    for (left, expected) in [
+        ("id", "_int8"),
+        ("name", "_text"),
+        ("price", "_numeric"),
+        ("any", "?"),
+    ] {
+        let sql = format!("SELECT 1 FROM item WHERE {left} IN (SELECT value FROM {elements})");
+        assert_eq!(parameters(&sql), expected, "{sql}");
+    }
+    assert_eq!(parameters("SELECT array_has($1, upper(name)) FROM item"), "_text");
+    for (expression, expected) in [
+        ("array_of(1, 2)", "_int4"),
+        ("array_of('a', 1)", "_text"),
+        ("cast_array('{1}', 'int')", "_int4"),
+        ("cast_array('{1}', 'uuid')", "_uuid"),
+        (
+            "array_from_json(nullif(json_group_array(weight), '[]'))",
+            "_float8",
+        ),
+        ("array_get(array_of(1), 1)", "int4"),
+        ("json('{}')", "json"),
+    ] {
+        let sql = format!("SELECT {expression} FROM item");
+        assert_eq!(results(&sql, 1), expected, "{sql}");
     }
 }
 
@@ -257,6 +378,13 @@ fn statements_nested_without_end_are_answered_soon() {
             nested("[", "]", depth),
             nested("", " UNION SELECT 1", depth),
             nested("", " COLLATE a", depth),
+            nested("1 FROM (SELECT x.*, x.* FROM (SELECT ", ") x) y", depth),
+            nested(
+                "(WITH RECURSIVE r AS (SELECT 1 UNION SELECT ",
+                ") SELECT * FROM r)",
+                depth,
+            ),
+            format!("WITH {} SELECT 1", vec!["c AS (SELECT 1)"; depth].join(", ")),
             nested("", "::int", depth),
             nested("", " ::int", depth),
             nested("", " -> 'x'", depth),

@@ -2,10 +2,12 @@
 
 use bellwether_types::{CommandTag, ErrorKind, SqlError, Statement, ValueRef};
 
+use crate::alteration::Alteration;
 use crate::cursor::check_utf8;
-use crate::error::StorageError;
+use crate::error::{StorageError, foreign_key_violation};
 use crate::group::RowSink;
 use crate::kind::{self, StatementKind};
+use crate::rebuild;
 use crate::schema;
 use crate::session::SessionState;
 use crate::statement::Prepared;
@@ -20,10 +22,31 @@ pub(crate) fn run_statement(
     statement: &Statement,
     rows: &mut dyn RowSink,
 ) -> Result<CommandTag, SqlError> {
-    let database = connection.database.clone();
     if let Some(tag) = run_session_pragma(connection, open, &statement.sql)? {
         return Ok(tag);
     }
+    if let Some(alteration) = Alteration::read(&statement.sql)
+        && let Some(tag) = rebuild::alter(connection, open, &alteration)?
+    {
+        return Ok(tag);
+    }
+    run_part(connection, open, statement, rows)
+}
+
+/// From here on the transaction counts as failed until the statement has succeeded.
+pub(crate) fn begin_parts(open: &mut OpenTransaction) {
+    open.is_failed = true;
+    open.returned_rows = false;
+}
+
+/// A statement that SQLite runs as it stands.
+pub(crate) fn run_part(
+    connection: &mut WriteConnection,
+    open: &mut OpenTransaction,
+    statement: &Statement,
+    rows: &mut dyn RowSink,
+) -> Result<CommandTag, SqlError> {
+    let database = connection.database.clone();
     let mut prepared = database.client_statement(&statement.sql)?;
     open.is_failed = true;
     match prepared.kind() {
@@ -137,6 +160,10 @@ fn run_session_pragma(
         return Ok(None);
     };
     if setting.name == "defer_foreign_keys" {
+        // Who stops deferring wants to know.
+        if !setting.is_on() && connection.database.has_unresolved_foreign_keys() {
+            return Err(foreign_key_violation());
+        }
         open.defers_foreign_keys = true;
         let on = u8::from(setting.is_on());
         let sql = format!("PRAGMA defer_foreign_keys = {on}");

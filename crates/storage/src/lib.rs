@@ -1,5 +1,6 @@
 //! SQLite: capture, apply, fingerprints, snapshots. The only room that names it.
 
+mod alteration;
 mod apply;
 mod authorizer;
 mod capture;
@@ -20,6 +21,7 @@ mod outcome;
 pub mod pages;
 mod position;
 pub mod reader;
+mod rebuild;
 pub mod recovery;
 pub mod run;
 mod schema;

@@ -8,6 +8,7 @@ use bellwether_types::{
 };
 use rusqlite::ffi;
 
+use crate::alteration::Alteration;
 use crate::cursor::Cursor;
 use crate::database::Database;
 use crate::error::StorageError;
@@ -197,18 +198,24 @@ impl Reader {
     }
 }
 
+/// What SQLite does not know: it is read when it runs. Constraints that it drops itself, too.
+fn is_ours(sql: &str, verb: &str) -> bool {
+    verb == "ALTER TABLE" && Alteration::read(sql).is_some()
+}
+
 /// Compiles without running.
 pub(crate) fn describe(database: &Arc<Database>, sql: &str) -> Result<Description, SqlError> {
     let (verb, kind) = kind::classify(sql)?;
     if matches!(
         kind,
         StatementKind::SessionPragma | StatementKind::Transaction | StatementKind::Vacuum
-    ) {
+    ) || is_ours(sql, &verb)
+    {
         return Ok(Description {
             columns: Vec::new(),
             parameter_count: 0,
             parameters: Vec::new(),
-            reads_only: kind != StatementKind::Vacuum,
+            reads_only: matches!(kind, StatementKind::SessionPragma | StatementKind::Transaction),
             is_explain: false,
             verb,
         });

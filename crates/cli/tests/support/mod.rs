@@ -12,6 +12,7 @@ pub mod cluster;
 pub mod load;
 pub mod peer;
 pub mod programs;
+pub mod recorder;
 pub mod shared;
 pub mod supervised;
 pub mod wire;

@@ -1,4 +1,5 @@
-//! Programs that others wrote: psql, pgbench, psycopg. Where one is absent its tests skip, with the reason printed.
+//! Programs that others wrote: psql, pgbench, drivers. A test whose program is absent fails and says what to install,
+//! unless `BELLWETHER_SKIP_CLIENTS` names it (or is `all`): then it is skipped, with the reason printed.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -6,12 +7,29 @@ use std::process::{Command, Output};
 
 use super::cluster::DATABASE;
 
-/// A program of PostgreSQL (`psql`, `pgbench`), told to connect to a node; `None` when it does not work here.
+/// Whether a client works here: `check` succeeds.
+#[track_caller]
+pub fn is_installed(client: &str, check: &mut Command, install: &str) -> bool {
+    if check.output().is_ok_and(|output| output.status.success()) {
+        return true;
+    }
+    let skipped = std::env::var("BELLWETHER_SKIP_CLIENTS").unwrap_or_default();
+    assert!(
+        skipped
+            .split([',', ' '])
+            .any(|name| name == client || name == "all"),
+        "{client} is not installed: {install}, as .ci/run does; BELLWETHER_SKIP_CLIENTS={client} leaves its tests out"
+    );
+    println!("skipped: {client} is not installed ({install})");
+    false
+}
+
+/// A program of PostgreSQL (`psql`, `pgbench`), told to connect to a node; `None`: to be skipped.
+#[track_caller]
 pub fn postgresql_program(name: &str, node: SocketAddr) -> Option<Command> {
     // Debian's wrapper is in PATH without the program that it starts.
-    let version = Command::new(name).arg("--version").output();
-    if !version.is_ok_and(|output| output.status.success()) {
-        println!("skipped: {name} is not installed (Debian has it in postgresql-client and postgresql)");
+    let install = "Debian has it in postgresql-client and postgresql";
+    if !is_installed(name, Command::new(name).arg("--version"), install) {
         return None;
     }
     let mut command = Command::new(name);
@@ -25,14 +43,62 @@ pub fn postgresql_program(name: &str, node: SocketAddr) -> Option<Command> {
     Some(command)
 }
 
-/// A python that has psycopg; `None` when there is none.
-pub fn python_with_psycopg() -> Option<Command> {
-    let check = Command::new("python3").args(["-c", "import psycopg"]).output();
-    if !check.is_ok_and(|output| output.status.success()) {
-        println!("skipped: no psycopg for the python3 in PATH (pip install 'psycopg[binary]')");
+/// The directory where `.ci/run` installs clients of this kind.
+fn installed(kind: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../target")
+        .join(kind)
+}
+
+/// A python that has these packages: the one in PATH, or that of `.ci/run`; `None`: to be skipped.
+#[track_caller]
+pub fn python_with(client: &str, modules: &str) -> Option<Command> {
+    let own = installed("ci-python/bin/python");
+    let python = if own.exists() { own } else { "python3".into() };
+    let install = "pip install -r crates/cli/tests/data/drivers/requirements.txt";
+    let mut check = Command::new(&python);
+    let is_there = is_installed(client, check.args(["-c", &format!("import {modules}")]), install);
+    is_there.then(|| {
+        let mut python = Command::new(python);
+        // Sets are gone through in one order.
+        python.env("PYTHONHASHSEED", "0");
+        python
+    })
+}
+
+/// A script of `tests/data/drivers/node`, beside the packages that it needs; `None`: to be skipped.
+#[track_caller]
+pub fn node_script(client: &str, name: &str) -> Option<Command> {
+    let install =
+        "npm ci in target/ci-node, with the package.json and package-lock.json of tests/data/drivers/node";
+    let directory = installed("ci-node");
+    let mut check = Command::new("node");
+    check.arg("-e").arg(format!("require.resolve('{client}')"));
+    if !is_installed(client, check.current_dir(&directory), install) {
         return None;
     }
-    Some(Command::new("python3"))
+    // Where JavaScript looks for packages is told by where the script is.
+    let scripts = std::fs::read_dir(data("drivers/node")).expect("it is there");
+    for script in scripts.map(|entry| entry.expect("readable").path()) {
+        std::fs::copy(&script, directory.join(script.file_name().expect("a file"))).expect("copied");
+    }
+    let mut node = Command::new("node");
+    node.arg(directory.join(name));
+    Some(node)
+}
+
+/// Java with PostgreSQL's driver; `None`: to be skipped.
+#[track_caller]
+pub fn java_with_jdbc() -> Option<Command> {
+    const DRIVER: &str = "/usr/share/java/postgresql.jar";
+    let install = "Debian has it in libpostgresql-jdbc-java and default-jdk-headless";
+    let mut check = Command::new("sh");
+    check.args(["-c", &format!("javac -version && test -e {DRIVER}")]);
+    is_installed("pgjdbc", &mut check, install).then(|| {
+        let mut java = Command::new("java");
+        java.args(["-cp", DRIVER]);
+        java
+    })
 }
 
 /// A file of `tests/data`.

@@ -123,6 +123,7 @@ fn definition(name: &str) -> Option<Definition> {
         "pg_views" => relation_view::VIEWS,
         "pg_indexes" => relation_view::INDEXES,
         "pg_stat_user_tables" | "pg_stat_all_tables" => relation_view::STATISTICS,
+        "pg_stat_user_indexes" | "pg_stat_all_indexes" => relation_view::INDEX_STATISTICS,
         "pg_namespace" => role::NAMESPACE,
         "pg_database" => role::DATABASE,
         "pg_authid" | "pg_roles" => role::ROLE,

@@ -16,6 +16,12 @@ pub(super) const REWRITE: Definition = Definition::of_schema(view_rows, rewrite_
 pub(super) const STATISTICS: Definition =
     Definition::of_schema(own_table_rows, statistics_value, &["relid", "relname"]);
 
+pub(super) const INDEX_STATISTICS: Definition = Definition::of_schema(
+    class::index_rows,
+    index_statistics_value,
+    &["relid", "indexrelid", "relname"],
+);
+
 fn own(schema: &Schema, wanted: impl Fn(&Relation) -> bool) -> Vec<RowKey> {
     let mut rows = class::own_relation_rows(schema);
     rows.retain(|row| wanted(&schema.relations()[row.0[0] as usize]));
@@ -70,6 +76,20 @@ fn index_value(view: &View<'_>, row: RowKey, column: &str) -> Option<Value> {
         "tablename" => text(relation.name.as_str()),
         "indexname" => text(index.name.as_str()),
         "indexdef" => text(definition::index(relation, index)),
+        _ => return None,
+    })
+}
+
+fn index_statistics_value(view: &View<'_>, row: RowKey, column: &str) -> Option<Value> {
+    let AnyClass::Own(Class::Index(relation, index)) = AnyClass::of_key(view.schema, row) else {
+        return None;
+    };
+    Some(match column {
+        "relid" => oid(relation.id),
+        "indexrelid" => oid(index.id),
+        "schemaname" => text("public"),
+        "relname" => text(relation.name.as_str()),
+        "indexrelname" => text(index.name.as_str()),
         _ => return None,
     })
 }

@@ -15,6 +15,8 @@ pub struct Declare {
     pub name: String,
     /// BINARY.
     pub is_binary: bool,
+    /// WITH HOLD: it outlives its transaction.
+    pub is_held: bool,
     /// The text after FOR.
     pub query: String,
 }
@@ -54,7 +56,7 @@ impl<'a, I: Iterator<Item = Token<'a>>> Reader<'a, I> {
             }
         }
         self.expect("CURSOR")?;
-        let holds = match self.any_word(&["WITH", "WITHOUT"]) {
+        let is_held = match self.any_word(&["WITH", "WITHOUT"]) {
             Some(word) => {
                 self.expect("HOLD")?;
                 word == "WITH"
@@ -62,11 +64,9 @@ impl<'a, I: Iterator<Item = Token<'a>>> Reader<'a, I> {
             None => false,
         };
         self.expect("FOR")?;
-        if scrolls || holds {
-            let what = if scrolls { "SCROLL" } else { "WITH HOLD" };
-            let message = format!("DECLARE CURSOR with {what} is not supported");
-            return Err(SqlError::new(ErrorKind::NotSupported, message)
-                .with_hint("Cursors read forward, and end with their transaction."));
+        if scrolls {
+            let message = "DECLARE CURSOR with SCROLL is not supported";
+            return Err(SqlError::new(ErrorKind::NotSupported, message).with_hint("Cursors read forward."));
         }
         let Some(first) = self.tokens.peek() else {
             return Err(self.unexpected());
@@ -77,6 +77,7 @@ impl<'a, I: Iterator<Item = Token<'a>>> Reader<'a, I> {
         Ok(Command::Declare(Declare {
             name,
             is_binary,
+            is_held,
             query,
         }))
     }

@@ -154,6 +154,7 @@ impl Command {
             "ROLLBACK" | "ABORT" => reader.rollback()?,
             "SAVEPOINT" => Command::Savepoint(reader.name()?),
             "RELEASE" => reader.release()?,
+            "SET" if reader.word("CONSTRAINTS") => return sql_command(sql, word),
             "SET" => reader.set()?,
             "SHOW" => reader.show()?,
             "RESET" => reader.reset()?,

@@ -203,10 +203,8 @@ impl<'a, I: Iterator<Item = Token<'a>>> Reader<'a, I> {
         if self.word("TRANSACTION") {
             return Ok(Command::SetTransaction(self.modes()?));
         }
-        for name in ["ROLE", "CONSTRAINTS"] {
-            if self.word(name) {
-                return Err(set_not_supported(name));
-            }
+        if self.word("ROLE") {
+            return Err(set_not_supported("ROLE"));
         }
         let short_form = match self.any_word(&["TIME", "NAMES", "SCHEMA"]) {
             Some("TIME") => {

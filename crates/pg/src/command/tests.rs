@@ -163,7 +163,6 @@ fn what_is_not_supported_says_so_and_what_is_misspelled_says_where() {
         ("COPY (SELECT 1) FROM STDIN", ErrorKind::Syntax),
         ("COPY (SELECT 1 TO STDOUT", ErrorKind::Syntax),
         ("DECLARE c SCROLL CURSOR FOR SELECT 1", ErrorKind::NotSupported),
-        ("DECLARE c CURSOR WITH HOLD FOR SELECT 1", ErrorKind::NotSupported),
         ("DECLARE c CURSOR FOR", ErrorKind::Syntax),
         ("FETCH BACKWARD 1 FROM c", ErrorKind::WrongState),
         ("FETCH -1 FROM c", ErrorKind::WrongState),

@@ -81,7 +81,7 @@ impl Connection {
         let encoder = rows.encoder.as_ref().ok_or_else(|| out_of_turn("a row"))?;
         match &rows.purpose {
             Purpose::Copy(layout) => copy::put_row(layout, encoder, values, self.output.bytes_mut()),
-            Purpose::Move { .. } | Purpose::Notify => Ok(()),
+            Purpose::Move { .. } | Purpose::Notify | Purpose::Hold => Ok(()),
             Purpose::Query | Purpose::Fetch { .. } => encoder.encode(values, self.output.bytes_mut()),
         }
     }
@@ -104,6 +104,7 @@ impl Connection {
         }
         self.complete_command(match rows.purpose {
             Purpose::Query => tag,
+            Purpose::Hold => CommandTag::plain("DECLARE CURSOR"),
             Purpose::Notify => CommandTag::plain("NOTIFY"),
             other => CommandTag::counted(other.verb(), tag.rows.unwrap_or(0)),
         });
@@ -124,6 +125,7 @@ impl Connection {
                 let given = limit.map_or(0, |limit| u64::from(limit.get()));
                 self.complete_command(CommandTag::counted(rows.purpose.verb(), given));
             }
+            Purpose::Hold => self.complete_command(CommandTag::plain("DECLARE CURSOR")),
             Purpose::Query | Purpose::Copy(_) | Purpose::Notify => self.output.portal_suspended(),
         }
     }
@@ -184,8 +186,9 @@ impl Connection {
                     self.channels.rollback_to(at);
                 }
                 self.settings.rollback_to(&name);
-                self.portals
-                    .retain(|_, portal| !matches!(portal.progress, PortalProgress::Suspended { .. }));
+                self.portals.retain(|_, portal| {
+                    portal.held.is_some() || !matches!(portal.progress, PortalProgress::Suspended { .. })
+                });
                 self.transaction = Transaction::Explicit;
                 self.lost = None;
                 self.complete_command(CommandTag::plain("ROLLBACK"));
@@ -234,6 +237,12 @@ impl Connection {
                     self.skip_to_sync = false;
                     self.owes_ready = true;
                 }
+            }
+            Waiting::Rows(rows) => {
+                if let (Purpose::Hold, Some(name)) = (&rows.purpose, &rows.portal) {
+                    self.portals.remove(name);
+                }
+                self.failed(error);
             }
             _ => self.failed(error),
         }

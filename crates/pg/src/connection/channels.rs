@@ -137,6 +137,7 @@ impl Connection {
             formats: Formats::Text,
             max_rows: None,
             cursor: None,
+            holds: false,
         })))
     }
 }

@@ -144,6 +144,7 @@ impl Connection {
             formats,
             max_rows: None,
             cursor: None,
+            holds: false,
         }))
     }
 
@@ -222,6 +223,7 @@ impl Connection {
                 formats: Formats::Text,
                 max_rows: None,
                 cursor: None,
+                holds: false,
             })));
         }
         copying.has_input = false;

@@ -1,5 +1,6 @@
 //! SQL's cursors: DECLARE, FETCH, MOVE, CLOSE. A cursor is a portal by another name, as in PostgreSQL: it ends with its
-//! transaction, reads forward, and shows what its transaction saw when it was first fetched from.
+//! transaction, reads forward, and shows what its transaction saw when it was first fetched from. One that is declared
+//! WITH HOLD is read whole when it is declared, and stays until it is closed or its transaction is rolled back.
 
 use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
@@ -7,14 +8,15 @@ use std::sync::{Arc, OnceLock};
 use bellwether_types::{CommandTag, ErrorKind, SqlError, Value, lexer};
 
 use super::execute::highest_parameter;
-use super::{Connection, Portal, PortalProgress, Prepared, Purpose, Request, Rows, Step, Transaction};
+use super::{
+    Connection, Held, Portal, PortalProgress, Prepared, Purpose, Request, Rows, Scope, Step, Transaction,
+};
 use crate::command::{Command, Count, Declare, Fetch};
-use crate::infer::cast;
 use crate::row::{Formats, RowEncoder};
 
 impl Connection {
     pub(super) fn declare(&mut self, declare: &Declare, parameters: Vec<Value>) -> Result<Step, SqlError> {
-        if self.transaction == Transaction::None {
+        if self.transaction == Transaction::None && !declare.is_held {
             let message = "DECLARE CURSOR can only be used in transaction blocks";
             return Err(SqlError::new(ErrorKind::TransactionState, message));
         }
@@ -24,7 +26,7 @@ impl Connection {
         }
         self.check_portal_count()?;
         // Types were told with the parameters themselves.
-        let sql = cast::strip(&declare.query, &mut Vec::new())?.into_owned();
+        let sql = declare.query.clone();
         if highest_parameter(&sql) > parameters.len() {
             let message = "there are no parameters in a simple query";
             return Err(SqlError::new(ErrorKind::WrongParameterCount, message));
@@ -33,7 +35,7 @@ impl Connection {
         let prepared = Prepared {
             parameter_count: parameters.len(),
             client_types: Vec::new(),
-            command: Command::Sql { verb },
+            command: Command::Sql { verb: verb.clone() },
             described: OnceLock::new(),
             sql,
         };
@@ -47,8 +49,19 @@ impl Connection {
             },
             told: None,
             progress: PortalProgress::Ready,
+            held: declare.is_held.then_some(Held {
+                is_committed: self.transaction == Transaction::None,
+            }),
         };
+        let sql = portal.prepared.sql.clone();
         self.portals.insert(declare.name.clone(), portal);
+        if declare.is_held {
+            let scope = match self.transaction {
+                Transaction::None => Scope::Single,
+                _ => Scope::Transaction,
+            };
+            return Ok(self.run_portal(&declare.name, &sql, &verb, scope, None, (Purpose::Hold, false)));
+        }
         self.complete_command(CommandTag::plain("DECLARE CURSOR"));
         Ok(Step::Done)
     }
@@ -118,6 +131,21 @@ impl Connection {
                 }
                 self.complete_command(CommandTag::counted(purpose.verb(), 0));
                 Ok(Step::Done)
+            }
+        }
+    }
+
+    /// A transaction is over: its portals are, too. Those held stay, unless they were declared in one that was rolled
+    /// back.
+    pub(super) fn end_portals(&mut self, committed: bool) {
+        for (name, mut portal) in std::mem::take(&mut self.portals) {
+            match (&mut portal.held, &portal.progress) {
+                (Some(held), _) if committed || held.is_committed => {
+                    held.is_committed = true;
+                    self.portals.insert(name, portal);
+                }
+                (Some(_), PortalProgress::Suspended { cursor, .. }) => self.closing.push_back(*cursor),
+                _ => {}
             }
         }
     }

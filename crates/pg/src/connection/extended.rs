@@ -18,7 +18,6 @@ use super::{
 };
 use crate::command::{Command, Fetch};
 use crate::frontend::{Bind, Target, tag};
-use crate::infer::cast;
 use crate::row::{Field, Formats};
 use crate::types::{Format, Oid, Type, parameter};
 
@@ -65,7 +64,7 @@ impl Connection {
         &mut self,
         name: &str,
         sql: &str,
-        mut client_types: Vec<Oid>,
+        client_types: Vec<Oid>,
         next_tag: Option<u8>,
     ) -> Result<Step, SqlError> {
         if !name.is_empty() && self.statements.contains_key(name) {
@@ -78,8 +77,7 @@ impl Connection {
         }
         let command = Command::parse(sql)?;
         self.refuse_when_failed(&command)?;
-        let sql = cast::strip(sql, &mut client_types)?;
-        let parameter_count = highest_parameter(&sql).max(client_types.len());
+        let parameter_count = highest_parameter(sql).max(client_types.len());
         if parameter_count > MAX_PARAMETERS {
             let message = format!("${parameter_count} is too high: the limit is {MAX_PARAMETERS} parameters");
             return Err(SqlError::new(ErrorKind::ProgramLimit, message));
@@ -88,7 +86,7 @@ impl Connection {
         if matches!(command, Command::Sql { .. }) && next_tag != Some(tag::BIND) {
             match self.description.take() {
                 Some(description) => described.set(description).expect("set once"),
-                None => return Ok(self.ask_description(&sql)),
+                None => return Ok(self.ask_description(sql)),
             }
         }
         if self.statements.len() >= MAX_STATEMENTS && !self.statements.contains_key(name) {
@@ -98,7 +96,7 @@ impl Connection {
             );
         }
         let prepared = Prepared {
-            sql: sql.into_owned(),
+            sql: sql.to_owned(),
             command,
             client_types,
             parameter_count,
@@ -173,6 +171,7 @@ impl Connection {
             told: prepared.fields().flatten(),
             prepared,
             progress: PortalProgress::Ready,
+            held: None,
         };
         if let Some(fields) = &portal.told {
             portal.formats.check(fields)?;
@@ -323,7 +322,8 @@ impl Connection {
         max_rows: Option<NonZeroU32>,
         (purpose, describe): (Purpose, bool),
     ) -> Step {
-        let cursor = (scope == Scope::Transaction && max_rows.is_some()).then(|| {
+        let holds = purpose == Purpose::Hold;
+        let cursor = (holds || scope == Scope::Transaction && max_rows.is_some()).then(|| {
             self.next_cursor += 1;
             CursorId(self.next_cursor)
         });
@@ -339,6 +339,7 @@ impl Connection {
             formats: portal.formats.clone(),
             max_rows,
             cursor,
+            holds,
         };
         portal.progress = PortalProgress::Done { had_rows: false };
         let rows = Rows {

@@ -133,6 +133,15 @@ struct Portal {
     progress: PortalProgress,
     /// The columns that the client was told, by Describe of the portal or of its statement.
     told: Option<Arc<[Field]>>,
+    /// `None`: it ends with its transaction.
+    held: Option<Held>,
+}
+
+/// A cursor WITH HOLD.
+#[derive(Debug)]
+struct Held {
+    /// The transaction that declared it.
+    is_committed: bool,
 }
 
 #[derive(Debug)]
@@ -194,6 +203,8 @@ enum Purpose {
     Move { limit: Option<NonZeroU32> },
     /// NOTIFY: its row is nothing.
     Notify,
+    /// DECLARE … WITH HOLD: its rows are kept.
+    Hold,
 }
 
 impl Purpose {
@@ -205,6 +216,7 @@ impl Purpose {
             Purpose::Fetch { .. } => "FETCH",
             Purpose::Move { .. } => "MOVE",
             Purpose::Notify => "NOTIFY",
+            Purpose::Hold => "DECLARE CURSOR",
         }
     }
 }
@@ -449,6 +461,8 @@ impl Connection {
             None => {
                 self.report_failure(&error);
                 self.skip_to_sync = true;
+                // A client that has sent Flush, not Sync, waits for this before it goes on.
+                self.must_flush = true;
             }
         }
     }
@@ -475,7 +489,7 @@ impl Connection {
         if self.transaction == Transaction::None {
             self.settings.commit();
             self.channels.commit();
-            self.portals.clear();
+            self.end_portals(true);
         }
         self.report_settings();
         self.output.ready_for_query(self.status());
@@ -510,7 +524,7 @@ impl Connection {
     fn end_transaction(&mut self, committed: bool) {
         self.transaction = Transaction::None;
         self.savepoints.clear();
-        self.portals.clear();
+        self.end_portals(committed);
         self.lost = None;
         if committed {
             self.settings.commit();

@@ -98,6 +98,9 @@ pub struct Run {
     pub max_rows: Option<NonZeroU32>,
     /// Keep the rest under this name for [`Request::Fetch`]; `None`: nobody will ask for the rest.
     pub cursor: Option<CursorId>,
+    /// Read all of it now and keep it under `cursor`, also when the transaction ends; give no rows, and answer
+    /// [`Connection::suspended`](super::Connection::suspended).
+    pub holds: bool,
 }
 
 /// What the driver must do now.

@@ -2,8 +2,8 @@
 
 use bellwether_types::{ErrorKind, SqlError};
 use sqlparser::ast::{
-    AlterColumnOperation, AlterTable, AlterTableOperation, CascadeOption, DropBehavior, Ident, IndexColumn,
-    ObjectName, ObjectType, Statement, TableConstraint, Truncate, TruncateIdentityOption,
+    AlterColumnOperation, AlterTable, AlterTableOperation, CascadeOption, DataType, DropBehavior, Ident,
+    IndexColumn, ObjectName, ObjectType, Statement, TableConstraint, Truncate, TruncateIdentityOption,
 };
 
 use super::{Translator, index, refuse, table};
@@ -53,28 +53,14 @@ fn enter_operation(
                 index::columns(&mut key.columns, translator)
             }
             TableConstraint::Check(check) if !check.no_inherit && check.enforced.is_none() => Ok(()),
-            TableConstraint::ForeignKey(_) => {
-                let hint = "Declare the foreign key in CREATE TABLE: build the table anew and copy its rows.";
-                Err(translator.refuse("ADD FOREIGN KEY", at, hint))
-            }
+            TableConstraint::ForeignKey(key) => table::foreign_key(key, translator),
             other => Err(translator.refuse(&*other, at, "Declare it in CREATE TABLE.")),
         },
-        AlterTableOperation::DropConstraint {
-            if_exists: false,
-            drop_behavior,
-            ..
-        } => {
+        AlterTableOperation::DropConstraint { drop_behavior, .. } => {
             cascade(drop_behavior, translator);
             Ok(())
         }
-        AlterTableOperation::AlterColumn { op, .. } => match op {
-            AlterColumnOperation::SetNotNull | AlterColumnOperation::DropNotNull => Ok(()),
-            _ => {
-                let hint =
-                    "Build the table anew and copy its rows: CREATE TABLE, INSERT ... SELECT, DROP, RENAME.";
-                Err(translator.refuse(format!("ALTER COLUMN {op}"), at, hint))
-            }
-        },
+        AlterTableOperation::AlterColumn { op, .. } => enter_change(op, at, translator),
         AlterTableOperation::AddColumn {
             if_not_exists: true, ..
         } => Err(translator.refuse("ADD COLUMN IF NOT EXISTS", at, "Leave IF NOT EXISTS out.")),
@@ -89,6 +75,30 @@ fn enter_operation(
             let hint = "SQLite can ADD, DROP and RENAME columns, RENAME tables and ADD some constraints.";
             Err(translator.refuse(format!("ALTER TABLE ... {other}"), at, hint))
         }
+    }
+}
+
+/// Of a column that is there.
+fn enter_change(
+    op: &mut AlterColumnOperation,
+    at: &ObjectName,
+    translator: &Translator<'_>,
+) -> Result<(), SqlError> {
+    match op {
+        AlterColumnOperation::SetDataType { data_type, .. } => {
+            if let DataType::Array(_) = data_type {
+                *data_type = DataType::Text;
+            }
+            Ok(())
+        }
+        AlterColumnOperation::AddGenerated { .. } => {
+            let hint = "Only the primary key numbers itself: declare it so in CREATE TABLE.";
+            Err(translator.refuse(format!("ALTER COLUMN {op}"), at, hint))
+        }
+        AlterColumnOperation::SetNotNull
+        | AlterColumnOperation::DropNotNull
+        | AlterColumnOperation::SetDefault { .. }
+        | AlterColumnOperation::DropDefault => Ok(()),
     }
 }
 
@@ -113,8 +123,15 @@ pub(super) fn leave_alter(
 ) -> Result<Vec<String>, SqlError> {
     let mut statements = Vec::new();
     for mut operation in alter.operations {
-        if let AlterTableOperation::AddColumn { column_def, .. } = &mut operation {
-            table::leave_columns(std::iter::once(column_def));
+        match &mut operation {
+            AlterTableOperation::AddColumn { column_def, .. } => {
+                table::leave_columns(std::iter::once(column_def));
+            }
+            AlterTableOperation::AlterColumn {
+                op: AlterColumnOperation::SetDefault { value },
+                ..
+            } => table::finish_default(value),
+            _ => {}
         }
         match operation {
             AlterTableOperation::AddConstraint {

@@ -36,9 +36,12 @@ pub fn needs_translation(sql: &str) -> bool {
     // Most texts have none of the bytes or words that it takes.
     let mut previous: Option<Token<'_>> = None;
     let mut opened_by_cast: Vec<bool> = Vec::new();
-    let is_create = lexer::significant(sql)
-        .next()
-        .is_some_and(|first| ["CREATE", "ALTER"].iter().any(|word| first.is_word(word)));
+    let first = lexer::significant(sql).next();
+    let begins = |words: &[&str]| first.is_some_and(|first| words.iter().any(|word| first.is_word(word)));
+    if begins(&["SET"]) {
+        return true;
+    }
+    let is_create = begins(&["CREATE", "ALTER"]);
     for token in lexer::significant(sql) {
         let after = |word: &str| previous.is_some_and(|token| token.is_word(word));
         let is_meant_otherwise = match token.kind {

@@ -28,6 +28,7 @@ mod position;
 mod query;
 mod sequence;
 mod set_returning;
+mod set_value;
 mod sql;
 mod statement;
 mod table;
@@ -35,7 +36,7 @@ mod type_name;
 
 pub(crate) use depth::is_shallow;
 pub use meant::needs_translation;
-pub(crate) use type_name::cast_type;
+pub(crate) use type_name::{cast_type, parameter_type_of_name};
 
 use bellwether_types::lexer::{self, TokenKind};
 use bellwether_types::{ErrorKind, SqlError};

@@ -8,7 +8,7 @@ use sqlparser::ast::{CreateView, SetExpr, Statement};
 
 use super::{
     Lock, Notice, Translation, Translator, column_name, data, definition, index, interval, query, refuse,
-    table,
+    set_value, table,
 };
 
 /// Kinds of statements that cannot be had, and what to do instead, by the words that they begin with.
@@ -86,6 +86,9 @@ pub(super) fn without_parser(sql: &str) -> Result<Option<Translation>, SqlError>
     if first.is_word("ANALYZE") {
         return analyze(tokens.collect());
     }
+    if first.is_word("SET") {
+        return Ok(set_constraints(tokens.collect()));
+    }
     let words = lexer::significant(sql)
         .take_while(|token| token.kind == TokenKind::Word)
         .filter(|token| !token.is_word("OR") && !token.is_word("REPLACE"))
@@ -101,6 +104,20 @@ pub(super) fn without_parser(sql: &str) -> Result<Option<Translation>, SqlError>
         Some((name, hint)) => Err(refuse(name, hint)),
         None => Ok(None),
     }
+}
+
+/// `SET CONSTRAINTS ALL DEFERRED`: SQLite defers every foreign key, or those that are declared so. To have them checked
+/// at once is to check them now.
+fn set_constraints(tokens: Vec<Token<'_>>) -> Option<Translation> {
+    let (first, last) = (tokens.first()?, tokens.last()?);
+    let defers = last.is_word("DEFERRED");
+    if !first.is_word("CONSTRAINTS") || !(defers || last.is_word("IMMEDIATE")) {
+        return None;
+    }
+    Some(Translation {
+        statements: vec![format!("PRAGMA defer_foreign_keys = {}", u8::from(defers))],
+        ..Translation::default()
+    })
 }
 
 /// `TABLE t` is `SELECT * FROM t`.
@@ -224,6 +241,11 @@ pub(super) fn split(statement: Statement, translator: &Translator<'_>) -> Result
         && let Some(lots) = data::split_defaults(insert, translator)?
     {
         return Ok(lots.into_iter().map(Statement::Insert).collect());
+    }
+    if let Statement::Query(query) = &statement
+        && let Some(statements) = set_value::split(query)
+    {
+        return Ok(statements);
     }
     Ok(vec![statement])
 }

@@ -253,7 +253,10 @@ fn not_deferred(
 }
 
 /// SQLite takes any MATCH and means SIMPLE; what is referred to is in the same schema.
-fn foreign_key(key: &mut ForeignKeyConstraint, translator: &Translator<'_>) -> Result<(), SqlError> {
+pub(super) fn foreign_key(
+    key: &mut ForeignKeyConstraint,
+    translator: &Translator<'_>,
+) -> Result<(), SqlError> {
     index::split_schema(&mut key.foreign_table);
     match key.match_kind.take() {
         None | Some(ConstraintReferenceMatchKind::Simple) => Ok(()),
@@ -302,7 +305,7 @@ pub(super) fn leave_columns<'c>(columns: impl Iterator<Item = &'c mut ColumnDef>
     }
 }
 
-fn finish_default(value: &mut Expr) {
+pub(super) fn finish_default(value: &mut Expr) {
     if let Some(constant) = constant(value) {
         *value = constant;
     }

@@ -111,7 +111,8 @@ fn length_limited(arguments: Vec<i64>) -> Target {
 pub(super) fn parameter_type(target: &Target) -> Option<Type> {
     Some(match target {
         Target::Function(name, _) => cast_type(name)?,
-        Target::Text | Target::Array(_) => Type::Text,
+        Target::Text => Type::Text,
+        Target::Array(element) => parameter_type_of_name(element)?.array()?,
         Target::Json => Type::Json,
         Target::Registered(_) | Target::Interval => Type::Text,
     })
@@ -137,6 +138,15 @@ pub(crate) fn cast_type(function: &str) -> Option<Type> {
         "cast_varchar" => Type::Varchar,
         _ => return None,
     })
+}
+
+/// The type that values cast to a type of this name have.
+pub(crate) fn parameter_type_of_name(name: &str) -> Option<Type> {
+    // Of elements; an array's element is none.
+    match target_of_name(name)? {
+        Target::Array(_) => None,
+        known => parameter_type(&known),
+    }
 }
 
 /// The same of a type's name as it is written.

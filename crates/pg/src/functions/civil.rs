@@ -4,24 +4,24 @@
 use bellwether_types::{ErrorKind, SqlError};
 
 /// Microseconds of a day.
-pub(super) const DAY_US: i64 = 86_400_000_000;
-pub(super) const SECOND_US: i64 = 1_000_000;
+pub(crate) const DAY_US: i64 = 86_400_000_000;
+pub(crate) const SECOND_US: i64 = 1_000_000;
 
 /// A day and a time of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Moment {
+pub(crate) struct Moment {
     /// Since 1970-01-01.
-    pub(super) days: i64,
+    pub(crate) days: i64,
     /// Since midnight, in microseconds.
-    pub(super) time_us: i64,
+    pub(crate) time_us: i64,
     /// Whether it names its offset, and so is UTC here; else it is the time of wherever.
-    pub(super) is_absolute: bool,
+    pub(crate) is_absolute: bool,
     /// Whether it has a time at all.
-    pub(super) has_time: bool,
+    pub(crate) has_time: bool,
 }
 
 /// The day's number; Gregorian for all time.
-pub(super) fn days_of(year: i64, month: i64, day: i64) -> i64 {
+pub(crate) fn days_of(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
     let year_of_era = year.rem_euclid(400);
@@ -31,7 +31,7 @@ pub(super) fn days_of(year: i64, month: i64, day: i64) -> i64 {
 }
 
 /// Year, month, day.
-pub(super) fn date_of(days: i64) -> (i64, i64, i64) {
+pub(crate) fn date_of(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
     let day_of_era = shifted.rem_euclid(146_097);
@@ -44,7 +44,7 @@ pub(super) fn date_of(days: i64) -> (i64, i64, i64) {
     (year, month, day)
 }
 
-pub(super) fn days_in_month(year: i64, month: i64) -> i64 {
+pub(crate) fn days_in_month(year: i64, month: i64) -> i64 {
     match month {
         2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
         2 => 28,
@@ -59,7 +59,7 @@ fn digits(text: &str, count: std::ops::RangeInclusive<usize>) -> Option<i64> {
 }
 
 /// `12:34`, `12:34:56`, `12:34:56.789`, in microseconds.
-pub(super) fn parse_time(text: &str) -> Option<i64> {
+pub(crate) fn parse_time(text: &str) -> Option<i64> {
     let mut parts = text.split(':');
     let hours = digits(parts.next()?, 1..=2).filter(|hours| *hours <= 24)?;
     let minutes = digits(parts.next()?, 2..=2).filter(|minutes| *minutes < 60)?;
@@ -79,7 +79,7 @@ pub(super) fn parse_time(text: &str) -> Option<i64> {
 }
 
 /// Digits after the point as microseconds; further ones are rounded.
-pub(super) fn parse_fraction(fraction: &str) -> Option<i64> {
+pub(crate) fn parse_fraction(fraction: &str) -> Option<i64> {
     if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
@@ -121,7 +121,7 @@ fn parse_date(text: &str) -> Option<i64> {
 
 impl Moment {
     /// Reads a date, with or without time, with or without offset.
-    pub(super) fn parse(text: &str) -> Option<Moment> {
+    pub(crate) fn parse(text: &str) -> Option<Moment> {
         let text = text.trim();
         let Some(at) = text.find([' ', 'T', 't']) else {
             let days = parse_date(text)?;
@@ -137,7 +137,11 @@ impl Moment {
         let zone_at =
             rest.find(|character: char| !character.is_ascii_digit() && !matches!(character, ':' | '.'));
         let (time, zone) = rest.split_at(zone_at.unwrap_or(rest.len()));
-        let time_us = parse_time(time.trim())?;
+        // `2024-01-31 +02`: its midnight.
+        let time_us = match time.trim() {
+            "" if !zone.is_empty() => 0,
+            time => parse_time(time)?,
+        };
         let east = match zone.trim() {
             "" => None,
             zone => Some(parse_zone(zone)?),
@@ -152,7 +156,7 @@ impl Moment {
     }
 
     /// Later by days and microseconds; `None` outside the years 1 to 9999, which is what four digits can say.
-    pub(super) fn plus(self, days: i64, time_us: i64) -> Option<Moment> {
+    pub(crate) fn plus(self, days: i64, time_us: i64) -> Option<Moment> {
         let time = self.time_us.checked_add(time_us)?;
         let days = self
             .days
@@ -167,13 +171,13 @@ impl Moment {
     }
 
     /// `2024-01-31`.
-    pub(super) fn date(self) -> String {
+    pub(crate) fn date(self) -> String {
         let (year, month, day) = date_of(self.days);
         format!("{year:04}-{month:02}-{day:02}")
     }
 
     /// `12:34:56.789`, without zeros at the end.
-    pub(super) fn time(self) -> String {
+    pub(crate) fn time(self) -> String {
         let seconds = self.time_us / SECOND_US;
         let whole = format!(
             "{:02}:{:02}:{:02}",
@@ -188,13 +192,13 @@ impl Moment {
     }
 
     /// Date and time, and the offset if it has one.
-    pub(super) fn stamp(self) -> String {
+    pub(crate) fn stamp(self) -> String {
         let zone = if self.is_absolute { "+00:00" } else { "" };
         format!("{} {}{zone}", self.date(), self.time())
     }
 }
 
-pub(super) fn overflow() -> SqlError {
+pub(crate) fn overflow() -> SqlError {
     SqlError::new(ErrorKind::OutOfRange, "timestamp out of range").with_detail("Years are 1 to 9999.")
 }
 

@@ -6,7 +6,7 @@
 
 pub(crate) mod array;
 mod cast;
-mod civil;
+pub(crate) mod civil;
 mod date;
 mod digest;
 mod format;

@@ -1,67 +1,15 @@
 //! The types of expressions: a static table of rules. Unknown is `None`, and stays so whatever it is part of.
 
-use std::collections::BTreeMap;
-use std::ops::ControlFlow;
-
 use sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName,
-    Statement, TableFactor, UnaryOperator, Value, Visit, Visitor,
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, UnaryOperator, Value,
 };
 
-use super::{Schema, flatten, query_types};
+use super::scope::{Column, Scope, last_name};
 use crate::catalog::result_type;
-use crate::dialect::cast_type;
+use crate::dialect::{cast_type, parameter_type_of_name};
 use crate::types::{Type, of_declared};
 
-/// The tables of a statement, and how they are called in it.
-pub(super) struct Scope<'a> {
-    /// Columns with their declared types, by the lower-case name or alias.
-    tables: BTreeMap<String, Vec<(String, String)>>,
-    schema: &'a dyn Schema,
-}
-
-/// The last part of a name, which is the table's or column's own.
-pub(super) fn last_name(name: &ObjectName) -> Option<String> {
-    Some(name.0.last()?.as_ident()?.value.clone())
-}
-
-impl<'a> Scope<'a> {
-    /// All tables that a statement names anywhere. A name that means two tables in two places means none here.
-    pub(super) fn of(statement: &Statement, schema: &'a dyn Schema) -> Scope<'a> {
-        let mut scope = Scope {
-            tables: BTreeMap::new(),
-            schema,
-        };
-        let ControlFlow::Continue(()) = statement.visit(&mut Collector(&mut scope));
-        scope
-    }
-
-    fn add(&mut self, alias: &str, table: &str) {
-        let columns = self.schema.columns(table);
-        let known = self
-            .tables
-            .entry(alias.to_ascii_lowercase())
-            .or_insert_with(|| columns.clone());
-        if *known != columns {
-            known.clear();
-        }
-    }
-
-    /// The declared type of a column by its name alone: known if all tables that have one agree.
-    fn unqualified(&self, column: &str) -> Option<Type> {
-        let mut types = self.tables.values().filter_map(|columns| find(columns, column));
-        let first = types.next()?;
-        types.all(|other| other == first).then_some(first)
-    }
-
-    fn column(&self, parts: &[Ident]) -> Option<Type> {
-        match parts {
-            [column] => self.unqualified(&column.value),
-            [.., table, column] => find(self.tables.get(&table.value.to_ascii_lowercase())?, &column.value),
-            [] => None,
-        }
-    }
-
+impl Scope<'_> {
     /// The type of an expression's values.
     pub(super) fn type_of(&self, expr: &Expr) -> Option<Type> {
         match expr {
@@ -75,9 +23,13 @@ impl<'a> Scope<'a> {
                 expr,
             } => self.type_of(expr),
             Expr::UnaryOp {
-                op: UnaryOperator::Not | UnaryOperator::BitwiseNot,
+                op: UnaryOperator::BitwiseNot,
                 ..
             } => Some(Type::Int8),
+            Expr::UnaryOp {
+                op: UnaryOperator::Not,
+                ..
+            } => Some(Type::Bool),
             Expr::BinaryOp { left, op, right } => self.binary(left, op, right),
             Expr::IsNull(_)
             | Expr::IsNotNull(_)
@@ -91,7 +43,7 @@ impl<'a> Scope<'a> {
             | Expr::InSubquery { .. }
             | Expr::Between { .. }
             | Expr::Like { .. }
-            | Expr::Exists { .. } => Some(Type::Int8),
+            | Expr::Exists { .. } => Some(Type::Bool),
             Expr::Substring { expr, .. } => self
                 .type_of(expr)
                 .filter(|type_| *type_ == Type::Bytea)
@@ -109,7 +61,7 @@ impl<'a> Scope<'a> {
                     .chain(else_result.as_deref());
                 self.common(results)
             }
-            Expr::Subquery(query) => flatten(query_types(query, self), self).first().copied().flatten(),
+            Expr::Subquery(query) => first(&self.of_query(query)),
             Expr::Function(function) => self.function(function),
             _ => None,
         }
@@ -133,8 +85,8 @@ impl<'a> Scope<'a> {
             | BinaryOperator::Or
             | BinaryOperator::Match
             | BinaryOperator::Regexp
-            | BinaryOperator::Glob
-            | BinaryOperator::BitwiseAnd
+            | BinaryOperator::Glob => Some(Type::Bool),
+            BinaryOperator::BitwiseAnd
             | BinaryOperator::BitwiseOr
             | BinaryOperator::PGBitwiseShiftLeft
             | BinaryOperator::PGBitwiseShiftRight => Some(Type::Int8),
@@ -147,12 +99,25 @@ impl<'a> Scope<'a> {
         let mut common = None;
         for expr in exprs.filter(|expr| !is_null(expr)) {
             let type_ = self.type_of(expr)?;
-            if common.is_some_and(|common| common != type_) {
-                return None;
-            }
-            common = Some(type_);
+            common = Some(match common {
+                Some(common) => both(common, type_)?,
+                None => type_,
+            });
         }
         common
+    }
+
+    /// What `json_group_array(x)` gathers, also within `nullif`: how arrays are made of rows here.
+    fn gathered(&self, expr: &Expr) -> Option<Type> {
+        let Expr::Function(function) = expr else {
+            return None;
+        };
+        let argument = arguments(function).first().copied()?;
+        match last_name(&function.name)?.to_ascii_lowercase().as_str() {
+            "nullif" => self.gathered(argument),
+            "json_group_array" => self.type_of(argument),
+            _ => None,
+        }
     }
 
     fn function(&self, function: &Function) -> Option<Type> {
@@ -162,18 +127,19 @@ impl<'a> Scope<'a> {
         match name.as_str() {
             "count" | "length" | "octet_length" | "instr" | "unicode" | "changes" | "total_changes"
             | "last_insert_rowid" | "random" | "unixepoch" | "row_number" | "rank" | "dense_rank"
-            | "ntile" | "json_array_length" | "json_valid" | "sign" | "likely" | "unlikely" | "glob"
-            | "like" => Some(Type::Int8),
+            | "ntile" | "json_array_length" | "sign" => Some(Type::Int8),
+            "json_valid" | "glob" | "like" => Some(Type::Bool),
+            "likely" | "unlikely" => self.type_of(first?),
             "avg" | "total" | "julianday" | "percent_rank" | "cume_dist" | "round" | "sqrt" | "exp"
             | "ln" | "log" | "log2" | "log10" | "pow" | "power" | "pi" | "sin" | "cos" | "tan" | "asin"
             | "acos" | "atan" | "atan2" | "radians" | "degrees" => Some(Type::Float8),
             "upper" | "lower" | "trim" | "ltrim" | "rtrim" | "replace" | "hex" | "quote" | "typeof"
             | "printf" | "format" | "char" | "concat" | "concat_ws" | "soundex" | "date" | "time"
             | "datetime" | "strftime" | "timediff" | "group_concat" | "string_agg" | "sqlite_version"
-            | "sqlite_source_id" | "json" | "json_array" | "json_object" | "json_group_array"
-            | "json_group_object" | "json_type" | "json_quote" | "json_set" | "json_insert"
-            | "json_replace" | "json_remove" | "json_patch" | "version" | "current_database"
-            | "current_schema" => Some(Type::Text),
+            | "sqlite_source_id" | "json_type" | "version" => Some(Type::Text),
+            "json" | "json_array" | "json_object" | "json_group_array" | "json_group_object"
+            | "json_quote" | "json_set" | "json_insert" | "json_replace" | "json_remove" | "json_patch"
+            | "array_to_json" => Some(Type::Json),
             "randomblob" | "zeroblob" | "unhex" => Some(Type::Bytea),
             "sum" => sum(self.type_of(first?)?),
             "abs" | "ceil" | "ceiling" | "floor" | "trunc" | "lag" | "lead" | "first_value"
@@ -195,44 +161,27 @@ impl<'a> Scope<'a> {
     fn translated_function(&self, name: &str, arguments: &[&Expr]) -> Option<Type> {
         let type_of = |index: usize| arguments.get(index).and_then(|argument| self.type_of(argument));
         match name {
-            "ilike" | "pg_like" | "regexp_like" | "similar_to" | "starts_with" | "array_has"
-            | "array_length" | "array_lower" | "array_upper" | "array_position" | "cardinality" | "ascii"
+            "ilike" | "pg_like" | "regexp_like" | "similar_to" | "starts_with" | "array_has" => {
+                Some(Type::Bool)
+            }
+            "array_length" | "array_lower" | "array_upper" | "array_position" | "cardinality" | "ascii"
             | "bit_length" | "bit_xor" | "regexp_count" | "date_difference" => Some(Type::Int8),
-            "array_of"
-            | "array_from_json"
-            | "array_to_json"
-            | "array_cat"
-            | "array_append"
-            | "array_prepend"
-            | "array_remove"
-            | "array_to_string"
-            | "string_to_array"
-            | "cast_array"
-            | "regexp_part"
-            | "regexp_match"
-            | "regexp_replace"
-            | "regexp_split_to_array"
-            | "left"
-            | "right"
-            | "lpad"
-            | "rpad"
-            | "split_part"
-            | "overlay"
-            | "text_substr"
-            | "reverse"
-            | "repeat"
-            | "translate"
-            | "initcap"
-            | "chr"
-            | "md5"
-            | "encode"
-            | "quote_ident"
-            | "quote_literal"
-            | "quote_nullable"
-            | "pg_format"
-            | "pg_typeof"
-            | "to_hex"
-            | "to_char" => Some(Type::Text),
+            "array_to_string" | "regexp_part" | "regexp_replace" | "left" | "right" | "lpad" | "rpad"
+            | "split_part" | "overlay" | "text_substr" | "reverse" | "repeat" | "translate" | "initcap"
+            | "chr" | "md5" | "encode" | "quote_ident" | "quote_literal" | "quote_nullable" | "pg_format"
+            | "pg_typeof" | "to_hex" | "to_char" => Some(Type::Text),
+            "array_of" => array_of(self.common(arguments.iter().copied())),
+            "array_from_json" => array_of(self.gathered(arguments.first()?)),
+            "array_cat" | "array_append" | "array_remove" => type_of(0),
+            "array_prepend" => type_of(1),
+            "array_get" => type_of(0)?.element(),
+            "string_to_array" | "regexp_match" | "regexp_split_to_array" => Some(Type::TextArray),
+            "cast_array" => match arguments.get(1)? {
+                Expr::Value(element) => {
+                    array_of(parameter_type_of_name(&element.value.clone().into_string()?))
+                }
+                _ => None,
+            },
             "decode" => Some(Type::Bytea),
             "uuid_from_random" => Some(Type::Uuid),
             "extract" => Some(Type::Numeric),
@@ -256,6 +205,19 @@ impl<'a> Scope<'a> {
     }
 }
 
+/// The type of the first column.
+pub(super) fn first(columns: &[Column]) -> Option<Type> {
+    match columns.first()? {
+        Column::Known { type_, .. } => *type_,
+        Column::Unknown => None,
+    }
+}
+
+/// An array of text, where the elements' type is not known.
+fn array_of(element: Option<Type>) -> Option<Type> {
+    element.and_then(Type::array).or(Some(Type::TextArray))
+}
+
 fn is_null(expr: &Expr) -> bool {
     matches!(expr, Expr::Value(value) if value.value == Value::Null)
 }
@@ -272,23 +234,14 @@ pub(super) fn arguments(function: &Function) -> Vec<&Expr> {
     exprs.collect()
 }
 
-fn find(columns: &[(String, String)], column: &str) -> Option<Type> {
-    if let Some((_, declared)) = columns.iter().find(|(name, _)| name.eq_ignore_ascii_case(column)) {
-        return (!declared.is_empty()).then(|| of_declared(declared).type_);
-    }
-    let is_rowid = ["rowid", "oid", "_rowid_"]
-        .iter()
-        .any(|name| column.eq_ignore_ascii_case(name));
-    (is_rowid && !columns.is_empty()).then_some(Type::Int8)
-}
-
 fn literal(value: &Value) -> Option<Type> {
     match value {
+        Value::Number(digits, _) if digits.parse::<i32>().is_ok() => Some(Type::Int4),
         Value::Number(digits, _) if digits.parse::<i64>().is_ok() => Some(Type::Int8),
         Value::Number(..) => Some(Type::Float8),
         Value::SingleQuotedString(_) => Some(Type::Text),
         Value::HexStringLiteral(_) => Some(Type::Bytea),
-        Value::Boolean(_) => Some(Type::Int8),
+        Value::Boolean(_) => Some(Type::Bool),
         _ => None,
     }
 }
@@ -321,9 +274,28 @@ fn is_float(type_: Type) -> bool {
     matches!(type_, Type::Float4 | Type::Float8)
 }
 
+/// The one of two types that holds values of both.
+pub(super) fn both(left: Type, right: Type) -> Option<Type> {
+    let width = |type_| match type_ {
+        // A literal says 1 where a comparison says true.
+        Type::Bool | Type::Int2 => Some(0),
+        Type::Int4 => Some(1),
+        Type::Int8 => Some(2),
+        _ => None,
+    };
+    match (width(left), width(right)) {
+        _ if left == right => Some(left),
+        (Some(0), Some(0)) => Some(Type::Int4),
+        (Some(narrow), Some(wide)) if narrow < wide => Some(right),
+        (Some(_), Some(_)) => Some(left),
+        _ => None,
+    }
+}
+
 /// Numeric columns hold integers and reals side by side, so what is made of them is numeric again.
 fn arithmetic(left: Type, right: Type) -> Option<Type> {
     match (left, right) {
+        (Type::Int2 | Type::Int4, Type::Int2 | Type::Int4) => Some(Type::Int4),
         _ if is_integer(left) && is_integer(right) => Some(Type::Int8),
         (Type::Numeric, other) | (other, Type::Numeric) if other == Type::Numeric || is_integer(other) => {
             Some(Type::Numeric)
@@ -342,36 +314,5 @@ fn sum(type_: Type) -> Option<Type> {
         _ if is_integer(type_) => Some(Type::Int8),
         _ if is_float(type_) => Some(Type::Float8),
         _ => None,
-    }
-}
-
-struct Collector<'s, 'a>(&'s mut Scope<'a>);
-
-impl Visitor for Collector<'_, '_> {
-    type Break = std::convert::Infallible;
-
-    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Self::Break> {
-        if let TableFactor::Table { name, alias, .. } = factor
-            && let Some(table) = last_name(name)
-        {
-            self.0
-                .add(alias.as_ref().map_or(&table, |alias| &alias.name.value), &table);
-        }
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_statement(&mut self, statement: &Statement) -> ControlFlow<Self::Break> {
-        if let Statement::Insert(insert) = statement
-            && let sqlparser::ast::TableObject::TableName(name) = &insert.table
-            && let Some(table) = last_name(name)
-        {
-            let alias = insert
-                .table_alias
-                .as_ref()
-                .map_or(table.as_str(), |alias| &alias.alias.value);
-            self.0.add(alias, &table);
-            self.0.add("excluded", &table);
-        }
-        ControlFlow::Continue(())
     }
 }

@@ -5,18 +5,19 @@
 //! is never an error. Columns of results that are columns of tables need no inference: SQLite names their
 //! declared type.
 //!
-//! Comparisons, logic, TRUE and FALSE are int8 and not bool: SQLite answers 0 and 1, and a column of expressions
-//! may mix them with other numbers.
+//! Comparisons, logic, TRUE and FALSE are bool, small literals and what is computed of them int4, as in PostgreSQL:
+//! drivers make true and numbers of these, and texts of int8. Where they meet wider numbers they are as wide.
 
-pub mod cast;
 mod expression;
 mod parameters;
+mod scope;
 
 use std::sync::Arc;
 
 use bellwether_types::Column;
 use bellwether_types::lexer;
-use sqlparser::ast::{Query, SelectItem, SetExpr, Statement};
+use scope::Scope;
+use sqlparser::ast::Statement;
 use sqlparser::dialect::SQLiteDialect;
 use sqlparser::parser::Parser;
 
@@ -83,90 +84,23 @@ fn parse(sql: &str) -> Option<Statement> {
     parsed.ok().flatten()
 }
 
-/// The types of result columns, by position. Items before the first `*` are counted from the front, those after
-/// the last one from the back; what `*` stands for is columns, whose types SQLite tells.
+/// The types of result columns, by position. Columns before one that is not known are counted from the front, those
+/// after the last such from the back.
 fn result_types(statement: &Statement, count: usize, schema: &dyn Schema) -> Vec<Option<Type>> {
     let mut types = vec![None; count];
-    let scope = expression::Scope::of(statement, schema);
-    let items = match statement {
-        Statement::Query(query) => match query_types(query, &scope) {
-            Projection::Values(values) => {
-                for (slot, type_) in types.iter_mut().zip(values) {
-                    *slot = type_;
-                }
-                return types;
-            }
-            Projection::Items(items) => items,
-        },
-        Statement::Insert(insert) => insert.returning.as_deref().unwrap_or_default(),
-        Statement::Update(update) => update.returning.as_deref().unwrap_or_default(),
-        Statement::Delete(delete) => delete.returning.as_deref().unwrap_or_default(),
-        _ => return types,
+    let columns = Scope::new(schema).of_statement(statement);
+    let is_whole = columns.len() == count && !columns.contains(&scope::Column::Unknown);
+    let known = |column: &scope::Column| match column {
+        scope::Column::Known { type_, .. } => Some(*type_),
+        scope::Column::Unknown => None,
     };
-    for (slot, item) in types.iter_mut().zip(items) {
-        match item_type(item, &scope) {
-            Some(type_) => *slot = type_,
-            None => break,
-        }
+    for (slot, type_) in types.iter_mut().zip(columns.iter().map_while(known)) {
+        *slot = type_;
     }
-    for (slot, item) in types.iter_mut().rev().zip(items.iter().rev()) {
-        match item_type(item, &scope) {
-            Some(type_) => *slot = type_,
-            None => break,
+    if !is_whole {
+        for (slot, type_) in types.iter_mut().rev().zip(columns.iter().rev().map_while(known)) {
+            *slot = type_;
         }
     }
     types
-}
-
-enum Projection<'a> {
-    Items(&'a [SelectItem]),
-    Values(Vec<Option<Type>>),
-}
-
-/// Of a compound SELECT each column has the type that all its parts agree on.
-fn query_types<'a>(query: &'a Query, scope: &expression::Scope<'_>) -> Projection<'a> {
-    set_types(&query.body, scope)
-}
-
-fn set_types<'a>(set: &'a SetExpr, scope: &expression::Scope<'_>) -> Projection<'a> {
-    match set {
-        SetExpr::Select(select) => Projection::Items(&select.projection),
-        SetExpr::Query(query) => query_types(query, scope),
-        SetExpr::Values(values) => {
-            let rows = values
-                .rows
-                .iter()
-                .map(|row| row.iter().map(|value| scope.type_of(value)).collect());
-            Projection::Values(rows.reduce(agree).unwrap_or_default())
-        }
-        SetExpr::SetOperation { left, right, .. } => {
-            let parts = [left, right].map(|part| flatten(set_types(part, scope), scope));
-            let [left, right] = parts;
-            Projection::Values(agree(left, right))
-        }
-        _ => Projection::Values(Vec::new()),
-    }
-}
-
-fn flatten(projection: Projection<'_>, scope: &expression::Scope<'_>) -> Vec<Option<Type>> {
-    match projection {
-        Projection::Values(types) => types,
-        // Up to the first `*`.
-        Projection::Items(items) => items.iter().map_while(|item| item_type(item, scope)).collect(),
-    }
-}
-
-fn agree(left: Vec<Option<Type>>, right: Vec<Option<Type>>) -> Vec<Option<Type>> {
-    left.into_iter()
-        .zip(right)
-        .map(|(left, right)| if left == right { left } else { None })
-        .collect()
-}
-
-/// `None` for a `*`; else the expression's type, if known.
-fn item_type(item: &SelectItem, scope: &expression::Scope<'_>) -> Option<Option<Type>> {
-    match item {
-        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => Some(scope.type_of(expr)),
-        _ => None,
-    }
 }

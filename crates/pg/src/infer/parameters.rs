@@ -5,19 +5,20 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     Assignment, AssignmentTarget, BinaryOperator, Expr, Insert, LimitClause, OnConflictAction, OnInsert,
-    Query, SelectItem, SetExpr, Statement, TableObject, Value, Visit, Visitor,
+    Query, Select, SelectItem, SetExpr, Statement, TableObject, Value, Visit, Visitor,
 };
 
-use super::expression::{Scope, arguments, last_name};
-use super::{Schema, flatten, query_types};
+use super::Schema;
+use super::expression::{arguments, first};
+use super::scope::{Column, Scope, last_name};
 use crate::dialect::cast_type;
 use crate::types::{Type, of_declared};
 
 /// Types by parameter index, from 0. What is said first, reading from the left, holds.
 pub(super) fn infer(statement: &Statement, schema: &dyn Schema) -> BTreeMap<usize, Type> {
     let mut inference = Inference {
-        scope: Scope::of(statement, schema),
-        schema,
+        scope: Scope::new(schema),
+        outer: Vec::new(),
         types: BTreeMap::new(),
     };
     let ControlFlow::Continue(()) = statement.visit(&mut inference);
@@ -26,7 +27,8 @@ pub(super) fn infer(statement: &Statement, schema: &dyn Schema) -> BTreeMap<usiz
 
 struct Inference<'a> {
     scope: Scope<'a>,
-    schema: &'a dyn Schema,
+    /// What is seen around the statement, query or SELECT that is looked at.
+    outer: Vec<Scope<'a>>,
     types: BTreeMap<usize, Type>,
 }
 
@@ -42,7 +44,17 @@ fn parameter_index(expr: &Expr) -> Option<usize> {
     }
 }
 
-impl Inference<'_> {
+impl<'a> Inference<'a> {
+    fn enter(&mut self, scope: Scope<'a>) {
+        self.outer.push(std::mem::replace(&mut self.scope, scope));
+    }
+
+    fn leave(&mut self) {
+        if let Some(outer) = self.outer.pop() {
+            self.scope = outer;
+        }
+    }
+
     /// If `expr` is a parameter, it has this type.
     fn is(&mut self, expr: &Expr, type_: Option<Type>) {
         if let (Some(index), Some(type_)) = (parameter_index(expr), type_) {
@@ -70,21 +82,22 @@ impl Inference<'_> {
 
     fn insert(&mut self, insert: &Insert) {
         if let TableObject::TableName(name) = &insert.table
-            && let Some(table) = last_name(name)
             && let Some(source) = &insert.source
         {
-            let columns = self.schema.columns(&table);
-            let declared = |name: &str| {
-                let found = columns
-                    .iter()
-                    .find(|(column, _)| column.eq_ignore_ascii_case(name));
-                found
-                    .filter(|(_, declared)| !declared.is_empty())
-                    .map(|(_, declared)| of_declared(declared).type_)
+            let columns = self.scope.of_table(name);
+            let known = |column: &Column| match column {
+                Column::Known { type_, .. } => *type_,
+                Column::Unknown => None,
+            };
+            let of_name = |wanted: &str| {
+                columns.iter().find_map(|column| match column {
+                    Column::Known { name, type_ } if name.eq_ignore_ascii_case(wanted) => *type_,
+                    _ => None,
+                })
             };
             let types: Vec<Option<Type>> = match insert.columns.as_slice() {
-                [] => columns.iter().map(|(name, _)| declared(name)).collect(),
-                names => names.iter().map(|name| declared(&last_name(name)?)).collect(),
+                [] => columns.iter().map(known).collect(),
+                names => names.iter().map(|name| of_name(&last_name(name)?)).collect(),
             };
             self.source(&source.body, &types);
         }
@@ -179,6 +192,12 @@ impl Inference<'_> {
                     .iter()
                     .for_each(|argument| self.is(argument, Some(Type::Text)));
             }
+            "array_has" => {
+                if let [array, element] = arguments.as_slice() {
+                    let type_ = self.scope.type_of(element).and_then(Type::array);
+                    self.is(array, type_);
+                }
+            }
             "greatest" | "least" => self.are_alike(arguments.iter().copied()),
             other => {
                 if let (Some(argument), Some(type_)) = (arguments.first(), cast_type(other)) {
@@ -193,6 +212,7 @@ impl Visitor for Inference<'_> {
     type Break = std::convert::Infallible;
 
     fn pre_visit_statement(&mut self, statement: &Statement) -> ControlFlow<Self::Break> {
+        self.enter(self.scope.in_statement(statement));
         match statement {
             Statement::Insert(insert) => self.insert(insert),
             Statement::Update(update) => {
@@ -211,7 +231,28 @@ impl Visitor for Inference<'_> {
         ControlFlow::Continue(())
     }
 
+    fn post_visit_statement(&mut self, _: &Statement) -> ControlFlow<Self::Break> {
+        self.leave();
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Self::Break> {
+        self.enter(self.scope.in_select(select));
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_select(&mut self, _: &Select) -> ControlFlow<Self::Break> {
+        self.leave();
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<Self::Break> {
+        self.leave();
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Self::Break> {
+        self.enter(self.scope.in_query(query));
         match &query.limit_clause {
             Some(LimitClause::LimitOffset { limit, offset, .. }) => {
                 limit.iter().for_each(|limit| self.is(limit, Some(Type::Int8)));
@@ -234,8 +275,17 @@ impl Visitor for Inference<'_> {
             Expr::Between { expr, low, high, .. } => self.are_alike([&**expr, &**low, &**high].into_iter()),
             Expr::InList { expr, list, .. } => self.are_alike(std::iter::once(&**expr).chain(list)),
             Expr::InSubquery { expr, subquery, .. } => {
-                let types = flatten(query_types(subquery, &self.scope), &self.scope);
-                self.is(expr, types.first().copied().flatten());
+                let type_ = first(&self.scope.of_query(subquery));
+                self.is(expr, type_);
+                // `expr = ANY ($1)`, as it is translated.
+                let array = self.scope.type_of(expr).and_then(Type::array);
+                if let ControlFlow::Break(index) = subquery.visit(&mut ElementsOf) {
+                    self.types.extend(
+                        array
+                            .filter(|_| !self.types.contains_key(&index))
+                            .map(|array| (index, array)),
+                    );
+                }
             }
             Expr::Like { expr, pattern, .. } => {
                 self.is(expr, Some(Type::Text));
@@ -269,5 +319,24 @@ impl Visitor for Inference<'_> {
             _ => {}
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// Looks for a parameter whose elements are gone through: `array_to_json($1)`.
+struct ElementsOf;
+
+impl Visitor for ElementsOf {
+    type Break = usize;
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<usize> {
+        let index = match expr {
+            Expr::Function(function) if last_name(&function.name).as_deref() == Some("array_to_json") => {
+                arguments(function)
+                    .first()
+                    .and_then(|array| parameter_index(array))
+            }
+            _ => None,
+        };
+        index.map_or(ControlFlow::Continue(()), ControlFlow::Break)
     }
 }

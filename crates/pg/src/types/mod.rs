@@ -21,12 +21,14 @@
 //! | anything else, or none | text |
 
 mod array;
+mod decimal;
+mod moment;
 pub mod parameter;
 mod print;
 mod value;
 
 pub(crate) use print::{bytea as put_bytea, float8 as put_float8};
-pub use value::{FORMAT_BINARY, FORMAT_TEXT, Format, has_binary, put_value};
+pub use value::{FORMAT_BINARY, FORMAT_TEXT, Format, put_value};
 
 /// A type's number in PostgreSQL's catalog. 0: not said.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,10 +71,21 @@ pub enum Type {
     Float4Array,
     Float8Array,
     OidArray,
+    ByteaArray,
+    JsonArray,
+    BpcharArray,
+    VarcharArray,
+    DateArray,
+    TimeArray,
+    TimestampArray,
+    TimestamptzArray,
+    NumericArray,
+    UuidArray,
+    JsonbArray,
 }
 
 /// Type, oid, bytes (-1: varying, PostgreSQL's `typlen`), name.
-const TYPES: [(Type, u32, i16, &str); 33] = [
+const TYPES: [(Type, u32, i16, &str); 44] = [
     (Type::Bool, 16, 1, "bool"),
     (Type::Bytea, 17, -1, "bytea"),
     (Type::Name, 19, 64, "name"),
@@ -106,6 +119,17 @@ const TYPES: [(Type, u32, i16, &str); 33] = [
     (Type::Float4Array, 1021, -1, "_float4"),
     (Type::Float8Array, 1022, -1, "_float8"),
     (Type::OidArray, 1028, -1, "_oid"),
+    (Type::ByteaArray, 1001, -1, "_bytea"),
+    (Type::JsonArray, 199, -1, "_json"),
+    (Type::BpcharArray, 1014, -1, "_bpchar"),
+    (Type::VarcharArray, 1015, -1, "_varchar"),
+    (Type::DateArray, 1182, -1, "_date"),
+    (Type::TimeArray, 1183, -1, "_time"),
+    (Type::TimestampArray, 1115, -1, "_timestamp"),
+    (Type::TimestamptzArray, 1185, -1, "_timestamptz"),
+    (Type::NumericArray, 1231, -1, "_numeric"),
+    (Type::UuidArray, 2951, -1, "_uuid"),
+    (Type::JsonbArray, 3807, -1, "_jsonb"),
 ];
 
 impl Type {
@@ -142,8 +166,25 @@ impl Type {
             Type::Float4Array => Type::Float4,
             Type::Float8Array => Type::Float8,
             Type::OidArray | Type::OidVector => Type::Oid,
+            Type::ByteaArray => Type::Bytea,
+            Type::JsonArray => Type::Json,
+            Type::BpcharArray => Type::Bpchar,
+            Type::VarcharArray => Type::Varchar,
+            Type::DateArray => Type::Date,
+            Type::TimeArray => Type::Time,
+            Type::TimestampArray => Type::Timestamp,
+            Type::TimestamptzArray => Type::Timestamptz,
+            Type::NumericArray => Type::Numeric,
+            Type::UuidArray => Type::Uuid,
+            Type::JsonbArray => Type::Jsonb,
             _ => return None,
         })
+    }
+
+    /// The type of arrays of it; arrays have none.
+    pub fn array(self) -> Option<Type> {
+        let is_vector = |type_: &Type| matches!(type_, Type::Int2Vector | Type::OidVector);
+        Type::all().find(|type_| type_.element() == Some(self) && !is_vector(type_))
     }
 
     /// PostgreSQL's name.

@@ -3,7 +3,7 @@
 use bellwether_types::{ErrorKind, SqlError, ValueRef};
 
 use super::parameter::{parse_uuid, print_uuid};
-use super::{Type, array, print};
+use super::{Type, array, decimal, moment, print};
 
 /// Format code of text.
 pub const FORMAT_TEXT: i16 = 0;
@@ -39,30 +39,6 @@ impl Format {
                 format!("unsupported format code: {other}"),
             )),
         }
-    }
-}
-
-/// Whether results of a type can be sent in binary.
-pub fn has_binary(type_: Type) -> bool {
-    match type_ {
-        Type::Bool
-        | Type::Bytea
-        | Type::Int8
-        | Type::Int2
-        | Type::Int4
-        | Type::Text
-        | Type::Oid
-        | Type::Json
-        | Type::Jsonb
-        | Type::Float4
-        | Type::Float8
-        | Type::Bpchar
-        | Type::Varchar
-        | Type::Uuid
-        | Type::Name
-        | Type::Char => true,
-        Type::Date | Type::Time | Type::Timestamp | Type::Timestamptz | Type::Numeric => false,
-        array => array.element().is_some_and(has_binary),
     }
 }
 
@@ -110,12 +86,7 @@ pub fn put_value(
             _ => return Err(no_fit()),
         },
         Type::Float8 | Type::Float4 => put_float(type_, format, real(value).ok_or_else(no_fit)?, out),
-        Type::Numeric => match (value, format) {
-            (ValueRef::Integer(number), Format::Text) => print::integer(number, out),
-            (ValueRef::Real(number), Format::Text) => print::decimal(number, out),
-            (ValueRef::Text(text), Format::Text) if is_numeric(text) => out.extend_from_slice(text),
-            _ => return Err(no_fit()),
-        },
+        Type::Numeric => put_numeric(format, value, out).ok_or_else(no_fit)?,
         Type::Bytea => match (value, format) {
             (ValueRef::Blob(bytes), Format::Text) => print::bytea(bytes, out),
             (ValueRef::Blob(bytes) | ValueRef::Text(bytes), Format::Binary) => out.extend_from_slice(bytes),
@@ -124,7 +95,7 @@ pub fn put_value(
         },
         Type::Uuid => put_uuid(value, format, out)?,
         Type::Date | Type::Time | Type::Timestamp | Type::Timestamptz => match value {
-            ValueRef::Text(text) => put_text(text, out)?,
+            ValueRef::Text(text) => put_moment(type_, format, text, out)?,
             _ => return Err(no_fit()),
         },
         Type::Json | Type::Jsonb | Type::Text | Type::Varchar | Type::Bpchar | Type::Name => {
@@ -160,6 +131,49 @@ fn put_float(type_: Type, format: Format, number: f64, out: &mut Vec<u8>) {
         (_, Format::Text) => print::float8(number, out),
         (_, Format::Binary) => out.extend_from_slice(&number.to_be_bytes()),
     }
+}
+
+/// `None`: it is no number.
+fn put_numeric(format: Format, value: ValueRef<'_>, out: &mut Vec<u8>) -> Option<()> {
+    let mut text = Vec::new();
+    match value {
+        ValueRef::Integer(number) => print::integer(number, &mut text),
+        ValueRef::Real(number) => print::decimal(number, &mut text),
+        ValueRef::Text(digits) if is_numeric(digits) => text.extend_from_slice(digits),
+        _ => return None,
+    }
+    if format == Format::Text {
+        out.extend_from_slice(&text);
+        return Some(());
+    }
+    let text = std::str::from_utf8(&text).ok()?;
+    if decimal::put_binary(text, out).is_some() {
+        return Some(());
+    }
+    // With an exponent: as the number that it is.
+    let mut plain = Vec::new();
+    print::decimal(text.parse().ok()?, &mut plain);
+    decimal::put_binary(std::str::from_utf8(&plain).ok()?, out)
+}
+
+/// In text whatever stands there, but for what drivers do not take: a timestamptz without its offset.
+fn put_moment(type_: Type, format: Format, text: &[u8], out: &mut Vec<u8>) -> Result<(), SqlError> {
+    if format == Format::Text {
+        put_text(text, out)?;
+        // Not in the date, nor its first character.
+        let has_offset = || {
+            text.iter()
+                .skip(11)
+                .any(|byte| matches!(byte, b'+' | b'-' | b'Z' | b'z'))
+        };
+        if type_ == Type::Timestamptz && text.len() > 11 && !has_offset() {
+            out.extend_from_slice(b"+00:00");
+        }
+        return Ok(());
+    }
+    let no_fit = || mismatch(type_, ValueRef::Text(text));
+    let text = std::str::from_utf8(text).map_err(|_| no_fit())?;
+    moment::put_binary(type_, text, out).ok_or_else(no_fit)
 }
 
 fn put_integer<const BYTES: usize>(number: i64, format: Format, out: &mut Vec<u8>) {

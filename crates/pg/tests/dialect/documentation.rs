@@ -6,7 +6,7 @@ use bellwether_types::ErrorKind;
 const DOCUMENT: &str = include_str!("../../../../docs/dialect.md");
 
 /// Words that begin a statement; other examples are expressions.
-const STATEMENTS: [&str; 17] = [
+const STATEMENTS: [&str; 18] = [
     "(SELECT ",
     "SELECT ",
     "TABLE ",
@@ -24,6 +24,7 @@ const STATEMENTS: [&str; 17] = [
     "ANALYZE ",
     "LOCK ",
     "COPY ",
+    "SET ",
 ];
 
 /// The code spans of a cell.

@@ -424,27 +424,6 @@ fn a_parameter_that_is_not_of_its_type_is_refused_by_number() {
 }
 
 #[test]
-fn a_cast_of_a_parameter_tells_its_type() {
-    check(
-        &[[
-            parse("", "INSERT $1::bool, $2", &[0, 25]),
-            bind("", "", &["yes", "5"]),
-            execute("", 0),
-            sync(),
-        ]
-        .concat()],
-        "
-        < ParseComplete
-        < BindComplete
-          Run Single INSERT: INSERT $1      , $2 (1, '5')
-        < CommandComplete INSERT 0 1
-        < token 1@1.1
-        < ReadyForQuery I
-        ",
-    );
-}
-
-#[test]
 fn statements_and_portals_that_are_not_there_are_named() {
     check(
         &[

@@ -189,6 +189,8 @@ struct Open {
     parked_bytes: usize,
     /// Of its rows, to the client.
     sent_bytes: u64,
+    /// It outlives its transaction: all of its rows are read.
+    is_held: bool,
 }
 
 impl Client {
@@ -367,7 +369,7 @@ impl Client {
                 Err(error) => self.fail(error).await,
             },
             Request::Rollback => {
-                self.cursors.clear();
+                self.cursors.retain(|_, open| open.is_held);
                 self.session().rollback().await;
                 self.connection.done();
             }
@@ -507,7 +509,10 @@ impl Client {
     }
 
     async fn close_cursors(&mut self) -> Result<(), SqlError> {
-        for (_, mut open) in std::mem::take(&mut self.cursors) {
+        let all = std::mem::take(&mut self.cursors).into_iter();
+        let (held, ended): (BTreeMap<_, _>, BTreeMap<_, _>) = all.partition(|(_, open)| open.is_held);
+        self.cursors = held;
+        for mut open in ended.into_values() {
             open.rows.discard_rest().await?;
         }
         Ok(())
@@ -551,8 +556,13 @@ impl Client {
             formats,
             max_rows,
             cursor,
+            holds,
             ..
         } = run;
+        let started = match started {
+            Ok(open) if holds => self.gather(open).await,
+            started => started,
+        };
         let open = match started {
             Ok(open) => open,
             Err(error) => {
@@ -567,6 +577,11 @@ impl Client {
                 self.fail(error).await;
                 return Ok(());
             }
+        }
+        if let (true, Some(cursor)) = (holds, cursor) {
+            self.cursors.insert(cursor, open);
+            self.connection.suspended();
+            return Ok(());
         }
         self.send_rows(open, max_rows.map(|max| max.get()), cursor, &limit)
             .await

@@ -204,6 +204,11 @@ static SETTINGS: &[Definition] = &[
         },
         "Only ISO, MDY is available."
     ),
+    read_only!(
+        "default_table_access_method",
+        "heap",
+        "Every table is SQLite's; tools look whether a table's access method is the usual one."
+    ),
     field!(
         "default_transaction_deferrable",
         default_transaction_deferrable,
@@ -269,6 +274,11 @@ static SETTINGS: &[Definition] = &[
         "max_identifier_length",
         "63",
         "Longer names work here; clients are told PostgreSQL's limit."
+    ),
+    read_only!(
+        "max_index_keys",
+        "32",
+        "Drivers ask for the longest key that they must look for; longer ones work."
     ),
     field!(
         "search_path",

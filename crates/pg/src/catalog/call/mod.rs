@@ -68,7 +68,7 @@ pub const FUNCTIONS: &[ScalarFunction] = &[
     nothing("pg_get_partition_constraintdef", 1, 1),
     nothing("pg_get_statisticsobjdef", 1, 1),
     nothing("pg_get_statisticsobjdef_columns", 1, 1),
-    nothing("pg_get_serial_sequence", 2, 2),
+    of_schema("pg_get_serial_sequence", TWO, name::serial_sequence),
     nothing("pg_get_replica_identity_index", 1, 1),
     nothing("obj_description", 1, 2),
     nothing("col_description", 2, 2),
@@ -162,6 +162,8 @@ pub const FUNCTIONS: &[ScalarFunction] = &[
     of_session("session_user", NONE, session::user),
     of_session("current_setting", Arity::between(1, 2), session::setting),
     of_session("set_config", Arity::exactly(3), session::set_config),
+    // There are no advisory locks, so none is left to be let go of: pools ask for it.
+    nothing("pg_advisory_unlock_all", 0, 0),
     of_session("pg_backend_pid", NONE, session::backend_pid),
     of_session("pg_is_in_recovery", NONE, session::is_in_recovery),
     of_session("pg_postmaster_start_time", NONE, session::server_started),

@@ -65,14 +65,57 @@ fn find_class(schema: &Schema, name: &str) -> Option<Value> {
     AnyClass::of_name(schema, namespace.as_deref(), &name).map(|class| oid(class.id()))
 }
 
-pub(super) fn class_in(args: Args<'_, '_>, schema: &Schema, _: &Facts) -> Answer {
-    required(args[0], ErrorKind::UndefinedTable, "relation", |name| {
-        find_class(schema, name)
+/// What would be the sequence of a column that numbers itself: there is none, but tools tell such columns by it.
+pub(super) fn serial_sequence(args: Args<'_, '_>, schema: &Schema, _: &Facts) -> Answer {
+    let (Some(table), Some(wanted)) = (text_of(args[0]), text_of(args[1])) else {
+        return Ok(Value::Null);
+    };
+    let relation = parts(table).and_then(|(_, name)| AnyClass::of_name(schema, None, &name)?.relation());
+    let Some(relation) = relation else {
+        let message = format!("relation \"{table}\" does not exist");
+        return Err(SqlError::new(ErrorKind::UndefinedTable, message));
+    };
+    let mut columns = relation.columns.iter();
+    let Some(column) = columns.find(|column| column.name.eq_ignore_ascii_case(wanted)) else {
+        let message = format!("column \"{wanted}\" of relation \"{table}\" does not exist");
+        return Err(SqlError::new(ErrorKind::UndefinedColumn, message));
+    };
+    maybe(column.is_rowid.then(|| {
+        let name = format!("{}_{}_seq", relation.name, column.name);
+        text(format!("public.{}", definition::name(&name)))
+    }))
+}
+
+/// Whether a name is one that `serial_sequence` answers.
+fn is_serial_sequence(schema: &Schema, value: ValueRef<'_>) -> bool {
+    let name = text_of(value).and_then(parts).map(|(_, name)| name);
+    name.is_some_and(|name| {
+        schema.relations().iter().any(|relation| {
+            let mut columns = relation.columns.iter().filter(|column| column.is_rowid);
+            columns.any(|column| format!("{}_{}_seq", relation.name, column.name) == name)
+        })
     })
 }
 
+/// NULL for a serial column's sequence, which no table lists.
+pub(super) fn class_in(args: Args<'_, '_>, schema: &Schema, _: &Facts) -> Answer {
+    let known = required(args[0], ErrorKind::UndefinedTable, "relation", |name| {
+        find_class(schema, name)
+    });
+    match known {
+        Err(_) if is_serial_sequence(schema, args[0]) => Ok(Value::Null),
+        known => known,
+    }
+}
+
 pub(super) fn class_out(args: Args<'_, '_>, schema: &Schema, facts: &Facts) -> Answer {
-    shown(&class_in(args, schema, facts)?, |id| {
+    let number = class_in(args, schema, facts)?;
+    if number == Value::Null
+        && let Some((_, sequence)) = text_of(args[0]).and_then(parts)
+    {
+        return Ok(text(definition::name(&sequence)));
+    }
+    shown(&number, |id| {
         let class = AnyClass::of_id(schema, id)?;
         let name = definition::name(class.name());
         Some(match class.is_visible(schema) {

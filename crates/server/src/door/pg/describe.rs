@@ -10,6 +10,7 @@ use bellwether_pg::{Description, Field, infer};
 use bellwether_types::{Column, SqlError};
 
 use super::Client;
+use super::dialect::placed;
 use crate::replica::{PooledReader, unreadable};
 
 /// Statements whose columns are remembered; then all are forgotten.
@@ -83,13 +84,9 @@ impl Client {
     ) -> Result<Arc<Description>, SqlError> {
         let mut parameters: Vec<Oid> = Vec::new();
         let mut fields = None;
-        for statement in &translation.statements {
+        for (index, statement) in translation.statements.iter().enumerate() {
             let described = self.describe_statement(sql, statement).await;
-            // Its position is the translation's, not the text's.
-            let described = described.map_err(|error| SqlError {
-                position: None,
-                ..error
-            })?;
+            let described = described.map_err(|error| placed(error, translation, index, sql))?;
             let count = parameters.len().max(described.parameters.len());
             parameters.resize(count, Oid(0));
             for (known, found) in parameters.iter_mut().zip(described.parameters) {

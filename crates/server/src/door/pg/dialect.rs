@@ -111,6 +111,7 @@ impl Client {
             has_row,
             parked_bytes: 0,
             sent_bytes: 0,
+            is_held: false,
         })
     }
 
@@ -126,17 +127,12 @@ impl Client {
             let waits = lock != Lock::NoWait;
             session.lock(waits, self.connection.settings_mut()).await?;
         }
-        let statements: Vec<Statement> = translation
-            .statements
-            .iter()
-            .map(|sql| part(sql, &run.statement.parameters))
-            .collect();
         let tag = own_tag(&run.statement.sql);
-        let opens = statements.len() > 1 && !session.is_in_transaction();
+        let opens = translation.statements.len() > 1 && !session.is_in_transaction();
         if opens {
             session.begin(run.read_only);
         }
-        let started = self.start_each(statements, run.read_only).await;
+        let started = self.start_each(run, translation).await;
         let session = self.session.as_mut().expect("let in");
         let open = match started {
             Ok(open) if opens => {
@@ -148,11 +144,7 @@ impl Client {
                 if opens {
                     session.rollback().await;
                 }
-                // Its position is the translation's, not the text's.
-                return Err(SqlError {
-                    position: None,
-                    ..error
-                });
+                return Err(error);
             }
         };
         Ok(match tag {
@@ -165,11 +157,13 @@ impl Client {
     }
 
     /// The rows of all of them, in order, are the answer, and their counts add up.
-    async fn start_each(&mut self, statements: Vec<Statement>, read_only: bool) -> Result<Open, SqlError> {
-        let only = statements.len() == 1;
+    async fn start_each(&mut self, run: &Run, translation: &Translation) -> Result<Open, SqlError> {
+        let only = translation.statements.len() == 1;
         let mut gathered = Gathered::default();
-        for statement in statements {
-            let mut open = self.start_statement(statement, read_only).await?;
+        for (index, sql) in translation.statements.iter().enumerate() {
+            let statement = part(sql, &run.statement.parameters);
+            let started = self.start_statement(statement, run.read_only).await;
+            let mut open = started.map_err(|error| placed(error, translation, index, &run.statement.sql))?;
             if only {
                 return Ok(open);
             }
@@ -186,6 +180,37 @@ impl Client {
             has_row,
             parked_bytes: 0,
             sent_bytes: 0,
+            is_held: false,
+        })
+    }
+}
+
+impl Client {
+    /// Reads all rows of a result, to be kept when its transaction is over. What is held at once is bounded.
+    pub(super) async fn gather(&mut self, mut open: Open) -> Result<Open, SqlError> {
+        if open.rows.columns().is_empty() {
+            return Err(SqlError::new(
+                ErrorKind::NotSupported,
+                "a cursor needs a query that answers rows",
+            ));
+        }
+        let held: usize = self.cursors.values().map(|open| open.parked_bytes).sum();
+        let mut gathered = Gathered {
+            bytes: held,
+            ..Gathered::default()
+        };
+        gathered.take_rows(&mut open).await?;
+        let session = self.session.as_mut().expect("let in");
+        let tag = session.finish(open.rows, self.connection.settings_mut());
+        let parked_bytes = gathered.bytes - held;
+        let mut rows = Rows::gathered(gathered.columns, gathered.rows, tag);
+        let has_row = rows.next().await?;
+        Ok(Open {
+            rows,
+            has_row,
+            parked_bytes,
+            sent_bytes: 0,
+            is_held: true,
         })
     }
 }
@@ -210,8 +235,9 @@ impl Gathered {
             self.bytes += row.iter().map(Value::size_bytes).sum::<usize>();
             if self.bytes > PARKED_BYTES {
                 let message = format!("the statement answers more than {PARKED_BYTES} bytes");
-                return Err(SqlError::new(ErrorKind::ProgramLimit, message)
-                    .with_hint("It stands for several of SQLite's: write them one by one."));
+                return Err(SqlError::new(ErrorKind::ProgramLimit, message).with_hint(
+                    "Ask for fewer rows; several statements, or a cursor without HOLD, have no such limit.",
+                ));
             }
             self.rows.push(row);
             open.has_row = open.rows.next().await?;
@@ -227,6 +253,17 @@ impl Gathered {
         };
         self.tag = Some(CommandTag { rows, ..tag });
     }
+}
+
+/// An error in a statement of a translation, placed in the client's text, if it is certain where.
+pub(super) fn placed(error: SqlError, translation: &Translation, index: usize, client_sql: &str) -> SqlError {
+    let position = error.position.and_then(|position| {
+        let statement = translation.statements.get(index)?;
+        let characters = usize::try_from(position).ok()?.checked_sub(1)?;
+        let (at, _) = statement.char_indices().nth(characters)?;
+        translation.position(client_sql, index, at)
+    });
+    SqlError { position, ..error }
 }
 
 /// A statement of a translation with as many parameters as it has.
@@ -246,6 +283,7 @@ fn own_tag(sql: &str) -> Option<String> {
         "SELECT" | "INSERT" | "UPDATE" | "DELETE" | "WITH" | "VALUES" | "TABLE" | "REPLACE" => None,
         "TRUNCATE" => Some("TRUNCATE TABLE".to_owned()),
         "LOCK" => Some("LOCK TABLE".to_owned()),
+        "SET" => Some("SET CONSTRAINTS".to_owned()),
         _ => Some(verb),
     }
 }
