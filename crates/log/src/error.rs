@@ -255,6 +255,11 @@ pub enum WriteError {
         /// On what.
         file: PathBuf,
     },
+    /// More than a segment holds would be reserved. What is reserved already must be appended first.
+    ReservedTooMuch {
+        /// With this.
+        reserved_bytes: usize,
+    },
     /// The operating system refused, and what is durable is unknown.
     Io(IoFailure),
     /// An earlier write failed.
@@ -304,6 +309,12 @@ impl fmt::Display for WriteError {
                     f,
                     "no space left for log segment {}; free some and retry",
                     file.display()
+                )
+            }
+            WriteError::ReservedTooMuch { reserved_bytes } => {
+                write!(
+                    f,
+                    "{reserved_bytes} bytes of entries wait to be written, more than a log segment holds"
                 )
             }
             WriteError::Io(failure) => write!(f, "{failure}; the log must be opened anew"),

@@ -14,7 +14,7 @@ use crate::header::{Header, Identity};
 use crate::index::{Extent, SharedIndex};
 use crate::reader::LogReader;
 use crate::recovery::{self, Replay};
-use crate::segment::{Prepared, Sizing, Tail, path_of};
+use crate::segment::{FIRST_FRAMES_BYTES, Prepared, SEGMENT_BYTES, Sizing, Tail, path_of};
 
 /// The replication log of one database. One owner writes; see [`Log::reader`] for others.
 pub struct Log {
@@ -186,13 +186,14 @@ impl Log {
     /// [`Log::append`], these can be appended without more space on the disk, and hard states after them. On
     /// [`WriteError::Full`] nothing has changed: the log goes on, and so do reservations made before.
     ///
-    /// All that is reserved at a time fits one segment: a caller that reserves more appends first.
+    /// All that is reserved at a time fits one segment: a caller that wants more appends first, and is told so by
+    /// [`WriteError::ReservedTooMuch`].
     pub fn reserve(&mut self, payload_bytes: impl IntoIterator<Item = usize>) -> Result<(), WriteError> {
         self.check_running()?;
         let frames = payload_bytes.into_iter().map(frame::max_frame_bytes);
         let before = self.reserved_bytes;
         self.reserved_bytes += frames.sum::<usize>();
-        let found = self.find_room();
+        let found = self.check_reserved().and_then(|()| self.find_room());
         if found.is_err() {
             self.reserved_bytes = before;
         }
@@ -306,6 +307,16 @@ impl Log {
         };
         let outcome = self.remove_segments(&old);
         self.note_failure(outcome)
+    }
+
+    /// A segment is never longer than what is read back of it.
+    fn check_reserved(&self) -> Result<(), WriteError> {
+        if self.room_bytes() + FIRST_FRAMES_BYTES > SEGMENT_BYTES as usize {
+            return Err(WriteError::ReservedTooMuch {
+                reserved_bytes: self.reserved_bytes,
+            });
+        }
+        Ok(())
     }
 
     fn find_room(&mut self) -> Result<(), WriteError> {

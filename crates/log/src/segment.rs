@@ -21,8 +21,11 @@ pub const ALLOCATION_BYTES: u32 = 1 << 20;
 /// With a full disk a node goes on voting and hearing of commits for more than a thousand elections.
 const MARGIN_BYTES: usize = 64 << 10;
 
+/// What a segment begins with at most: its header and the hard state.
+pub(crate) const FIRST_FRAMES_BYTES: usize = HEADER_BYTES + 256;
+
 const _: () = assert!(
-    SEGMENT_BYTES as usize > HEADER_BYTES + 256 + MAX_PAYLOAD_BYTES,
+    SEGMENT_BYTES as usize > FIRST_FRAMES_BYTES + MARGIN_BYTES + MAX_PAYLOAD_BYTES,
     "an entry fits a segment"
 );
 

@@ -414,6 +414,33 @@ fn what_cannot_be_reserved_changes_nothing() {
 }
 
 #[test]
+fn no_more_is_reserved_than_a_segment_holds_and_the_file_is_read_back() {
+    let (disk, mut log) = filled(3);
+    let payload_bytes = 1 << 20;
+    let promised = loop {
+        match log.reserve([payload_bytes]) {
+            Ok(()) => {}
+            Err(error) => {
+                assert!(matches!(error, WriteError::ReservedTooMuch { .. }), "{error}");
+                break log.reserved_bytes();
+            }
+        }
+    };
+    assert!(promised > 15 * payload_bytes && promised < 16 * payload_bytes);
+    log.reserve([100]).expect("there is room for that");
+    let (reopened, _) = open(&disk).expect("a sound log");
+    assert_eq!(reopened.last().index, LogIndex(3));
+    let coming: Vec<Entry> = (4..19)
+        .map(|index| entry(1, index, &vec![7; payload_bytes]))
+        .collect();
+    log.append(&coming).expect("reserved");
+    log.sync().expect("a sound disk");
+    log.reserve([payload_bytes]).expect("room again");
+    let (reopened, _) = open(&disk).expect("a sound log");
+    assert_eq!(reopened.last().index, LogIndex(18));
+}
+
+#[test]
 fn sealing_twice_writes_once() {
     let (disk, mut log) = filled(1);
     log.seal().expect("a sound disk");
