@@ -68,6 +68,8 @@ impl LogThread {
     pub fn reserve(&mut self, payload_bytes: Vec<usize>, context: &mut Context<'_>) -> bool {
         if self.log.reserved_bytes() > self.reserved_max_bytes && !self.is_blocked {
             self.write_waiting(context);
+            // Of entries that the machine did not take.
+            self.log.release();
         }
         match self.log.reserve(payload_bytes) {
             Ok(()) => true,

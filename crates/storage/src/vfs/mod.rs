@@ -1,4 +1,4 @@
-//! A SQLite virtual file system over a [`Disk`]: real SQLite on simulated files; and [`checked`], the layer that keeps
+//! A SQLite virtual file system over a [`Disk`]: real SQLite on simulated files; and the layer (`checked`) that keeps
 //! page checksums above this one and above the operating system's.
 //!
 //! Promises: what SQLite writes and syncs reaches the [`Disk`] call by call, in order; locks and the WAL's shared
