@@ -97,6 +97,28 @@ fn psql_runs_several_statements_of_one_argument_as_one_transaction() {
 }
 
 #[test]
+fn psql_prepares_and_executes() {
+    let cluster = shared_cluster();
+    for node in leader_and_follower(&cluster) {
+        let pg = cluster.pg(node);
+        let Some(mut psql) = psql(pg) else { return };
+        answer(
+            pg,
+            &format!("CREATE TABLE folded_{node} (id INTEGER PRIMARY KEY, name TEXT)"),
+        );
+        let script = format!(
+            "PREPARE fold (int, text) AS INSERT INTO folded_{node} VALUES ($1, upper($2)) RETURNING id, name;
+             EXECUTE fold(1, 'dolly'); EXECUTE fold('2', 'cot' || 'ty');
+             PREPARE named AS SELECT name FROM folded_{node} WHERE id = $1 OR id = $1 + 1 ORDER BY id;
+             EXECUTE named((SELECT max(1)));
+             DEALLOCATE named"
+        );
+        let said = stdout(psql.args(["-qAt", "-c", &script]));
+        assert_eq!(said, "1|DOLLY\n2|COTTY\nDOLLY\nCOTTY\n");
+    }
+}
+
+#[test]
 fn psql_points_at_the_error() {
     let cluster = shared_cluster();
     for node in leader_and_follower(&cluster) {

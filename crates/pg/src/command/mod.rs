@@ -5,6 +5,7 @@
 
 mod copy;
 mod cursor;
+mod prepare;
 mod reader;
 mod role;
 #[cfg(test)]
@@ -14,6 +15,7 @@ use bellwether_session::SetScope;
 use bellwether_types::lexer::{self, TokenKind};
 use bellwether_types::{ErrorKind, SqlError};
 pub use cursor::{Count, Declare, Fetch};
+pub use prepare::{Execute, Prepare};
 use reader::Reader;
 
 use crate::copy::Copy;
@@ -74,6 +76,10 @@ pub enum Command {
     ResetAll,
     /// DISCARD ALL.
     DiscardAll,
+    /// PREPARE.
+    Prepare(Prepare),
+    /// EXECUTE.
+    Execute(Execute),
     /// DEALLOCATE; `None`: ALL.
     Deallocate(Option<String>),
     /// LISTEN.
@@ -109,18 +115,6 @@ pub enum Command {
     },
 }
 
-/// PostgreSQL's commands that SQLite does not know, and what to do instead.
-const NOT_SUPPORTED: [(&str, &str); 2] = [
-    (
-        "PREPARE",
-        "Use the driver's prepared statements (the extended protocol).",
-    ),
-    (
-        "EXECUTE",
-        "Use the driver's prepared statements (the extended protocol).",
-    ),
-];
-
 impl Command {
     /// Of one statement, which a semicolon may end.
     pub fn parse(sql: &str) -> Result<Command, SqlError> {
@@ -140,11 +134,6 @@ impl Command {
             return Ok(Command::Sql { verb: String::new() });
         }
         let word = first.text.to_ascii_uppercase();
-        if let Some((_, hint)) = NOT_SUPPORTED.iter().find(|(name, _)| *name == word) {
-            return Err(
-                SqlError::new(ErrorKind::NotSupported, format!("{word} is not supported")).with_hint(*hint),
-            );
-        }
         reader.tokens.next();
         let command = match word.as_str() {
             "COPY" => reader.copy()?,
@@ -159,6 +148,8 @@ impl Command {
             "SHOW" => reader.show()?,
             "RESET" => reader.reset()?,
             "DISCARD" => reader.discard()?,
+            "PREPARE" => reader.prepare()?,
+            "EXECUTE" => reader.execute()?,
             "DEALLOCATE" => reader.deallocate()?,
             "CLOSE" => reader.close()?,
             "DECLARE" => reader.declare()?,

@@ -117,6 +117,7 @@ impl Connection {
                 self.complete_command(CommandTag::plain("RESET"));
             }
             Command::DiscardAll => self.discard_all()?,
+            Command::Prepare(prepare) => return self.prepare(prepare),
             Command::Deallocate(name) => self.deallocate(name.as_deref())?,
             Command::Listen(channel) => {
                 self.channels.listen(channel)?;
@@ -133,7 +134,7 @@ impl Connection {
             Command::Close(name) => self.close_cursor(name.as_deref())?,
             Command::Copy(copy) => return self.copy(copy, is_last),
             Command::Role(role) => return self.change_role(role),
-            Command::Sql { .. } => unreachable!("callers run SQL themselves"),
+            Command::Sql { .. } | Command::Execute(_) => unreachable!("callers run SQL themselves"),
         }
         Ok(Step::Done)
     }
@@ -298,6 +299,7 @@ impl Connection {
         self.settings.reset_all();
         self.channels.unlisten(None);
         self.statements.clear();
+        self.texts.clear();
         self.portals.clear();
         self.complete_command(CommandTag::plain("DISCARD ALL"));
         Ok(())
@@ -307,9 +309,11 @@ impl Connection {
         let tag = match name {
             None => {
                 self.statements.retain(|name, _| name.is_empty());
+                self.texts.clear();
                 "DEALLOCATE ALL"
             }
             Some(name) if self.statements.remove(name).is_some() => "DEALLOCATE",
+            Some(name) if self.texts.remove(name).is_some() => "DEALLOCATE",
             Some(name) => {
                 let message = format!("prepared statement \"{name}\" does not exist");
                 return Err(SqlError::new(ErrorKind::UndefinedStatement, message));

@@ -22,7 +22,7 @@ use crate::row::{Field, Formats};
 use crate::types::{Format, Oid, Type, parameter};
 
 /// Prepared statements a connection may hold, and portals: enough for any pool, too few to fill memory with.
-const MAX_STATEMENTS: usize = 10_000;
+pub(super) const MAX_STATEMENTS: usize = 10_000;
 const MAX_PORTALS: usize = 1_000;
 
 /// The greatest parameter number, SQLite's own limit.
@@ -67,7 +67,7 @@ impl Connection {
         client_types: Vec<Oid>,
         next_tag: Option<u8>,
     ) -> Result<Step, SqlError> {
-        if !name.is_empty() && self.statements.contains_key(name) {
+        if !name.is_empty() && (self.statements.contains_key(name) || self.texts.contains_key(name)) {
             let message = format!("prepared statement \"{name}\" already exists");
             return Err(SqlError::new(ErrorKind::DuplicateStatement, message));
         }
@@ -75,9 +75,14 @@ impl Connection {
             let message = "cannot insert multiple commands into a prepared statement";
             return Err(SqlError::new(ErrorKind::Syntax, message));
         }
-        let command = Command::parse(sql)?;
+        let (sql, command) = self.understand(sql)?;
+        let sql = &*sql;
         self.refuse_when_failed(&command)?;
-        let parameter_count = highest_parameter(sql).max(client_types.len());
+        let parameter_count = match &command {
+            // Those in its text are not this statement's.
+            Command::Prepare(_) => client_types.len(),
+            _ => highest_parameter(sql).max(client_types.len()),
+        };
         if parameter_count > MAX_PARAMETERS {
             let message = format!("${parameter_count} is too high: the limit is {MAX_PARAMETERS} parameters");
             return Err(SqlError::new(ErrorKind::ProgramLimit, message));
@@ -107,7 +112,7 @@ impl Connection {
         Ok(Step::Done)
     }
 
-    fn ask_description(&mut self, sql: &str) -> Step {
+    pub(super) fn ask_description(&mut self, sql: &str) -> Step {
         self.waiting = Waiting::Description;
         Step::AskFirst(Request::Describe { sql: sql.to_owned() })
     }

@@ -25,6 +25,7 @@ mod copy;
 mod cursor;
 mod execute;
 mod extended;
+mod prepare;
 mod request;
 mod roles;
 mod script;
@@ -43,7 +44,7 @@ use bellwether_session::settings::SESSION_TOKEN;
 use bellwether_types::{CommandTag, ErrorKind, SqlError, Value};
 
 use crate::backend::{Output, Severity, Status};
-use crate::command::Command;
+use crate::command::{Command, Prepare};
 use crate::copy::Layout;
 use crate::frontend::{Frontend, FrontendError, tag};
 use crate::input::{Frame, Input};
@@ -66,6 +67,8 @@ pub struct Connection {
     /// Names of savepoints in the transaction, oldest first.
     savepoints: Vec<String>,
     statements: BTreeMap<String, Arc<Prepared>>,
+    /// By SQL's PREPARE.
+    texts: BTreeMap<String, Arc<Prepare>>,
     portals: BTreeMap<String, Portal>,
     /// A portal whose description is sent with its rows, since its Execute follows at once.
     describe_with_rows: Option<String>,
@@ -261,6 +264,7 @@ impl Connection {
             transaction: Transaction::None,
             savepoints: Vec::new(),
             statements: BTreeMap::new(),
+            texts: BTreeMap::new(),
             portals: BTreeMap::new(),
             describe_with_rows: None,
             script: None,

@@ -99,8 +99,8 @@ impl Connection {
         let is_last = script.is_at_last();
         // Counted as begun from here on, so that an error is placed in this statement.
         script.next += 1;
-        let text = &script.sql[piece];
-        let command = Command::parse(text)?;
+        let text = script.sql[piece].to_owned();
+        let (text, command) = self.understand(&text)?;
         let Command::Sql { verb } = command else {
             self.refuse_when_failed(&command)?;
             let step = self.execute_command(&command, None, is_last)?;
@@ -109,12 +109,12 @@ impl Connection {
             }
             return Ok(step);
         };
-        if highest_parameter(text) > 0 {
+        if highest_parameter(&text) > 0 {
             let message = "there are no parameters in a simple query";
             return Err(SqlError::new(ErrorKind::WrongParameterCount, message)
                 .with_hint("Use the extended protocol, or write the values into the text."));
         }
-        let sql = text.to_owned();
+        let sql = text.into_owned();
         if self.transaction == Transaction::Failed {
             return Err(self.transaction_failed());
         }

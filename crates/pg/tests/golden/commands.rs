@@ -144,7 +144,6 @@ fn unknown_settings_and_commands_are_errors() {
         &[
             query("SET nonsense = 1"),
             query("SHOW nonsense"),
-            query("EXECUTE x"),
             query("BEGIN NOW"),
         ],
         "
@@ -152,9 +151,44 @@ fn unknown_settings_and_commands_are_errors() {
         < ReadyForQuery I
         < ErrorResponse ERROR 42704: unrecognized configuration parameter \"nonsense\"
         < ReadyForQuery I
-        < ErrorResponse ERROR 0A000: EXECUTE is not supported [H Use the driver's prepared statements (the extended protocol).]
-        < ReadyForQuery I
         < ErrorResponse ERROR 42601: syntax error at or near \"NOW\" [P 7]
+        < ReadyForQuery I
+        ",
+    );
+}
+
+#[test]
+fn what_sql_prepares_it_executes_with_arguments_in_their_places() {
+    check(
+        &[
+            query("EXECUTE x"),
+            query("PREPARE x (int) AS SELECT $1 + 1; EXECUTE x(41)"),
+            query("EXECUTE x(1, 2)"),
+            query("PREPARE x AS SELECT 1"),
+            [parse("", "EXECUTE x('7')", &[]), bind("", "", &[]), execute("", 0), sync()].concat(),
+            query("DEALLOCATE x"),
+            query("EXECUTE x(1)"),
+        ],
+        "
+        < ErrorResponse ERROR 26000: prepared statement \"x\" does not exist
+        < ReadyForQuery I
+          Describe SELECT $1 + 1
+        < CommandComplete PREPARE
+          Run Single SELECT: SELECT (41)::int + 1
+        < CommandComplete SELECT 1
+        < ReadyForQuery I
+        < ErrorResponse ERROR 08P01: wrong number of parameters for prepared statement \"x\" [D Expected 1 parameters but got 2.]
+        < ReadyForQuery I
+        < ErrorResponse ERROR 42P05: prepared statement \"x\" already exists
+        < ReadyForQuery I
+        < ParseComplete
+        < BindComplete
+          Run Single SELECT: SELECT ('7')::int + 1
+        < CommandComplete SELECT 1
+        < ReadyForQuery I
+        < CommandComplete DEALLOCATE
+        < ReadyForQuery I
+        < ErrorResponse ERROR 26000: prepared statement \"x\" does not exist
         < ReadyForQuery I
         ",
     );
