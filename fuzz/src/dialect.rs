@@ -1,8 +1,8 @@
 //! PostgreSQL's accent: a text that the parser takes becomes statements of SQLite's, or a refusal.
 //!
-//! Each statement of a translation is one statement, and not empty; as many parameter types as there are parameters at
-//! most; a translation is in SQLite's words already, so that translating it again changes nothing that SQLite would
-//! be asked about first; a place in it leads to a place in the client's text or to none.
+//! Each statement of a translation is one statement, and not empty; it has as many parameter types as there are
+//! parameters at most; a place in it leads to a place in the client's text or to none; and what it is translated to,
+//! the translator takes as well.
 
 use std::borrow::Cow;
 
@@ -30,10 +30,7 @@ pub fn run(input: &[u8]) {
                 assert!((1..=characters + 1).contains(&(position as usize)));
             }
         }
-        assert!(
-            !needs_translation(statement),
-            "SQLite is asked first: {statement}"
-        );
+        let _ = translate(statement);
     }
 }
 
