@@ -410,3 +410,53 @@ fn statements_nested_without_end_are_answered_soon() {
     // Generous: unoptimised and on a busy machine it takes a second or two; without the limits, for ever.
     assert!(started.elapsed().as_secs() < 60);
 }
+
+#[test]
+fn columns_without_an_alias_are_called_as_postgresql_calls_them() {
+    let called = |sql: &str, count: usize| {
+        let columns: Vec<Column> = (0..count)
+            .map(|place| Column {
+                name: format!("sqlite{place}"),
+                declared_type: None,
+            })
+            .collect();
+        let fields = describe(sql, &columns, &Shop).fields.expect("columns");
+        let names = fields.iter().map(|field| field.name.to_string());
+        names.collect::<Vec<_>>().join(" ")
+    };
+    for (sql, count, expected) in [
+        (
+            "SELECT COUNT(*), max(price), id, name AS n FROM item",
+            4,
+            "count max sqlite2 sqlite3",
+        ),
+        (
+            "SELECT 1 + 1, CAST(id AS TEXT), CASE WHEN sold THEN 1 END FROM item",
+            3,
+            "?column? id case",
+        ),
+        (
+            "SELECT count(*), *, upper(name) FROM sale",
+            6,
+            "count sqlite1 sqlite2 sqlite3 sqlite4 upper",
+        ),
+        (
+            "SELECT count(*) FROM item UNION ALL SELECT max(id) FROM sale",
+            1,
+            "count",
+        ),
+        (
+            "WITH s AS (SELECT 1) SELECT (SELECT max(id) FROM item), EXISTS (SELECT 1)",
+            2,
+            "max exists",
+        ),
+        (
+            "UPDATE item SET id = 1 RETURNING id, lower(name)",
+            2,
+            "sqlite0 lower",
+        ),
+        ("PRAGMA table_info(item)", 1, "sqlite0"),
+    ] {
+        assert_eq!(called(sql, count), expected, "{sql}");
+    }
+}

@@ -37,7 +37,7 @@ pub(super) fn of_items(items: &mut [SelectItem]) {
 }
 
 /// The name of an expression's column; `?column?` if it has none.
-pub(super) fn name(expr: &Expr) -> String {
+pub(crate) fn name(expr: &Expr) -> String {
     strong(expr)
         .or_else(|| weak(expr))
         .unwrap_or_else(|| "?column?".to_owned())

@@ -12,7 +12,7 @@ mod aggregate;
 mod any;
 mod call;
 mod cast;
-mod column_name;
+pub(crate) mod column_name;
 mod complete;
 mod data;
 mod definition;

@@ -9,6 +9,7 @@
 //! drivers make true and numbers of these, and texts of int8. Where they meet wider numbers they are as wide.
 
 mod expression;
+mod names;
 mod parameters;
 mod scope;
 
@@ -52,22 +53,27 @@ pub fn describe(sql: &str, columns: &[Column], schema: &dyn Schema) -> Descripti
             .as_ref()
             .map(|statement| result_types(statement, columns.len(), schema));
         let inferred = expressions.unwrap_or_else(|| vec![None; columns.len()]);
+        let names = parsed
+            .as_ref()
+            .map_or_else(Vec::new, |statement| names::of_result(statement, columns.len()));
+        let names = names.into_iter().chain(std::iter::repeat(None));
         columns
             .iter()
             .zip(inferred)
-            .map(|(column, inferred)| field(column, inferred))
+            .zip(names)
+            .map(|((column, inferred), name)| field(column, name, inferred))
             .collect::<Arc<[Field]>>()
     });
     Description { parameters, fields }
 }
 
-fn field(column: &Column, inferred: Option<Type>) -> Field {
+fn field(column: &Column, name: Option<String>, inferred: Option<Type>) -> Field {
     let type_ = match (&column.declared_type, inferred) {
         (Some(declared), _) if !declared.is_empty() => of_declared(declared),
         (_, Some(inferred)) => TypeWithModifier::from(inferred),
         _ => TypeWithModifier::from(Type::Text),
     };
-    Field::new(column.name.as_str(), type_)
+    Field::new(name.as_deref().unwrap_or(column.name.as_str()), type_)
 }
 
 /// The verbs whose parameters or results are worth a look.
