@@ -78,8 +78,14 @@ impl Client {
     }
 
     /// How many ReadyForQuery an open connection must have sent, at least and at most.
+    /// While rows are to come for a COPY, Sync is passed over, as the protocol has it.
     pub(super) fn ready_due(&self) -> (usize, usize) {
-        (self.surely_ready, self.surely_ready + self.maybe_ready)
+        let copies = self
+            .bytes
+            .windows(10)
+            .any(|window| window.eq_ignore_ascii_case(b"FROM STDIN"));
+        let least = if copies { 0 } else { self.surely_ready };
+        (least, self.surely_ready + self.maybe_ready)
     }
 
     pub(super) fn raw(&mut self, bytes: &[u8]) {
