@@ -9,6 +9,7 @@ use std::path::Path;
 use std::ptr::null_mut;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
+use std::time::Duration;
 
 use rusqlite::ffi;
 
@@ -387,8 +388,11 @@ unsafe extern "C" fn randomness(vfs: *mut ffi::sqlite3_vfs, count: c_int, out: *
     count
 }
 
-/// Time passes only when the owner of the clock says so.
+/// The thread really waits, though the clock that was passed stands still meanwhile: SQLite sleeps only for a lock
+/// that another thread holds (`walTryBeginRead` in wal.c), and gives up with SQLITE_PROTOCOL after 100 attempts,
+/// which take no time at all unless its holder is let run.
 unsafe extern "C" fn sleep(_: *mut ffi::sqlite3_vfs, microseconds: c_int) -> c_int {
+    std::thread::sleep(Duration::from_micros(u64::try_from(microseconds).unwrap_or(0)));
     microseconds
 }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, params};
 
@@ -83,6 +84,29 @@ fn readers_and_a_writer_work_from_several_threads() {
         }
     });
     assert_eq!(numbers(&writer), [299, 299]);
+}
+
+#[test]
+fn who_waits_for_a_lock_really_waits() {
+    let vfs = Registered::new(ForgetfulDisk::new(5), 5);
+    let files = files(&vfs);
+    let holder = files.connect(ConnectionRole::Writer).expect("a new file");
+    holder
+        .execute_batch("CREATE TABLE t(n); BEGIN IMMEDIATE")
+        .expect("the write lock");
+    let patient = files.connect(ConnectionRole::Writer).expect("another writer");
+    let patience = Duration::from_millis(20);
+    patient.busy_timeout(patience).expect("a busy handler");
+    let begun = Instant::now();
+    patient
+        .execute_batch("BEGIN IMMEDIATE")
+        .expect_err("the lock is not given back");
+    assert!(begun.elapsed() >= patience);
+    assert_eq!(
+        vfs.clock.load(Relaxed),
+        0,
+        "and the clock that was passed stands still"
+    );
 }
 
 #[test]
