@@ -5,7 +5,7 @@
 //! Both texts are taken apart by their tokens: the one of CREATE TABLE is one that SQLite has accepted, and what is put
 //! into it SQLite reads again before anything is done.
 
-use bellwether_types::lexer::{self, Token, TokenKind};
+use bellwether_types::lexer::{self, Token, TokenKind, quoted_name};
 use bellwether_types::{ErrorKind, SqlError};
 
 /// One change of a table.
@@ -155,7 +155,7 @@ impl Alteration {
                 (body.start, body.end, format!("({}", kept.join(",")))
             }
         };
-        let name = quoted(name);
+        let name = quoted_name(name);
         Ok(Some(format!(
             "CREATE TABLE {name}{}{with}{}",
             &create[body.start..from],
@@ -226,11 +226,6 @@ impl Change {
             using,
         })
     }
-}
-
-/// In double quotes.
-pub(crate) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// What stands between the parentheses of CREATE TABLE.

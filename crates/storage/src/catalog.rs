@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
-use bellwether_types::{Fingerprint, TableId, ValueRef, lexer};
+use bellwether_types::lexer::{self, quoted_name};
+use bellwether_types::{Fingerprint, TableId, ValueRef};
 
 use crate::authorizer::INTERNAL_PREFIX;
 use crate::database::Database;
@@ -135,16 +136,11 @@ impl Table {
     /// The name that statements use for the rowid.
     pub(crate) fn rowid_name(&self) -> Option<String> {
         match &self.key {
-            Key::IntegerPrimary(place) => Some(quoted(&self.columns[self.stored[*place]].name)),
+            Key::IntegerPrimary(place) => Some(quoted_name(&self.columns[self.stored[*place]].name)),
             Key::Rowid(name) => Some((*name).to_owned()),
             Key::Primary(_) | Key::Unreachable => None,
         }
     }
-}
-
-/// An SQL identifier.
-pub(crate) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// All tables at one moment.
@@ -459,12 +455,12 @@ fn keep_columns(before: &Table, table: &mut Table) -> bool {
 
 /// Reads what rows that were there before answer for the columns from `first` on. All answer the same.
 fn note_skipped(database: &Database, table: &mut Table, first: usize) -> Result<(), SqliteError> {
-    let name = quoted(&table.name);
+    let name = quoted_name(&table.name);
     for column in table.columns[first..]
         .iter_mut()
         .filter(|column| column.is_stored)
     {
-        let sql = format!("SELECT {} FROM main.{name} LIMIT 1", quoted(&column.name));
+        let sql = format!("SELECT {} FROM main.{name} LIMIT 1", quoted_name(&column.name));
         let mut row = Prepared::internal(database, &sql)?;
         if row.step()? {
             column.skip = Some(fingerprint::encoded(row.value(0)));

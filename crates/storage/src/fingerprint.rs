@@ -4,9 +4,10 @@
 //! but the INTEGER PRIMARY KEY (the rowid says it) and those whose value is the one that rows answered when ALTER
 //! TABLE added the column. Ids, not names: renaming changes no sum.
 
+use bellwether_types::lexer::quoted_name;
 use bellwether_types::{Decoder, Encoder, Fingerprint, TableId, ValueRef};
 
-use crate::catalog::{Catalog, Key, Table, quoted};
+use crate::catalog::{Catalog, Key, Table};
 use crate::database::Database;
 use crate::error::SqliteError;
 use crate::statement::Prepared;
@@ -142,12 +143,12 @@ pub(crate) fn scan_statement(table: &Table) -> String {
     let rowid = table.rowid_name().unwrap_or("NULL".to_owned());
     let columns: Vec<String> = table
         .stored_columns()
-        .map(|column| quoted(&column.name))
+        .map(|column| quoted_name(&column.name))
         .collect();
     format!(
         "SELECT {rowid}, {} FROM main.{} NOT INDEXED",
         columns.join(", "),
-        quoted(&table.name)
+        quoted_name(&table.name)
     )
 }
 

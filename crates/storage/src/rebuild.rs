@@ -6,10 +6,11 @@
 //! again as they were; a foreign key that would be violated is an error. Whoever fails half-way leaves the
 //! transaction failed, to be rolled back.
 
-use bellwether_types::{Column, CommandTag, SqlError, Statement, ValueRef, lexer};
+use bellwether_types::lexer::{self, quoted_name};
+use bellwether_types::{Column, CommandTag, SqlError, Statement, ValueRef};
 use rusqlite::ffi;
 
-use crate::alteration::{Alteration, Change, quoted};
+use crate::alteration::{Alteration, Change};
 use crate::database::Database;
 use crate::error::{SqliteError, foreign_key_violation};
 use crate::execute::{begin_parts, run_part};
@@ -167,16 +168,16 @@ impl Table {
         database: &Database,
         alteration: &Alteration,
     ) -> Result<Option<Vec<String>>, SqlError> {
-        let name = quoted(&self.name);
+        let name = quoted_name(&self.name);
         match &alteration.change {
             Change::DropConstraint { name: constraint, .. } if self.is_dropped_by_sqlite(constraint) => {
-                let constraint = quoted(constraint);
+                let constraint = quoted_name(constraint);
                 return Ok(Some(vec![format!(
                     "ALTER TABLE {name} DROP CONSTRAINT {constraint}"
                 )]));
             }
             Change::DropConstraint { name: constraint, .. } if self.has_unique_index(constraint) => {
-                return Ok(Some(vec![format!("DROP INDEX {}", quoted(constraint))]));
+                return Ok(Some(vec![format!("DROP INDEX {}", quoted_name(constraint))]));
             }
             Change::DropColumn(column) => {
                 let (gone, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.indexes)
@@ -186,8 +187,8 @@ impl Table {
                 if alteration.edit(&self.sql, "")?.is_none() {
                     let gone = gone
                         .iter()
-                        .map(|(index, _)| format!("DROP INDEX {}", quoted(index)));
-                    let column = format!("ALTER TABLE {name} DROP COLUMN {}", quoted(column));
+                        .map(|(index, _)| format!("DROP INDEX {}", quoted_name(index)));
+                    let column = format!("ALTER TABLE {name} DROP COLUMN {}", quoted_name(column));
                     return Ok(Some(gone.chain([column]).collect()));
                 }
             }
@@ -254,9 +255,9 @@ impl Table {
                         using: Some(using),
                         ..
                     } if changed.eq_ignore_ascii_case(&column.name) => using.clone(),
-                    _ => quoted(&column.name),
+                    _ => quoted_name(&column.name),
                 };
-                (quoted(&column.name), value)
+                (quoted_name(&column.name), value)
             })
             .unzip();
         let is_free = |name: &&str| {
@@ -274,20 +275,20 @@ impl Table {
         }
         format!(
             "INSERT INTO {} ({}) SELECT {} FROM {}",
-            quoted(&self.interim()),
+            quoted_name(&self.interim()),
             into.join(", "),
             from.join(", "),
-            quoted(&self.name)
+            quoted_name(&self.name)
         )
     }
 
     /// The new one takes the old one's place, and everything that hung on that.
     fn replace(&self) -> Vec<String> {
-        let (name, interim) = (quoted(&self.name), quoted(&self.interim()));
+        let (name, interim) = (quoted_name(&self.name), quoted_name(&self.interim()));
         let mut parts = Vec::new();
         for (kind, dependent, _) in self.dependents.iter().rev() {
             // Triggers of views go with these.
-            parts.push(format!("DROP {kind} IF EXISTS {}", quoted(dependent)));
+            parts.push(format!("DROP {kind} IF EXISTS {}", quoted_name(dependent)));
         }
         parts.push(format!("DROP TABLE {name}"));
         parts.push(format!("ALTER TABLE {interim} RENAME TO {name}"));

@@ -12,9 +12,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bellwether_types::lexer::quoted_name;
 use bellwether_types::{Fingerprint, Position, TableId, ValueRef};
 
-use crate::catalog::{Catalog, Table, quoted};
+use crate::catalog::{Catalog, Table};
 use crate::database::Database;
 use crate::error::SqliteError;
 use crate::extension::Extended;
@@ -364,7 +365,7 @@ impl Snapshot {
 fn complaint(database: &Database, table: &str) -> Result<Option<String>, SqliteError> {
     let mut lines = Prepared::internal(
         database,
-        &format!("PRAGMA main.integrity_check({})", quoted(table)),
+        &format!("PRAGMA main.integrity_check({})", quoted_name(table)),
     )?;
     if !lines.step()? {
         return Ok(None);

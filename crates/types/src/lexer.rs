@@ -88,6 +88,11 @@ impl<'a> Token<'a> {
     }
 }
 
+/// A name in double quotes, as SQLite and PostgreSQL read it: [`Token::unquoted`] gives it back.
+pub fn quoted_name(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
 /// All tokens of `sql`.
 pub fn tokens(sql: &str) -> impl Iterator<Item = Token<'_>> + Clone {
     let mut start = 0;

@@ -4,29 +4,10 @@ use bellwether_types::schema::{Constraint, Index, IndexKey, Relation, Rule};
 use bellwether_types::{Schema, lexer};
 
 use super::constraint::{columns, target};
-
-/// A name, in quotes if it needs them. Keywords need them, too; all of PostgreSQL's reserved words are in neither
-/// list here, so only names that are plainly no keyword go without.
-pub(super) fn name(name: &str) -> String {
-    const RESERVED: &str = " all analyse analyze and any array as asc asymmetric both case cast check collate column \
-        constraint create current_catalog current_date current_role current_time current_timestamp current_user \
-        default deferrable desc distinct do else end except false fetch for foreign from grant group having in \
-        initially intersect into lateral leading limit localtime localtimestamp not null offset on only or order \
-        placing primary references returning select session_user some symmetric table then to trailing true union \
-        unique user using variadic when where window with ";
-    let is_plain = name.bytes().enumerate().all(|(at, byte)| match byte {
-        b'a'..=b'z' | b'_' => true,
-        b'0'..=b'9' | b'$' => at > 0,
-        _ => false,
-    });
-    if is_plain && !name.is_empty() && !RESERVED.contains(&format!(" {name} ")) {
-        return name.to_owned();
-    }
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
+use crate::functions::quote::quoted_ident;
 
 fn names<'a>(parts: impl Iterator<Item = &'a str>) -> String {
-    let names: Vec<String> = parts.map(name).collect();
+    let names: Vec<String> = parts.map(quoted_ident).collect();
     names.join(", ")
 }
 
@@ -38,7 +19,7 @@ fn column_names(relation: &Relation, places: &[usize]) -> String {
 /// One column of an index, without its order.
 pub(super) fn index_column(relation: &Relation, index: &Index, place: usize) -> Option<String> {
     Some(match &index.columns.get(place)?.key {
-        IndexKey::Column(column) => name(&relation.columns.get(*column)?.name),
+        IndexKey::Column(column) => quoted_ident(&relation.columns.get(*column)?.name),
         IndexKey::Expression(text) => format!("({text})"),
     })
 }
@@ -50,7 +31,7 @@ pub(super) fn index(relation: &Relation, index: &Index) -> String {
             let column = &index.columns[place];
             let mut text = index_column(relation, index, place)?;
             if !column.collation.eq_ignore_ascii_case("BINARY") {
-                text.push_str(&format!(" COLLATE {}", name(&column.collation)));
+                text.push_str(&format!(" COLLATE {}", quoted_ident(&column.collation)));
             }
             text.push_str(if column.is_descending { " DESC" } else { "" });
             Some(text)
@@ -60,8 +41,8 @@ pub(super) fn index(relation: &Relation, index: &Index) -> String {
     let predicate = index.predicate.as_ref().map(|text| format!(" WHERE {text}"));
     format!(
         "CREATE {unique}INDEX {} ON public.{} USING btree ({}){}",
-        name(&index.name),
-        name(&relation.name),
+        quoted_ident(&index.name),
+        quoted_ident(&relation.name),
         columns.join(", "),
         predicate.unwrap_or_default()
     )
@@ -79,7 +60,10 @@ pub(super) fn constraint(schema: &Schema, relation: &Relation, constraint: &Cons
                 Some((target, places)) => column_names(target, &places),
                 None => names(key.target_columns.iter().map(String::as_str)),
             };
-            let mut text = format!("FOREIGN KEY ({own}) REFERENCES {}({referred})", name(&key.target));
+            let mut text = format!(
+                "FOREIGN KEY ({own}) REFERENCES {}({referred})",
+                quoted_ident(&key.target)
+            );
             for (event, action) in [("UPDATE", &key.on_update), ("DELETE", &key.on_delete)] {
                 if action != "NO ACTION" {
                     text.push_str(&format!(" ON {event} {action}"));
@@ -115,20 +99,6 @@ pub(super) fn view(relation: &Relation) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_are_quoted_when_they_must_be() {
-        for (plain, quoted) in [
-            ("a_1", "a_1"),
-            ("A", "\"A\""),
-            ("1a", "\"1a\""),
-            ("user", "\"user\""),
-            ("a\"b", "\"a\"\"b\""),
-            ("", "\"\""),
-        ] {
-            assert_eq!(name(plain), quoted);
-        }
-    }
 
     #[test]
     fn a_views_query_is_what_stands_after_as() {

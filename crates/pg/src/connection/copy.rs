@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bellwether_types::lexer::quoted_name;
 use bellwether_types::{CommandTag, ErrorKind, SqlError, Statement, Value};
 
 use super::{Connection, Purpose, Request, Rows, Run, Scope, Step, Transaction, Waiting};
@@ -40,8 +41,7 @@ pub(super) struct CopyIn {
 
 impl CopyIn {
     fn new(copy: &Copy, fields: &Arc<[Field]>) -> CopyIn {
-        let quoted = |field: &Field| format!("\"{}\"", field.name.replace('"', "\"\""));
-        let names: Vec<String> = fields.iter().map(quoted).collect();
+        let names: Vec<String> = fields.iter().map(|field| quoted_name(&field.name)).collect();
         CopyIn {
             decoder: Decoder::new(copy.layout.clone(), Arc::clone(fields), copy.target()),
             insert: format!("INSERT INTO {} ({}) VALUES", copy.target(), names.join(", ")),

@@ -355,8 +355,3 @@ fn plain_select(query: &Query) -> Option<Select> {
         && select.having.is_none();
     is_plain.then(|| (**select).clone())
 }
-
-/// `"name"`, as it is written in a piece of SQL.
-pub(super) fn quoted_name(name: &str) -> String {
-    quoted(name).to_string()
-}

@@ -1,6 +1,7 @@
 //! Queries and SELECTs: clauses that SQLite writes otherwise, or does not have.
 
 use bellwether_types::SqlError;
+use bellwether_types::lexer::quoted_name;
 use sqlparser::ast::{
     Distinct, Expr, GroupByExpr, LimitClause, LockClause, NonBlock, Offset, OffsetRows, OrderBy, OrderByExpr,
     OrderByKind, Query, Select, SelectItem, SetExpr, SetOperator, SetQuantifier,
@@ -333,7 +334,7 @@ fn distinct_on(query: &mut Query, translator: &Translator<'_>) -> Result<(), Sql
             }
         };
         inner.push(format!("{expr} AS \"value_{number}\""));
-        outer.push(format!("\"value_{number}\" AS {}", from::quoted_name(&name)));
+        outer.push(format!("\"value_{number}\" AS {}", quoted_name(&name)));
         exprs.push((name, expr));
     }
     let order = match query.order_by.take().map(|order| order.kind) {

@@ -1,12 +1,13 @@
 //! Functions that answer rows: SQLite has `json_each`, which may stand in FROM and may look at the tables before.
 
 use bellwether_types::SqlError;
+use bellwether_types::lexer::quoted_name;
 use sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Select, SelectItem, TableAlias,
     TableFactor, Visit, VisitMut, Visitor,
 };
 
-use super::from::{self, Substitution, quoted_name};
+use super::from::{self, Substitution};
 use super::sql::{is_call, is_column, literal_integer};
 use super::{Translator, call as functions};
 

@@ -13,7 +13,7 @@ mod format;
 mod interval;
 mod like;
 mod number;
-mod quote;
+pub(crate) mod quote;
 mod regular;
 mod text;
 mod to_char;

@@ -1,5 +1,6 @@
 //! Names and literals in quotes, for SQL that is made of values.
 
+use bellwether_types::lexer::quoted_name;
 use bellwether_types::{SqlError, Value, ValueRef};
 
 use super::{Answer, Args, as_text, strict, text_value};
@@ -159,8 +160,8 @@ const RESERVED: &[&str] = &[
     "xmltable",
 ];
 
-/// A name, in quotes if it needs them.
-pub(super) fn quoted_ident(name: &str) -> String {
+/// A name, in quotes if it needs them: `quote_identifier` of PostgreSQL.
+pub(crate) fn quoted_ident(name: &str) -> String {
     let starts = name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_');
     let goes_on = name
         .chars()
@@ -168,7 +169,7 @@ pub(super) fn quoted_ident(name: &str) -> String {
     if starts && goes_on && RESERVED.binary_search(&name).is_err() {
         name.to_owned()
     } else {
-        format!("\"{}\"", name.replace('"', "\"\""))
+        quoted_name(name)
     }
 }
 
@@ -207,7 +208,10 @@ mod tests {
             ("a_1", "a_1"),
             ("A", "\"A\""),
             ("1a", "\"1a\""),
+            ("a$", "\"a$\""),
             ("select", "\"select\""),
+            ("user", "\"user\""),
+            ("a\"b", "\"a\"\"b\""),
             ("", "\"\""),
         ] {
             assert_eq!(quoted_ident(name), quoted);

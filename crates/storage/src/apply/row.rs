@@ -8,10 +8,11 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use bellwether_types::format::row::{Change, RowKey};
+use bellwether_types::lexer::quoted_name;
 use bellwether_types::{TableId, ValueRef};
 use rusqlite::ffi;
 
-use crate::catalog::{Key, Table, quoted};
+use crate::catalog::{Key, Table};
 use crate::database::Database;
 use crate::error::{ApplyError, Divergence, SqliteError, StorageError};
 use crate::kind::{self, StatementKind};
@@ -182,7 +183,7 @@ impl TableStatements {
             none => {
                 let sql = format!(
                     "DELETE FROM main.{} WHERE {}",
-                    quoted(&table.name),
+                    quoted_name(&table.name),
                     key_sql(&table)
                 );
                 none.insert(Prepared::internal(database, &sql)?)
@@ -231,7 +232,7 @@ fn bind_key(
 fn insert_sql(table: &Table) -> String {
     let mut names: Vec<String> = table
         .stored_columns()
-        .map(|column| quoted(&column.name))
+        .map(|column| quoted_name(&column.name))
         .collect();
     if let Key::Rowid(name) = table.key {
         names.insert(0, name.to_owned());
@@ -239,7 +240,7 @@ fn insert_sql(table: &Table) -> String {
     let places: Vec<String> = (1..=names.len()).map(|place| format!("?{place}")).collect();
     format!(
         "INSERT OR ABORT INTO main.{}({}) VALUES ({})",
-        quoted(&table.name),
+        quoted_name(&table.name),
         names.join(", "),
         places.join(", ")
     )
@@ -252,12 +253,12 @@ fn update_sql(table: &Table, moves: bool, columns: &[(u32, ValueRef<'_>)]) -> St
     }
     for (place, _) in columns {
         let column = &table.columns[table.stored[*place as usize]];
-        names.push(quoted(&column.name));
+        names.push(quoted_name(&column.name));
     }
     let sets: Vec<String> = names.iter().map(|name| format!("{name} = ?")).collect();
     format!(
         "UPDATE OR ABORT main.{} SET {} WHERE {}",
-        quoted(&table.name),
+        quoted_name(&table.name),
         sets.join(", "),
         key_sql(table)
     )
@@ -270,8 +271,8 @@ fn key_sql(table: &Table) -> String {
             let terms: Vec<String> = columns
                 .iter()
                 .map(|column| {
-                    let name = quoted(&table.columns[table.stored[column.place]].name);
-                    format!("{name} = ? COLLATE {}", quoted(&column.collation))
+                    let name = quoted_name(&table.columns[table.stored[column.place]].name);
+                    format!("{name} = ? COLLATE {}", quoted_name(&column.collation))
                 })
                 .collect();
             terms.join(" AND ")

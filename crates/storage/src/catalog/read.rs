@@ -2,9 +2,10 @@
 
 use std::sync::OnceLock;
 
-use bellwether_types::{TableId, ValueRef, lexer};
+use bellwether_types::lexer::{self, quoted_name};
+use bellwether_types::{TableId, ValueRef};
 
-use super::{Found, Key, KeyColumn, Table, TableColumn, quoted};
+use super::{Found, Key, KeyColumn, Table, TableColumn};
 use crate::database::Database;
 use crate::error::SqliteError;
 use crate::statement::Prepared;
@@ -83,7 +84,7 @@ fn read_key(
         });
     }
     // As a statement: the table-valued function would look at every attached database.
-    let list = format!("PRAGMA main.table_list({})", quoted(&found.name));
+    let list = format!("PRAGMA main.table_list({})", quoted_name(&found.name));
     let mut without = Prepared::internal(database, &list)?;
     if without.step()? && without.integer(4) != 0 {
         return Ok(Key::Primary(key_columns));

@@ -7,6 +7,7 @@ use std::ptr;
 use std::sync::Arc;
 
 use bellwether_types::extension::{RowKey, Rows, VirtualTable};
+use bellwether_types::lexer::quoted_name;
 use bellwether_types::{Extension, Facts, Value};
 use rusqlite::{Connection, ffi};
 
@@ -14,7 +15,6 @@ use super::image::check;
 use super::kept::Kept;
 use super::{Attached, c_string, functions};
 use crate::capture::row::read;
-use crate::catalog::quoted;
 use crate::error::SqliteError;
 
 /// The module's name, as in CREATE VIRTUAL TABLE.
@@ -192,7 +192,7 @@ fn declaration(table: &VirtualTable) -> String {
         let _ = write!(
             text,
             "{comma}{} {}{hidden}",
-            quoted(column.name),
+            quoted_name(column.name),
             column.declared_type
         );
     }

@@ -8,6 +8,7 @@ use crate::catalog::attribute::derived_id;
 use crate::catalog::class::{AnyClass, index_column_name};
 use crate::catalog::definition;
 use crate::catalog::value::{flag, oid, text};
+use crate::functions::quote::quoted_ident;
 
 /// Expressions are kept as text.
 pub(super) fn expression(args: Args<'_, '_>, _: &Facts) -> Answer {
@@ -40,7 +41,7 @@ pub(super) fn index_column(args: Args<'_, '_>, schema: &Schema, facts: &Facts) -
         // A name stands as it is, an expression in its parentheses.
         Some(match index_column_name(relation, index, place) {
             "expr" => text(column),
-            name => text(definition::name(name)),
+            name => text(quoted_ident(name)),
         })
     }))
 }
@@ -74,7 +75,7 @@ pub(super) fn rule(args: Args<'_, '_>, schema: &Schema, _: &Facts) -> Answer {
         relations
             .find(|relation| derived_id(relation.id, 0) == id)
             .map(|relation| {
-                let name = definition::name(&relation.name);
+                let name = quoted_ident(&relation.name);
                 let query = definition::view(relation);
                 text(format!(
                     "CREATE RULE \"_RETURN\" AS ON SELECT TO public.{name} DO INSTEAD {query}"

@@ -8,7 +8,8 @@ use super::{Answer, Args, id_of, maybe, number_of, text_of};
 use crate::catalog::class::AnyClass;
 use crate::catalog::role::{NAMESPACES, role_id, role_name};
 use crate::catalog::value::{number, oid, text};
-use crate::catalog::{data, definition, namespace_id};
+use crate::catalog::{data, namespace_id};
+use crate::functions::quote::quoted_ident;
 
 /// `a.b`, each in quotes or not. The last part, and what stands before it.
 fn parts(name: &str) -> Option<(Option<String>, String)> {
@@ -82,7 +83,7 @@ pub(super) fn serial_sequence(args: Args<'_, '_>, schema: &Schema, _: &Facts) ->
     };
     maybe(column.is_rowid.then(|| {
         let name = format!("{}_{}_seq", relation.name, column.name);
-        text(format!("public.{}", definition::name(&name)))
+        text(format!("public.{}", quoted_ident(&name)))
     }))
 }
 
@@ -113,11 +114,11 @@ pub(super) fn class_out(args: Args<'_, '_>, schema: &Schema, facts: &Facts) -> A
     if number == Value::Null
         && let Some((_, sequence)) = text_of(args[0]).and_then(parts)
     {
-        return Ok(text(definition::name(&sequence)));
+        return Ok(text(quoted_ident(&sequence)));
     }
     shown(&number, |id| {
         let class = AnyClass::of_id(schema, id)?;
-        let name = definition::name(class.name());
+        let name = quoted_ident(class.name());
         Some(match class.is_visible(schema) {
             true => name,
             false => format!("{}.{name}", class.namespace()),
@@ -176,7 +177,7 @@ pub(super) fn role_in(args: Args<'_, '_>, facts: &Facts) -> Answer {
 }
 
 pub(super) fn role_out(args: Args<'_, '_>, facts: &Facts) -> Answer {
-    let name = |id| role_name(facts, id).map(|name| definition::name(&name));
+    let name = |id| role_name(facts, id).map(|name| quoted_ident(&name));
     shown(&role_in(args, facts)?, name)
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bellwether_pg::dialect::Translation;
 use bellwether_pg::types::{Oid, Type, TypeWithModifier, of_declared};
 use bellwether_pg::{Description, Field, infer};
+use bellwether_types::lexer::quoted_name;
 use bellwether_types::{Column, SqlError};
 
 use super::Client;
@@ -50,7 +51,7 @@ struct ReplicaSchema {
 
 impl infer::Schema for ReplicaSchema {
     fn columns(&self, table: &str) -> Vec<(String, String)> {
-        let sql = format!("SELECT * FROM \"{}\"", table.replace('"', "\"\""));
+        let sql = format!("SELECT * FROM {}", quoted_name(table));
         let described = self.reader.borrow_mut().describe(&sql);
         let columns = described
             .map(|description| description.columns)
