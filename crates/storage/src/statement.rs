@@ -319,10 +319,7 @@ impl Prepared {
 
     /// A text column of our own statements; anything else, NULL too, is `None`.
     pub(crate) fn string(&self, column: usize) -> Option<&str> {
-        match self.value(column) {
-            ValueRef::Text(text) => std::str::from_utf8(text).ok(),
-            _ => None,
-        }
+        self.value(column).as_str()
     }
 
     /// The address that SQLite answers for a column out of range: the same as for a column that a row lacks.

@@ -45,6 +45,14 @@ mod tag {
 }
 
 impl<'a> ValueRef<'a> {
+    /// A text that is UTF-8; `None` for anything else, NULL too.
+    pub fn as_str(self) -> Option<&'a str> {
+        match self {
+            ValueRef::Text(text) => std::str::from_utf8(text).ok(),
+            _ => None,
+        }
+    }
+
     /// Appends tag and content: integer as zigzag varint, real as 8 bytes, text and blob with length.
     pub fn encode(self, out: &mut Encoder) {
         match self {

@@ -117,12 +117,7 @@ fn number(value_us: i64, unit_us: i64) -> Value {
 pub(super) fn part(args: Args<'_, '_>) -> Answer {
     strict(args, || {
         let field = as_text(&args[0])?.to_ascii_lowercase();
-        let time = match args[1] {
-            ValueRef::Text(text) => std::str::from_utf8(text)
-                .ok()
-                .and_then(|text| parse_time(text.trim())),
-            _ => None,
-        };
+        let time = args[1].as_str().and_then(|text| parse_time(text.trim()));
         let moment = match time {
             Some(time_us) => Moment {
                 days: 0,

@@ -42,10 +42,7 @@ pub(super) fn to_char(args: Args<'_, '_>) -> Answer {
     strict(args, || {
         let template = as_text(&args[1])?;
         check_size(template.len().saturating_mul(10))?;
-        let moment = match args[0] {
-            ValueRef::Text(text) => std::str::from_utf8(text).ok().and_then(Moment::parse),
-            _ => None,
-        };
+        let moment = args[0].as_str().and_then(Moment::parse);
         match (moment, args[0]) {
             (Some(moment), _) => text_value(of_moment(moment, &template)?),
             (None, ValueRef::Integer(_) | ValueRef::Real(_)) => {

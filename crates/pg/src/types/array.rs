@@ -1,7 +1,7 @@
 //! Arrays of one dimension: SQLite keeps them as PostgreSQL's text, `{a,"b c",NULL}`; int2vector and oidvector as
 //! `1 2`. In binary they are what their elements are.
 
-use bellwether_types::{SqlError, Value, ValueRef};
+use bellwether_types::{SqlError, Value};
 
 use super::Type;
 use super::parameter;
@@ -147,14 +147,6 @@ fn element_text(type_: Type, content: &[u8]) -> Result<String, SqlError> {
 fn number(bytes: &[u8]) -> Option<(i32, &[u8])> {
     let (number, rest) = bytes.split_first_chunk::<4>()?;
     Some((i32::from_be_bytes(*number), rest))
-}
-
-/// The text of an array.
-pub(super) fn text_of<'a>(value: &ValueRef<'a>) -> Option<&'a str> {
-    match value {
-        ValueRef::Text(text) => std::str::from_utf8(text).ok(),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -114,7 +114,7 @@ fn put_catalog_value(
     out: &mut Vec<u8>,
 ) -> Result<(), SqlError> {
     let no_fit = || mismatch(type_, value);
-    let text = array::text_of(&value).ok_or_else(no_fit)?;
+    let text = value.as_str().ok_or_else(no_fit)?;
     match (type_, format) {
         // As PostgreSQL sends none: one zero byte.
         (Type::Char, Format::Binary) if text.is_empty() => out.push(0),

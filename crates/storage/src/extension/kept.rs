@@ -76,8 +76,8 @@ impl Kept {
             (ValueRef::Null, _) => return Some(Arc::default()),
             (ValueRef::Integer(_), false) | (ValueRef::Text(_), true) => hash(value),
             // `oid = '16385'`: the column's affinity makes a number of it.
-            (ValueRef::Text(text), false) => {
-                let number = std::str::from_utf8(text).ok()?.trim().parse().ok()?;
+            (ValueRef::Text(_), false) => {
+                let number = value.as_str()?.trim().parse().ok()?;
                 hash(ValueRef::Integer(number))
             }
             _ => return None,

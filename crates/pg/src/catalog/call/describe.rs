@@ -55,10 +55,7 @@ pub(super) fn constraint(args: Args<'_, '_>, schema: &Schema, _: &Facts) -> Answ
 
 /// By number or by name.
 pub(super) fn view(args: Args<'_, '_>, schema: &Schema, _: &Facts) -> Answer {
-    let by_name = || match args[0] {
-        ValueRef::Text(name) => schema.class_named(std::str::from_utf8(name).ok()?),
-        _ => None,
-    };
+    let by_name = || schema.class_named(args[0].as_str()?);
     maybe(match own_class(schema, args[0]).or_else(by_name) {
         Some(Class::Relation(relation)) => Some(text(definition::view(relation))),
         _ => None,

@@ -211,19 +211,11 @@ pub fn result_type(name: &str) -> Option<Type> {
     })
 }
 
-/// An argument as text; `None` for NULL and for what is no text.
-fn text_of<'v>(value: ValueRef<'v>) -> Option<&'v str> {
-    match value {
-        ValueRef::Text(text) => std::str::from_utf8(text).ok(),
-        _ => None,
-    }
-}
-
 /// An argument as a number, which may be written as text.
 fn number_of(value: ValueRef<'_>) -> Option<i64> {
     match value {
         ValueRef::Integer(number) => Some(number),
-        ValueRef::Text(_) => text_of(value)?.trim().parse().ok(),
+        ValueRef::Text(_) => value.as_str()?.trim().parse().ok(),
         _ => None,
     }
 }

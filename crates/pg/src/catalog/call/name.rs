@@ -4,7 +4,7 @@
 use bellwether_types::{ErrorKind, Facts, ObjectId, Schema, SqlError, Value, ValueRef, lexer};
 
 use super::type_name::{type_name, type_number};
-use super::{Answer, Args, id_of, maybe, number_of, text_of};
+use super::{Answer, Args, id_of, maybe, number_of};
 use crate::catalog::class::AnyClass;
 use crate::catalog::role::{NAMESPACES, role_id, role_name};
 use crate::catalog::value::{number, oid, text};
@@ -27,7 +27,7 @@ fn to_number(value: ValueRef<'_>, find: impl FnOnce(&str) -> Option<Value>) -> O
     if let Some(known) = number_of(value) {
         return Some(number(known));
     }
-    match text_of(value)? {
+    match value.as_str()? {
         "-" => Some(number(0)),
         name => find(name),
     }
@@ -44,7 +44,7 @@ fn required(
         return Ok(Value::Null);
     }
     to_number(value, find).ok_or_else(|| {
-        let name = text_of(value).unwrap_or_default();
+        let name = value.as_str().unwrap_or_default();
         SqlError::new(kind, format!("{what} \"{name}\" does not exist"))
     })
 }
@@ -68,7 +68,7 @@ fn find_class(schema: &Schema, name: &str) -> Option<Value> {
 
 /// What would be the sequence of a column that numbers itself: there is none, but tools tell such columns by it.
 pub(super) fn serial_sequence(args: Args<'_, '_>, schema: &Schema, _: &Facts) -> Answer {
-    let (Some(table), Some(wanted)) = (text_of(args[0]), text_of(args[1])) else {
+    let (Some(table), Some(wanted)) = (args[0].as_str(), args[1].as_str()) else {
         return Ok(Value::Null);
     };
     let relation = parts(table).and_then(|(_, name)| AnyClass::of_name(schema, None, &name)?.relation());
@@ -89,7 +89,7 @@ pub(super) fn serial_sequence(args: Args<'_, '_>, schema: &Schema, _: &Facts) ->
 
 /// Whether a name is one that `serial_sequence` answers.
 fn is_serial_sequence(schema: &Schema, value: ValueRef<'_>) -> bool {
-    let name = text_of(value).and_then(parts).map(|(_, name)| name);
+    let name = value.as_str().and_then(parts).map(|(_, name)| name);
     name.is_some_and(|name| {
         schema.relations().iter().any(|relation| {
             let mut columns = relation.columns.iter().filter(|column| column.is_rowid);
@@ -112,7 +112,7 @@ pub(super) fn class_in(args: Args<'_, '_>, schema: &Schema, _: &Facts) -> Answer
 pub(super) fn class_out(args: Args<'_, '_>, schema: &Schema, facts: &Facts) -> Answer {
     let number = class_in(args, schema, facts)?;
     if number == Value::Null
-        && let Some((_, sequence)) = text_of(args[0]).and_then(parts)
+        && let Some((_, sequence)) = args[0].as_str().and_then(parts)
     {
         return Ok(text(quoted_ident(&sequence)));
     }

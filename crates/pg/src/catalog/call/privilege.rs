@@ -3,7 +3,7 @@
 
 use bellwether_types::{ErrorKind, Facts, RoleFacts, SqlError, Value, ValueRef};
 
-use super::{Answer, Args, id_of, text_of};
+use super::{Answer, Args, id_of};
 use crate::catalog::role::{role_id, role_name};
 use crate::catalog::value::flag;
 
@@ -31,7 +31,7 @@ fn check(args: Args<'_, '_>, facts: &Facts, things: usize, rule: Rule) -> Answer
     answer(args, || {
         let privileges = args
             .last()
-            .and_then(|privileges| text_of(*privileges))
+            .and_then(|privileges| privileges.as_str())
             .unwrap_or_default();
         let everything = RoleFacts {
             is_superuser: true,
@@ -59,13 +59,13 @@ fn check(args: Args<'_, '_>, facts: &Facts, things: usize, rule: Rule) -> Answer
 
 /// The role of a name or number; `None`: nothing is known of it but that it is there.
 fn named<'f>(role: ValueRef<'_>, facts: &'f Facts) -> Result<Option<&'f RoleFacts>, SqlError> {
-    let name = match (id_of(role), text_of(role)) {
+    let name = match (id_of(role), role.as_str()) {
         (Some(id), _) => role_name(facts, id),
         (None, Some(name)) => role_id(facts, name).map(|_| name.to_owned()),
         (None, None) => None,
     };
     let Some(name) = name else {
-        let message = format!("role \"{}\" does not exist", text_of(role).unwrap_or("?"));
+        let message = format!("role \"{}\" does not exist", role.as_str().unwrap_or("?"));
         return Err(SqlError::new(ErrorKind::UndefinedRole, message));
     };
     Ok(facts.roles.iter().find(|role| role.name == name))
@@ -121,7 +121,7 @@ pub(super) fn has_role(args: Args<'_, '_>, facts: &Facts) -> Answer {
             false => facts.role(),
         };
         let group = args[usize::from(is_third_party)];
-        let group = match (id_of(group), text_of(group)) {
+        let group = match (id_of(group), group.as_str()) {
             (Some(id), _) => role_name(facts, id),
             (None, name) => name.map(str::to_owned),
         };

@@ -3,7 +3,7 @@
 use bellwether_session::settings::SERVER_VERSION;
 use bellwether_types::{ErrorKind, Facts, SqlError, Value};
 
-use super::{Answer, Args, maybe, number_of, text_of};
+use super::{Answer, Args, maybe, number_of};
 use crate::catalog::role::UTF8;
 use crate::catalog::session::setting as value_of;
 use crate::catalog::value::{flag, number, text, timestamp};
@@ -23,7 +23,7 @@ pub(super) fn schema(_: Args<'_, '_>, _: &Facts) -> Answer {
 /// With those that are searched without being named, or not. SQLite looks into `public` first.
 pub(super) fn schemas(args: Args<'_, '_>, _: &Facts) -> Answer {
     let is_implicit = number_of(args[0]).map(|number| number != 0);
-    let is_implicit = is_implicit.unwrap_or(matches!(text_of(args[0]), Some("t" | "true")));
+    let is_implicit = is_implicit.unwrap_or(matches!(args[0].as_str(), Some("t" | "true")));
     Ok(text(if is_implicit {
         "{pg_catalog,public}"
     } else {
@@ -37,7 +37,7 @@ pub(super) fn user(_: Args<'_, '_>, facts: &Facts) -> Answer {
 
 /// With a second argument that is true an unknown one is NULL.
 pub(super) fn setting(args: Args<'_, '_>, facts: &Facts) -> Answer {
-    let Some(name) = text_of(args[0]) else {
+    let Some(name) = args[0].as_str() else {
         return Ok(Value::Null);
     };
     match (value_of(facts, name), args.get(1)) {
@@ -52,7 +52,7 @@ pub(super) fn setting(args: Args<'_, '_>, facts: &Facts) -> Answer {
 
 /// A function changes nothing: to set what is set already is harmless, else SET is the way.
 pub(super) fn set_config(args: Args<'_, '_>, facts: &Facts) -> Answer {
-    let (Some(name), Some(value)) = (text_of(args[0]), text_of(args[1])) else {
+    let (Some(name), Some(value)) = (args[0].as_str(), args[1].as_str()) else {
         return Ok(Value::Null);
     };
     match value_of(facts, name) {
@@ -107,7 +107,7 @@ pub(super) fn encoding_to_char(args: Args<'_, '_>, _: &Facts) -> Answer {
 }
 
 pub(super) fn char_to_encoding(args: Args<'_, '_>, _: &Facts) -> Answer {
-    maybe(text_of(args[0]).map(|name| {
+    maybe(args[0].as_str().map(|name| {
         let is_utf8 = ["utf8", "utf-8", "unicode"].contains(&name.to_ascii_lowercase().as_str());
         number(if is_utf8 { i64::from(UTF8) } else { -1 })
     }))
