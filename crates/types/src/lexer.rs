@@ -93,6 +93,13 @@ pub fn quoted_name(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
+/// Whether these words stand anywhere in `sql`, whatever the case: in a comment, a literal or a longer name, too.
+/// A no is certain.
+pub fn mentions(sql: impl AsRef<[u8]>, words: &str) -> bool {
+    let mut windows = sql.as_ref().windows(words.len());
+    windows.any(|window| window.eq_ignore_ascii_case(words.as_bytes()))
+}
+
 /// All tokens of `sql`.
 pub fn tokens(sql: &str) -> impl Iterator<Item = Token<'_>> + Clone {
     let mut start = 0;
@@ -410,6 +417,22 @@ mod tests {
 
     fn kinds(sql: &str) -> Vec<(TokenKind, &str)> {
         significant(sql).map(|token| (token.kind, token.text)).collect()
+    }
+
+    #[test]
+    fn words_are_found_wherever_they_stand() {
+        for sql in [
+            "a RETURNING b",
+            "x returning",
+            "Returning",
+            "'returning'",
+            "non_returning()",
+        ] {
+            assert!(mentions(sql, "RETURNING"), "{sql}");
+        }
+        for sql in ["", "RETURN", "RETURN ING"] {
+            assert!(!mentions(sql, "RETURNING"), "{sql}");
+        }
     }
 
     #[test]

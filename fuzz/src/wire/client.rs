@@ -1,5 +1,7 @@
 //! A client: raw bytes, or messages composed by choices, most of them well formed.
 
+use bellwether_types::lexer;
+
 use crate::source::Source;
 
 /// What composed queries say, alone or several in a row.
@@ -80,10 +82,7 @@ impl Client {
     /// How many ReadyForQuery an open connection must have sent, at least and at most.
     /// While rows are to come for a COPY, Sync is passed over, as the protocol has it.
     pub(super) fn ready_due(&self) -> (usize, usize) {
-        let copies = self
-            .bytes
-            .windows(10)
-            .any(|window| window.eq_ignore_ascii_case(b"FROM STDIN"));
+        let copies = lexer::mentions(&self.bytes, "FROM STDIN");
         let least = if copies { 0 } else { self.surely_ready };
         (least, self.surely_ready + self.maybe_ready)
     }

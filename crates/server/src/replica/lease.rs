@@ -66,7 +66,11 @@ impl Lease {
     pub fn run(&self, transaction: u64, statement: &Statement) -> Result<StatementResult, NotHere> {
         let is_query = match lexer::verb(&statement.sql).as_deref() {
             Some("SELECT" | "VALUES") => true,
-            Some("INSERT" | "UPDATE" | "DELETE" | "REPLACE") if !returns_rows(&statement.sql) => false,
+            Some("INSERT" | "UPDATE" | "DELETE" | "REPLACE")
+                if !lexer::mentions(&statement.sql, "RETURNING") =>
+            {
+                false
+            }
             _ => return Err(NotHere::Elsewhere),
         };
         let mut lent = self.lent();
@@ -80,14 +84,6 @@ impl Lease {
         lent.last = Instant::now();
         result
     }
-}
-
-/// Doubt is a yes.
-fn returns_rows(sql: &str) -> bool {
-    const WORD: &[u8] = b"RETURNING";
-    sql.as_bytes()
-        .windows(WORD.len())
-        .any(|window| window.eq_ignore_ascii_case(WORD))
 }
 
 /// Reads change nothing: one that turns out long is begun again by the writer thread.

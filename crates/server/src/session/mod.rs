@@ -537,19 +537,11 @@ impl Session {
 /// Whether a statement only reads, by its verb: the schema that it names may be newer than this replica's.
 fn is_read(sql: &str) -> bool {
     match lexer::verb(sql).as_deref() {
-        Some("SELECT" | "VALUES") => !names_notify(sql),
+        Some("SELECT" | "VALUES") => !lexer::mentions(sql, "pg_notify"),
         Some("EXPLAIN") => true,
         Some("PRAGMA") => !is_setting_pragma(sql),
         _ => false,
     }
-}
-
-/// Whether it may call `pg_notify`, which is part of what a record says. A view that calls it is refused.
-fn names_notify(sql: &str) -> bool {
-    const NAME: &[u8] = b"pg_notify";
-    sql.as_bytes()
-        .windows(NAME.len())
-        .any(|window| window.eq_ignore_ascii_case(NAME))
 }
 
 /// `PRAGMA user_version = 7`, `PRAGMA application_id(7)`: they change the file.
