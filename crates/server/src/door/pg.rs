@@ -193,6 +193,20 @@ struct Open {
     is_held: bool,
 }
 
+impl Open {
+    /// A result of which nothing was sent; waits for its first row.
+    async fn of(mut rows: Rows) -> Result<Open, SqlError> {
+        let has_row = rows.next().await?;
+        Ok(Open {
+            rows,
+            has_row,
+            parked_bytes: 0,
+            sent_bytes: 0,
+            is_held: false,
+        })
+    }
+}
+
 impl Client {
     fn new(
         node: Arc<Node>,

@@ -127,14 +127,7 @@ impl Rows {
     }
 
     pub fn empty(tag: CommandTag) -> Rows {
-        let pieces = Pieces::default();
-        let mut rows = Rows::of(Source::Buffered {
-            pieces,
-            session: None,
-            position: None,
-        });
-        rows.tag = Some(tag);
-        rows
+        Rows::gathered(Vec::new(), Vec::new(), tag)
     }
 
     /// Of several statements, all of them done.

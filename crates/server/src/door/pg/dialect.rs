@@ -102,17 +102,10 @@ impl Client {
     async fn start_statement(&mut self, statement: Statement, read_only: bool) -> Result<Open, SqlError> {
         self.park_cursors(&statement.sql).await?;
         let session = self.session.as_mut().expect("let in");
-        let mut rows = session
+        let rows = session
             .execute(statement, read_only, self.connection.settings_mut())
             .await?;
-        let has_row = rows.next().await?;
-        Ok(Open {
-            rows,
-            has_row,
-            parked_bytes: 0,
-            sent_bytes: 0,
-            is_held: false,
-        })
+        Open::of(rows).await
     }
 
     /// All of its statements, or none.
@@ -173,15 +166,8 @@ impl Client {
             gathered.add(tag);
         }
         let tag = gathered.tag.unwrap_or_else(|| CommandTag::plain("SELECT"));
-        let mut rows = Rows::gathered(gathered.columns, gathered.rows, tag);
-        let has_row = rows.next().await?;
-        Ok(Open {
-            rows,
-            has_row,
-            parked_bytes: 0,
-            sent_bytes: 0,
-            is_held: false,
-        })
+        let rows = Rows::gathered(gathered.columns, gathered.rows, tag);
+        Open::of(rows).await
     }
 }
 
@@ -203,14 +189,10 @@ impl Client {
         let session = self.session.as_mut().expect("let in");
         let tag = session.finish(open.rows, self.connection.settings_mut());
         let parked_bytes = gathered.bytes - held;
-        let mut rows = Rows::gathered(gathered.columns, gathered.rows, tag);
-        let has_row = rows.next().await?;
         Ok(Open {
-            rows,
-            has_row,
             parked_bytes,
-            sent_bytes: 0,
             is_held: true,
+            ..Open::of(Rows::gathered(gathered.columns, gathered.rows, tag)).await?
         })
     }
 }
