@@ -8,8 +8,7 @@ use std::sync::Arc;
 
 use bellwether_types::{ErrorKind, Notification, SqlError, Statement, Value};
 
-use super::{Connection, Purpose, Request, Rows, Run, Scope, Step, Transaction, Waiting};
-use crate::row::Formats;
+use super::{Connection, Purpose, Step, Transaction};
 
 /// A channel's name is an identifier of PostgreSQL: of at most 63 bytes.
 pub(crate) const MAX_CHANNEL_BYTES: usize = 63;
@@ -113,31 +112,12 @@ impl Connection {
         if self.transaction == Transaction::None && !is_last {
             return Ok(Step::AskFirst(self.begin_implicit()));
         }
-        let scope = match self.transaction {
-            Transaction::None => Scope::Single,
-            _ => Scope::Transaction,
+        let statement = Statement {
+            sql: "SELECT pg_notify($1, $2)".to_owned(),
+            parameters: [channel, payload]
+                .map(|text| Value::Text(text.to_owned()))
+                .to_vec(),
         };
-        self.waiting = Waiting::Rows(Box::new(Rows {
-            portal: None,
-            cursor: None,
-            encoder: None,
-            describe: false,
-            purpose: Purpose::Notify,
-        }));
-        Ok(Step::Ask(Request::Run(Run {
-            statement: Statement {
-                sql: "SELECT pg_notify($1, $2)".to_owned(),
-                parameters: [channel, payload]
-                    .map(|text| Value::Text(text.to_owned()))
-                    .to_vec(),
-            },
-            verb: "NOTIFY".to_owned(),
-            scope,
-            read_only: self.settings.values().read_only(),
-            formats: Formats::Text,
-            max_rows: None,
-            cursor: None,
-            holds: false,
-        })))
+        Ok(self.ask_rows(self.run(statement, "NOTIFY"), Purpose::Notify))
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bellwether_types::lexer::quoted_name;
 use bellwether_types::{CommandTag, ErrorKind, SqlError, Statement, Value};
 
-use super::{Connection, Purpose, Request, Rows, Run, Scope, Step, Transaction, Waiting};
+use super::{Connection, Purpose, Request, Step, Transaction, Waiting};
 use crate::copy::{Copy, Decoder, Direction};
 use crate::frontend::Frontend;
 use crate::row::{Field, Formats};
@@ -121,31 +121,11 @@ impl Connection {
         if self.transaction == Transaction::None && !is_last {
             return Step::AskFirst(self.begin_implicit());
         }
-        let scope = match self.transaction {
-            Transaction::None => Scope::Single,
-            _ => Scope::Transaction,
-        };
-        let formats = match copy.layout.is_binary() {
-            true => Formats::Binary,
-            false => Formats::Text,
-        };
-        self.waiting = Waiting::Rows(Box::new(Rows {
-            portal: None,
-            cursor: None,
-            encoder: None,
-            describe: false,
-            purpose: Purpose::Copy(copy.layout.clone()),
-        }));
-        Step::Ask(Request::Run(Run {
-            statement: Statement::new(copy.select()),
-            verb: "SELECT".to_owned(),
-            scope,
-            read_only: self.settings.values().read_only(),
-            formats,
-            max_rows: None,
-            cursor: None,
-            holds: false,
-        }))
+        let mut run = self.run(Statement::new(copy.select()), "SELECT");
+        if copy.layout.is_binary() {
+            run.formats = Formats::Binary;
+        }
+        self.ask_rows(run, Purpose::Copy(copy.layout.clone()))
     }
 
     fn copy_in(&mut self, copy: &Copy) -> Result<Step, SqlError> {
@@ -215,16 +195,8 @@ impl Connection {
                 return Ok(Step::AskFirst(self.begin_implicit()));
             }
             self.waiting = Waiting::Copy;
-            return Ok(Step::Ask(Request::Run(Run {
-                statement: copying.take_batch(),
-                verb: "INSERT".to_owned(),
-                scope: Scope::Transaction,
-                read_only: false,
-                formats: Formats::Text,
-                max_rows: None,
-                cursor: None,
-                holds: false,
-            })));
+            let batch = copying.take_batch();
+            return Ok(Step::Ask(Request::Run(self.run(batch, "INSERT"))));
         }
         copying.has_input = false;
         if copying.is_ended {

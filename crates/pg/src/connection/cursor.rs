@@ -8,9 +8,7 @@ use std::sync::{Arc, OnceLock};
 use bellwether_types::{CommandTag, ErrorKind, SqlError, Value, lexer};
 
 use super::execute::highest_parameter;
-use super::{
-    Connection, Held, Portal, PortalProgress, Prepared, Purpose, Request, Rows, Scope, Step, Transaction,
-};
+use super::{Connection, Held, Portal, PortalProgress, Prepared, Purpose, Request, Rows, Step, Transaction};
 use crate::command::{Command, Count, Declare, Fetch};
 use crate::row::{Formats, RowEncoder};
 
@@ -56,11 +54,7 @@ impl Connection {
         let sql = portal.prepared.sql.clone();
         self.portals.insert(declare.name.clone(), portal);
         if declare.is_held {
-            let scope = match self.transaction {
-                Transaction::None => Scope::Single,
-                _ => Scope::Transaction,
-            };
-            return Ok(self.run_portal(&declare.name, &sql, &verb, scope, None, (Purpose::Hold, false)));
+            return Ok(self.run_portal(&declare.name, &sql, &verb, None, (Purpose::Hold, false)));
         }
         self.complete_command(CommandTag::plain("DECLARE CURSOR"));
         Ok(Step::Done)
@@ -94,16 +88,8 @@ impl Connection {
                 let Command::Sql { verb } = &prepared.command else {
                     unreachable!("cursors and their portals are of SQL");
                 };
-                let scope = super::Scope::Transaction;
                 let limit = limit.or(NonZeroU32::new(u32::MAX));
-                Ok(self.run_portal(
-                    &fetch.name,
-                    &prepared.sql,
-                    verb,
-                    scope,
-                    limit,
-                    (purpose, describes),
-                ))
+                Ok(self.run_portal(&fetch.name, &prepared.sql, verb, limit, (purpose, describes)))
             }
             PortalProgress::Suspended { cursor, encoder } => {
                 let encoder = match encoder {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use bellwether_session::SetScope;
 use bellwether_types::lexer::{self, Token};
-use bellwether_types::{CommandTag, ErrorKind, SqlError, ValueRef};
+use bellwether_types::{CommandTag, ErrorKind, SqlError, Statement, ValueRef};
 
-use super::{Connection, Ending, Request, Step, Transaction, Waiting};
+use super::{Connection, Ending, Purpose, Request, Rows, Run, Scope, Step, Transaction, Waiting};
 use crate::backend::Severity;
 use crate::command::{Command, TransactionModes};
 use crate::row::{Field, Formats, RowEncoder};
@@ -56,6 +56,35 @@ impl Connection {
                 "current transaction is aborted, commands ignored until end of transaction block",
             )
         })
+    }
+
+    /// A statement of the transaction that is open, or a transaction of its own: all of its rows, as text.
+    pub(super) fn run(&self, statement: Statement, verb: impl Into<String>) -> Run {
+        Run {
+            statement,
+            verb: verb.into(),
+            scope: match self.transaction {
+                Transaction::None => Scope::Single,
+                _ => Scope::Transaction,
+            },
+            read_only: self.settings.values().read_only(),
+            formats: Formats::Text,
+            max_rows: None,
+            cursor: None,
+            holds: false,
+        }
+    }
+
+    /// Has it run for its rows, which are no portal's.
+    pub(super) fn ask_rows(&mut self, run: Run, purpose: Purpose) -> Step {
+        self.waiting = Waiting::Rows(Box::new(Rows {
+            portal: None,
+            cursor: None,
+            encoder: None,
+            describe: purpose == Purpose::Query,
+            purpose,
+        }));
+        Step::Ask(Request::Run(run))
     }
 
     pub(super) fn begin_implicit(&mut self) -> Request {

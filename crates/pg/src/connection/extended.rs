@@ -302,20 +302,8 @@ impl Connection {
         if self.transaction == Transaction::None && !is_alone {
             return Ok(Step::AskFirst(self.begin_implicit()));
         }
-        let scope = if self.transaction == Transaction::None {
-            Scope::Single
-        } else {
-            Scope::Transaction
-        };
         let describe = self.describe_with_rows.take().is_some();
-        Ok(self.run_portal(
-            name,
-            &prepared.sql,
-            verb,
-            scope,
-            max_rows,
-            (Purpose::Query, describe),
-        ))
+        Ok(self.run_portal(name, &prepared.sql, verb, max_rows, (Purpose::Query, describe)))
     }
 
     pub(super) fn run_portal(
@@ -323,33 +311,29 @@ impl Connection {
         name: &str,
         sql: &str,
         verb: &str,
-        scope: Scope,
         max_rows: Option<NonZeroU32>,
         (purpose, describe): (Purpose, bool),
     ) -> Step {
-        let holds = purpose == Purpose::Hold;
-        let cursor = (holds || scope == Scope::Transaction && max_rows.is_some()).then(|| {
-            self.next_cursor += 1;
-            CursorId(self.next_cursor)
-        });
         let portal = self.portals.get_mut(name).expect("execute_portal has found it");
-        let run = Run {
-            statement: Statement {
-                sql: sql.to_owned(),
-                parameters: std::mem::take(&mut portal.parameters),
-            },
-            verb: verb.to_owned(),
-            scope,
-            read_only: self.settings.values().read_only(),
-            formats: portal.formats.clone(),
-            max_rows,
-            cursor,
-            holds,
+        let statement = Statement {
+            sql: sql.to_owned(),
+            parameters: std::mem::take(&mut portal.parameters),
         };
+        let formats = portal.formats.clone();
         portal.progress = PortalProgress::Done { had_rows: false };
+        let mut run = Run {
+            formats,
+            max_rows,
+            holds: purpose == Purpose::Hold,
+            ..self.run(statement, verb)
+        };
+        if run.holds || run.scope == Scope::Transaction && max_rows.is_some() {
+            self.next_cursor += 1;
+            run.cursor = Some(CursorId(self.next_cursor));
+        }
         let rows = Rows {
             portal: Some(name.to_owned()),
-            cursor,
+            cursor: run.cursor,
             encoder: None,
             describe,
             purpose,

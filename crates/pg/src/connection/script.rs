@@ -5,9 +5,8 @@ use std::ops::Range;
 use bellwether_types::{CommandTag, ErrorKind, SqlError, Statement, lexer};
 
 use super::execute::highest_parameter;
-use super::{Connection, Ending, Purpose, Request, Rows, Run, Scope, Step, Transaction, Waiting};
+use super::{Connection, Ending, Purpose, Request, Step, Transaction, Waiting};
 use crate::command::Command;
-use crate::row::Formats;
 
 /// The statements of a simple query, and how far they have been run.
 #[derive(Debug)]
@@ -123,32 +122,7 @@ impl Connection {
             self.script.as_mut().expect("still there").next -= 1;
             return Ok(Step::AskFirst(self.begin_implicit()));
         }
-        let scope = if self.transaction == Transaction::None {
-            Scope::Single
-        } else {
-            Scope::Transaction
-        };
-        let rows = Rows {
-            portal: None,
-            cursor: None,
-            encoder: None,
-            describe: true,
-            purpose: Purpose::Query,
-        };
-        self.waiting = Waiting::Rows(Box::new(rows));
-        Ok(Step::Ask(Request::Run(Run {
-            statement: Statement {
-                sql,
-                parameters: Vec::new(),
-            },
-            verb,
-            scope,
-            read_only: self.settings.values().read_only(),
-            formats: Formats::Text,
-            max_rows: None,
-            cursor: None,
-            holds: false,
-        })))
+        Ok(self.ask_rows(self.run(Statement::new(sql), verb), Purpose::Query))
     }
 
     fn end_script(&mut self) -> Step {
