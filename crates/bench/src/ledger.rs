@@ -4,18 +4,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tokio::time::{self, Instant};
-
 use crate::failure::Failure;
 use crate::outcome::Outcome;
+use crate::patience::Patience;
 use crate::peer::Peer;
 use crate::workload::Workload;
 
 /// How long a follower may take to have what the leader has.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// How long to leave a follower alone between two questions.
-const BETWEEN_QUESTIONS: Duration = Duration::from_millis(50);
 
 /// Of one peer, since its tables were made.
 #[derive(Debug, Default)]
@@ -94,13 +90,13 @@ async fn behind(
 ) -> Result<Vec<String>, Failure> {
     let mut complaints = Vec::new();
     for replica in (0..peer.replicas()).filter(|replica| *replica != leader) {
-        let deadline = Instant::now() + PATIENCE;
+        let patience = Patience::of(PATIENCE);
         loop {
             let found = peer.number(replica, effect).await?;
             if found == expected {
                 break;
             }
-            if Instant::now() >= deadline {
+            if !patience.lasts().await {
                 complaints.push(format!(
                     "{}: replica {} has {found} where the leader has {expected}",
                     workload.name(),
@@ -108,7 +104,6 @@ async fn behind(
                 ));
                 break;
             }
-            time::sleep(BETWEEN_QUESTIONS).await;
         }
     }
     Ok(complaints)

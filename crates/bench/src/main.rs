@@ -17,6 +17,7 @@ mod measure;
 mod metrics;
 mod options;
 mod outcome;
+mod patience;
 mod peer;
 mod pg;
 mod pgbench;

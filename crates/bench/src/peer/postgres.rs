@@ -10,12 +10,13 @@ use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
 use super::served::Started;
 use crate::failure::Failure;
+use crate::patience::Patience;
 use crate::pg::{Address, Session};
 use crate::pgbench::debian_paths;
 use crate::ports::free_ports;
@@ -26,9 +27,6 @@ const STOP_WITHIN: Duration = Duration::from_secs(15);
 
 /// How long starting, and a standby's first contact, may take.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// How long to leave a server alone between two questions.
-const BETWEEN_QUESTIONS: Duration = Duration::from_millis(50);
 
 /// What the servers are started with beyond PostgreSQL's defaults.
 const SETTINGS: [(&str, &str); 8] = [
@@ -196,7 +194,7 @@ impl Postgres {
             host: Ipv4Addr::LOCALHOST.to_string(),
             port: self.first_port + server,
         };
-        let deadline = Instant::now() + PATIENCE;
+        let patience = Patience::of(PATIENCE);
         loop {
             let found = match Session::connect(&address).await {
                 Ok(session) => session.number(sql).await,
@@ -210,11 +208,10 @@ impl Postgres {
             if let Some(failure) = self.ended() {
                 return Err(failure);
             }
-            if Instant::now() >= deadline {
-                let what = format!("PostgreSQL is not ready after {} s", PATIENCE.as_secs());
+            if !patience.lasts().await {
+                let what = format!("PostgreSQL is not ready after {} s", patience.seconds());
                 return Err(Failure::new(what).because(format!("{why}\n{}", self.last_words())));
             }
-            tokio::time::sleep(BETWEEN_QUESTIONS).await;
         }
     }
 }

@@ -5,13 +5,12 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use tokio::time::{self, Instant};
-
 use super::Kind;
 use super::postgres::{Postgres, SHOWN_SETTINGS};
 use crate::cluster::Cluster;
 use crate::failure::Failure;
 use crate::outcome::Outcome;
+use crate::patience::Patience;
 use crate::pg::{Address, Session};
 use crate::pgbench::{Load, Pgbench};
 use crate::process;
@@ -21,9 +20,6 @@ use crate::workload::{Door, SETUP};
 
 /// How long there may be no leader, or no server to talk to: a start, a failover.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// How long to leave the servers alone between two questions.
-const BETWEEN_QUESTIONS: Duration = Duration::from_millis(50);
 
 /// Servers that this run started and stops when it ends.
 pub trait Started {
@@ -125,7 +121,7 @@ impl Served {
 
     /// The server that says, of itself, that it writes.
     pub(super) async fn leader(&mut self) -> Result<usize, Failure> {
-        let deadline = Instant::now() + PATIENCE;
+        let patience = Patience::of(PATIENCE);
         loop {
             let mut reasons = Vec::new();
             for (replica, address) in self.pg.iter().enumerate() {
@@ -135,34 +131,35 @@ impl Served {
                     Err(failure) => reasons.push(failure.to_string()),
                 }
             }
-            self.give_up_at(deadline, "no server leads", &reasons.join("\n"))?;
-            time::sleep(BETWEEN_QUESTIONS).await;
+            self.wait(&patience, "no server leads", &reasons.join("\n"))
+                .await?;
         }
     }
 
     async fn session(&mut self, replica: usize) -> Result<Session, Failure> {
-        let deadline = Instant::now() + PATIENCE;
+        let patience = Patience::of(PATIENCE);
         loop {
             match Session::connect(&self.pg[replica]).await {
                 Ok(session) => return Ok(session),
                 Err(failure) => {
-                    self.give_up_at(deadline, "a server does not answer", &failure.to_string())?
+                    let why = failure.to_string();
+                    self.wait(&patience, "a server does not answer", &why).await?;
                 }
             }
-            time::sleep(BETWEEN_QUESTIONS).await;
         }
     }
 
-    fn give_up_at(&mut self, deadline: Instant, what: &str, why: &str) -> Result<(), Failure> {
+    /// Until the next question is due; an error when patience is over, or when servers of this run have ended.
+    async fn wait(&mut self, patience: &Patience, what: &str, why: &str) -> Result<(), Failure> {
         let ended = self.started.as_mut().and_then(|started| started.ended());
         if let Some(ended) = ended {
             return Err(ended);
         }
-        if Instant::now() < deadline {
+        if patience.lasts().await {
             return Ok(());
         }
         let said = self.started.as_ref().map(|started| started.last_words());
-        Err(Failure::new(format!("{what} for {} s", PATIENCE.as_secs()))
+        Err(Failure::new(format!("{what} for {} s", patience.seconds()))
             .because(format!("{why}\n{}", said.unwrap_or_default()).trim_end()))
     }
 
