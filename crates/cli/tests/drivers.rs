@@ -11,7 +11,7 @@ use support::recorder::Recorder;
 use support::shared::shared_cluster;
 
 /// Runs a client at the leader and at a follower. It is told where to connect and what to name its tables with, and
-/// says "done" when all went as it should. `command` is `None` where the client is to be skipped.
+/// says "done" when all went as it should. `command` is `None` where the client is to be left out.
 #[track_caller]
 fn converse(client: &str, command: impl Fn(SocketAddr, &str) -> Option<Command>) {
     let cluster = shared_cluster();
