@@ -106,10 +106,12 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> Result
     let _data_dir =
         identity::take(&config.data_dir, config.cluster, config.node).map_err(ServeError::DataDir)?;
     let lock = Lock::new(&config.secret, config.open_tls().map_err(ServeError::Tls)?);
-    // Peers, health and metrics have a thread of their own: heartbeats never wait behind clients' SQL.
-    let control = Control::start()?;
+    // Peers have a thread of their own, where the log is written, too: heartbeats never wait behind clients' SQL. So do
+    // health and metrics, which tell even while a disk stalls.
+    let control = Apart::start("control")?;
+    let monitor = Apart::start("monitor")?;
     let pg = listen(config.listen_pg).await?;
-    let http = control.listen(config.listen_http).await?;
+    let http = monitor.listen(config.listen_http).await?;
     let peers = control.listen(config.listen_peer).await?;
 
     let stop = Arc::new(Stop::new());
@@ -147,7 +149,7 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> Result
         asking_all: tokio::sync::Mutex::default(),
     });
     control.spawn(peer::accept_peers(Arc::clone(&node), peers));
-    control.spawn(door::accept_http(Arc::clone(&node), http));
+    monitor.spawn(door::accept_http(Arc::clone(&node), http));
     tokio::spawn(system::found(Arc::clone(&node)));
     tokio::spawn(Lock::follow(Arc::clone(&node)));
     let clients = tokio::spawn(door::accept_pg(Arc::clone(&node), pg));
@@ -177,21 +179,18 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
         .map_err(|error| ServeError::Listen { address, error })
 }
 
-/// The runtime of peers and monitoring.
-struct Control {
+/// A runtime of one thread, apart from the clients'.
+struct Apart {
     runtime: Option<Runtime>,
 }
 
-impl Control {
-    fn start() -> Result<Control, ServeError> {
+impl Apart {
+    fn start(name: &str) -> Result<Apart, ServeError> {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
-        let runtime = builder
-            .worker_threads(1)
-            .thread_name("control")
-            .enable_all()
-            .build();
-        let runtime = runtime.map_err(|error| ServeError::Failed(format!("no thread for peers: {error}")))?;
-        Ok(Control {
+        let runtime = builder.worker_threads(1).thread_name(name).enable_all().build();
+        let runtime =
+            runtime.map_err(|error| ServeError::Failed(format!("no thread \"{name}\": {error}")))?;
+        Ok(Apart {
             runtime: Some(runtime),
         })
     }
@@ -207,7 +206,7 @@ impl Control {
     }
 }
 
-impl Drop for Control {
+impl Drop for Apart {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether_node::{Event, Message};
+use bellwether_node::Message;
 use bellwether_types::DatabaseId;
 use bellwether_types::codec::Decoder;
 use tokio::io::AsyncRead;
@@ -120,7 +120,7 @@ async fn take_messages(
         // A message in another's name, or for a database that is not here, is nonsense: dropped.
         if message.from == hello.from
             && let Some(replica) = node.replicas.get(database)
-            && !replica.offer(Event::Message(message))
+            && !replica.deliver(message)
         {
             node.metrics.peer_messages_dropped.increment();
         }

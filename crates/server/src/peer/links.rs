@@ -1,36 +1,42 @@
 //! Outgoing consensus messages: per other node one connection for small ones and one for entries.
+//!
+//! Whoever has a message writes it to the socket at once, as far as that takes it; a task of the connection writes the
+//! rest, and connects anew when it breaks.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bellwether_http::Metrics;
 use bellwether_node::{Event, Message};
 use bellwether_types::codec::Encoder;
 use bellwether_types::{DatabaseId, NodeId};
-use bytes::BytesMut;
-use tokio::io::AsyncWriteExt;
-use tokio::sync::mpsc;
+use bytes::{Buf, BytesMut};
+use tokio::io::AsyncWrite;
+use tokio::sync::Notify;
 
 use super::frame::{FrameError, Purpose, put_frame};
 use super::handshake::connect;
 use crate::config::{Config, Member};
+use crate::lock::Stream;
 use crate::node::Replicas;
 use crate::stop::Stop;
 
-/// Messages that may wait for one connection; one more is dropped, and the protocol sends it again.
-const QUEUE_MAX: usize = 1024;
+/// Bytes that may wait for one connection; a message after them is dropped, and the protocol sends it again.
+const WAITING_BYTES_MAX: usize = 32 << 20;
 
-/// Frames are gathered into one write up to so many bytes.
-const WRITE_BYTES: usize = 256 << 10;
+/// A buffer that has become larger is given back when it is empty.
+const KEPT_BYTES_MAX: usize = 1 << 20;
 
 /// Between attempts to connect.
 const RECONNECT_MIN: Duration = Duration::from_millis(20);
 const RECONNECT_MAX: Duration = Duration::from_millis(500);
 
 struct Link {
-    control: mpsc::Sender<(DatabaseId, Message)>,
-    bulk: mpsc::Sender<(DatabaseId, Message)>,
+    control: Arc<Pipe>,
+    bulk: Arc<Pipe>,
 }
 
 /// Where consensus messages leave this node.
@@ -45,27 +51,24 @@ pub(crate) struct Outgoing {
     member: Member,
     config: Config,
     purpose: Purpose,
-    queue: mpsc::Receiver<(DatabaseId, Message)>,
-    metrics: Arc<Metrics>,
+    pipe: Arc<Pipe>,
 }
 
 impl Links {
-    /// The queues, and the senders that empty them.
+    /// The connections, and the tasks that keep them up.
     pub fn open(config: &Config, metrics: &Arc<Metrics>) -> (Arc<Links>, Vec<Outgoing>) {
         let mut outgoing = Vec::new();
         let mut links = BTreeMap::new();
         for member in config.members.iter().filter(|member| member.node != config.node) {
             let mut open = |purpose| {
-                let (sender, queue) = mpsc::channel(QUEUE_MAX);
-                let metrics = Arc::clone(metrics);
+                let pipe = Arc::new(Pipe::default());
                 outgoing.push(Outgoing {
                     member: *member,
                     config: config.clone(),
                     purpose,
-                    queue,
-                    metrics,
+                    pipe: Arc::clone(&pipe),
                 });
-                sender
+                pipe
             };
             let link = Link {
                 control: open(Purpose::Control),
@@ -88,79 +91,144 @@ impl Links {
         self.node
     }
 
-    /// Queues a message, or drops it when the queue is full.
-    pub fn send(&self, database: DatabaseId, message: Message) {
+    /// Writes a message, or as much of it as the socket takes, and never waits; drops it when too much is to be
+    /// written already.
+    pub fn send(&self, database: DatabaseId, message: &Message) {
         let Some(link) = self.links.get(&message.to) else {
             return;
         };
-        let queue = if message.is_bulk() {
+        let pipe = if message.is_bulk() {
             &link.bulk
         } else {
             &link.control
         };
-        if queue.try_send((database, message)).is_err() {
-            self.metrics.peer_messages_dropped.increment();
+        match pipe.send(database, message) {
+            Some(bytes) => {
+                self.metrics.peer_messages_out.increment();
+                self.metrics.peer_bytes_out.add(bytes as u64);
+            }
+            None => self.metrics.peer_messages_dropped.increment(),
         }
     }
 }
 
+/// One connection, or what waits for there to be one.
+#[derive(Default)]
+struct Pipe {
+    state: Mutex<PipeState>,
+    /// There is something to do for the connection's task.
+    left: Notify,
+}
+
+#[derive(Default)]
+struct PipeState {
+    stream: Option<Stream>,
+    /// Frames to be written; the first may be written in part.
+    waiting: BytesMut,
+    /// TLS may hold back what was written.
+    is_flushed: bool,
+    content: Encoder,
+}
+
+impl Pipe {
+    fn lock(&self) -> MutexGuard<'_, PipeState> {
+        self.state.lock().expect("no holder of this lock panics")
+    }
+
+    /// The bytes of its frame; `None` when there is no room for it.
+    fn send(&self, database: DatabaseId, message: &Message) -> Option<usize> {
+        let mut state = self.lock();
+        let before = state.waiting.len();
+        if before > WAITING_BYTES_MAX {
+            return None;
+        }
+        let PipeState { content, waiting, .. } = &mut *state;
+        content.clear();
+        content.u64(u64::from(database.0));
+        message.encode(content);
+        put_frame(waiting, content.as_slice());
+        let bytes = state.waiting.len() - before;
+        // What waits is the task's to write, and it is at it.
+        let is_mine = before == 0 && state.is_flushed && state.stream.is_some();
+        let written = is_mine
+            && matches!(
+                state.poll_write(&mut Context::from_waker(Waker::noop())),
+                Poll::Ready(Ok(()))
+            );
+        drop(state);
+        if is_mine && !written {
+            self.left.notify_one();
+        }
+        Some(bytes)
+    }
+
+    /// Writes what is left by others, until the connection breaks.
+    async fn write_the_rest(&self) -> std::io::Error {
+        loop {
+            let written = std::future::poll_fn(|context| self.lock().poll_write(context)).await;
+            if let Err(error) = written {
+                return error;
+            }
+            self.left.notified().await;
+        }
+    }
+}
+
+impl PipeState {
+    /// Until all is written and on its way.
+    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        let Some(stream) = &mut self.stream else {
+            return Poll::Ready(Ok(()));
+        };
+        let mut stream = Pin::new(stream);
+        while self.waiting.has_remaining() {
+            self.is_flushed = false;
+            let written = ready!(stream.as_mut().poll_write(context, &self.waiting))?;
+            if written == 0 {
+                return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into()));
+            }
+            self.waiting.advance(written);
+        }
+        ready!(stream.poll_flush(context))?;
+        self.is_flushed = true;
+        if self.waiting.capacity() > KEPT_BYTES_MAX {
+            self.waiting = BytesMut::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
 impl Outgoing {
-    /// Connects, sends, connects again; until stopped.
-    pub async fn run(mut self, replicas: Arc<Replicas>, stop: Arc<Stop>) {
+    /// Connects, writes, connects again; until stopped.
+    pub async fn run(self, replicas: Arc<Replicas>, stop: Arc<Stop>) {
         let mut pause = RECONNECT_MIN;
         loop {
             tokio::select! {
                 () = stop.asked() => return,
-                ended = self.send_until_broken() => match ended {
-                    None => return,
-                    Some(error) => {
-                        tracing::debug!(peer = %self.member.node, purpose = ?self.purpose, "{error}");
-                        if let FrameError::Refused(reason) = &error {
-                            tracing::warn!(peer = %self.member.node, reason, "the peer refuses this node");
-                            pause = RECONNECT_MAX;
-                        }
+                error = self.write_until_broken() => {
+                    tracing::debug!(peer = %self.member.node, purpose = ?self.purpose, "{error}");
+                    if let FrameError::Refused(reason) = &error {
+                        tracing::warn!(peer = %self.member.node, reason, "the peer refuses this node");
+                        pause = RECONNECT_MAX;
                     }
                 }
             }
-            replicas.offer_all(|| Event::Unreachable(self.member.node));
             // Old messages are of no use after a break.
-            while self.queue.try_recv().is_ok() {}
+            let broken = std::mem::take(&mut *self.pipe.lock());
+            if broken.stream.is_some() {
+                pause = RECONNECT_MIN;
+            }
+            replicas.offer_all(|| Event::Unreachable(self.member.node));
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(RECONNECT_MAX);
         }
     }
 
-    /// `None` when nobody will send any more.
-    async fn send_until_broken(&mut self) -> Option<FrameError> {
-        let mut stream = match connect(&self.config, &self.member, self.purpose).await {
-            Ok(stream) => stream,
-            Err(error) => return Some(error),
-        };
-        let mut out = BytesMut::new();
-        let mut content = Encoder::new();
-        loop {
-            let mut next = Some(self.queue.recv().await?);
-            while let Some((database, message)) = next {
-                content.clear();
-                content.u64(u64::from(database.0));
-                message.encode(&mut content);
-                put_frame(&mut out, content.as_slice());
-                self.metrics.peer_messages_out.increment();
-                next = if out.len() < WRITE_BYTES {
-                    self.queue.try_recv().ok()
-                } else {
-                    None
-                };
-            }
-            self.metrics.peer_bytes_out.add(out.len() as u64);
-            let written = match stream.write_all(&out).await {
-                Ok(()) => stream.flush().await,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = written {
-                return Some(error.into());
-            }
-            out.clear();
+    async fn write_until_broken(&self) -> FrameError {
+        match connect(&self.config, &self.member, self.purpose).await {
+            Ok(stream) => self.pipe.lock().stream = Some(stream),
+            Err(error) => return error,
         }
+        self.pipe.write_the_rest().await.into()
     }
 }

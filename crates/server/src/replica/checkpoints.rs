@@ -8,6 +8,7 @@ use bellwether_node::Event;
 use bellwether_storage::{CheckpointError, Checkpointed, Checkpointer, Files, OpenError};
 use bellwether_types::Position;
 
+use super::drive::Drive;
 use super::driver::Input;
 use super::fatal;
 use crate::stop::Stop;
@@ -71,19 +72,14 @@ impl Checkpoints {
 }
 
 /// Until the node stops or the driver is gone.
-pub(crate) fn run(
-    name: &'static str,
-    checkpoints: Arc<Checkpoints>,
-    driver: super::inbox::Sender<Input>,
-    stop: Arc<Stop>,
-) {
+pub(crate) fn run(name: &'static str, checkpoints: Arc<Checkpoints>, drive: Arc<Drive>, stop: Arc<Stop>) {
     let (reply, settled) = crossbeam_channel::bounded(1);
     let mut period = PERIOD;
     let mut fails = false;
     let mut frames_left = u32::MAX;
     while !stop.is_asked() {
         std::thread::park_timeout(period);
-        if !driver.send(Input::Durable(reply.clone())) {
+        if !drive.send(Input::Durable(reply.clone())) {
             return;
         }
         let Ok(settled) = settled.recv_timeout(Duration::from_secs(5)) else {
@@ -102,7 +98,7 @@ pub(crate) fn run(
                 };
                 // A driver that is gone ends the loop above.
                 let through = checkpointed.through.index;
-                let _ = driver.send(Input::Event(Event::Checkpointed { through }));
+                let _ = drive.send(Input::Event(Event::Checkpointed { through }));
                 fails = false;
             }
             Ok(None) => {}
@@ -110,7 +106,7 @@ pub(crate) fn run(
                 if !std::mem::replace(&mut fails, true) {
                     tracing::error!(database = name, %error, "damaged: this replica is seeded anew");
                     // A driver that is gone has no replica to seed.
-                    let _ = driver.send(Input::Event(Event::Damaged));
+                    let _ = drive.send(Input::Event(Event::Damaged));
                 }
             }
             Err(error) if error.is_fatal() => return fatal(&stop, name, error),

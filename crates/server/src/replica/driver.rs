@@ -1,7 +1,6 @@
-//! The thread that owns a replica's machine and its log: the server's half of the driver's contract in
-//! `bellwether_node`.
+//! What owns a replica's machine and its log: the server's half of the driver's contract in `bellwether_node`.
 //!
-//! The log is written by this very thread. Messages are sent before the fsync, so that leader and followers write
+//! The log is written by the thread that drives (see [`super::drive`]). Messages are sent before the fsync, so that leader and followers write
 //! at the same time; what arrives meanwhile shares the next fsync. A disk that stalls therefore stalls the
 //! heartbeats as well, and a leader with a stalled disk is replaced: wanted.
 
@@ -18,15 +17,13 @@ use bellwether_types::{DatabaseId, LogIndex, Position};
 use tokio::sync::{oneshot, watch};
 
 use super::desk::{Command, Desk};
-use super::{Published, Reign, fatal};
+use super::{Published, Reign};
 use crate::peer::Links;
-use crate::stop::Stop;
-
-/// Events that may wait for one machine. Peers' messages beyond them are dropped, which Raft bears.
-pub(crate) const INPUT_MAX: usize = 8192;
 
 /// Events handled before the log is synced once for all of them.
-const BATCH_MAX: usize = 256;
+pub(crate) const BATCH_MAX: usize = 256;
+
+pub(crate) const TICK: Duration = Duration::from_millis(TICK_MS);
 
 /// A log longer than this loses its oldest segments, once SQLite has what they hold. A follower that was away for
 /// longer is re-seeded by a snapshot.
@@ -52,13 +49,12 @@ pub(crate) enum Input {
     Stop,
 }
 
-/// Everything the thread owns.
+/// Everything that belongs to whoever drives.
 pub(crate) struct Driver {
     pub name: &'static str,
     pub database: DatabaseId,
     pub replica: Replica,
     pub log: Log,
-    pub input: super::inbox::Receiver<Input>,
     pub desk: Arc<Desk>,
     pub links: Arc<Links>,
     pub snapshots: tokio::sync::mpsc::Sender<super::snapshots::Wanted>,
@@ -67,7 +63,6 @@ pub(crate) struct Driver {
     pub damage: Damage,
     pub reign: watch::Sender<Reign>,
     pub metrics: Arc<Metrics>,
-    pub stop: Arc<Stop>,
     pub reads: BTreeMap<u64, oneshot::Sender<bool>>,
     pub next_read: u64,
     /// The writer's read, which is one at a time.
@@ -79,47 +74,46 @@ pub(crate) struct Driver {
     pub is_full: bool,
     /// A snapshot is being put in place: what would reset the log must wait for it.
     pub installing: bool,
+    pub start: Instant,
+    pub next_tick: Instant,
+    /// When the others are to hear how far the log is committed, unless something is proposed before.
+    pub announcement: Option<Instant>,
 }
 
 /// The log cannot be written or read.
 #[derive(Debug)]
-struct LogFailed(String);
+pub(crate) struct LogFailed(pub String);
 
 impl Driver {
-    /// Until stopped.
-    pub fn run(mut self) {
-        let start = Instant::now();
-        let tick = Duration::from_millis(TICK_MS);
-        let mut next_tick = start + tick;
-        let mut announcement: Option<Instant> = None;
-        loop {
-            let wake = announcement.map_or(next_tick, |due| due.min(next_tick));
-            let mut batch = self.input.take(wake, BATCH_MAX);
-            let now = Instant::now();
-            if announcement.take_if(|due| now >= *due).is_some() {
-                batch.push(Input::Event(Event::Announce));
-            }
-            if now >= next_tick {
-                // Ticks missed in a pause are not made up for: they would start an election.
-                next_tick = (next_tick + tick).max(now);
-                batch.push(Input::Event(Event::Tick));
-                if let Some(fault) = self.damage.take() {
-                    tracing::error!(database = self.name, %fault, "damaged: this replica is seeded anew");
-                    batch.push(Input::Event(Event::Damaged));
-                }
-            }
-            let now_ms = now.duration_since(start).as_millis() as u64;
-            match self.handle_batch(batch, now_ms) {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(LogFailed(what)) => return fatal(&self.stop, self.name, what),
-            }
-            announcement = match announcement {
-                _ if !self.replica.owes_announcement() => None,
-                None => Some(Instant::now() + Duration::from_millis(ANNOUNCE_MS)),
-                due => due,
-            };
+    /// Handles what has arrived, and what is due by now; false once stopped.
+    pub fn step(&mut self, mut batch: Vec<Input>) -> Result<bool, LogFailed> {
+        let now = Instant::now();
+        if self.announcement.take_if(|due| now >= *due).is_some() {
+            batch.push(Input::Event(Event::Announce));
         }
+        if now >= self.next_tick {
+            // Ticks missed in a pause are not made up for: they would start an election.
+            self.next_tick = (self.next_tick + TICK).max(now);
+            batch.push(Input::Event(Event::Tick));
+            if let Some(fault) = self.damage.take() {
+                tracing::error!(database = self.name, %fault, "damaged: this replica is seeded anew");
+                batch.push(Input::Event(Event::Damaged));
+            }
+        }
+        let now_ms = now.duration_since(self.start).as_millis() as u64;
+        let goes_on = self.handle_batch(batch, now_ms)?;
+        self.announcement = match self.announcement {
+            _ if !self.replica.owes_announcement() => None,
+            None => Some(Instant::now() + Duration::from_millis(ANNOUNCE_MS)),
+            due => due,
+        };
+        Ok(goes_on)
+    }
+
+    /// When something is due, if nothing arrives before.
+    pub fn wakes_at(&self) -> Instant {
+        self.announcement
+            .map_or(self.next_tick, |due| due.min(self.next_tick))
     }
 
     /// False once stopped.
@@ -227,7 +221,7 @@ impl Driver {
     fn perform(&mut self, effect: Effect) -> Result<Option<Event>, LogFailed> {
         match effect {
             Effect::Persist(persist) => self.unsynced.push(persist),
-            Effect::Send(message) => self.links.send(self.database, message),
+            Effect::Send(message) => self.links.send(self.database, &message),
             Effect::Fetch { purpose, fetch } => return self.fetch(purpose, fetch).map(Some),
             Effect::Apply { entries } => self.desk.command(Command::Apply { entries }),
             Effect::Lead { next } => self.desk.command(Command::Lead { next }),

@@ -3,6 +3,7 @@
 mod checkpoints;
 pub(crate) mod desk;
 pub(crate) mod digest;
+mod drive;
 mod driver;
 mod inbox;
 mod interactive;
@@ -19,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bellwether_node::{Event, Role, Status};
+use bellwether_node::{Event, Message, Role, Status};
 use bellwether_types::{DatabaseId, Fingerprint, NodeId, Position, Term, Timestamp};
 use tokio::sync::{oneshot, watch};
 
@@ -47,6 +48,20 @@ pub(crate) struct Reign {
     pub seeding: bool,
 }
 
+impl Reign {
+    /// Before anything was heard.
+    fn unknown() -> Reign {
+        Reign {
+            role: Role::Follower { leader: None },
+            term: Term(0),
+            leader: None,
+            leading: false,
+            is_full: false,
+            seeding: false,
+        }
+    }
+}
+
 /// A replica as the rest of the server sees it.
 pub(crate) struct ReplicaHandle {
     pub database: DatabaseId,
@@ -56,7 +71,7 @@ pub(crate) struct ReplicaHandle {
     pub reign: watch::Receiver<Reign>,
     pub published: Arc<Published>,
     pub listeners: Arc<Listeners>,
-    input: inbox::Sender<driver::Input>,
+    drive: Arc<drive::Drive>,
 }
 
 /// Numbers that the replica's threads publish and everyone reads.
@@ -154,20 +169,25 @@ impl Published {
 impl ReplicaHandle {
     /// Gives the machine an event; false when its queue is full or it has stopped.
     pub fn offer(&self, event: Event) -> bool {
-        self.input.offer(driver::Input::Event(event))
+        self.drive.offer(driver::Input::Event(event))
+    }
+
+    /// The same from a peer, on a thread that may wait for the log's disk.
+    pub fn deliver(&self, message: Message) -> bool {
+        self.drive.deliver(driver::Input::Event(Event::Message(message)))
     }
 
     pub fn stop(&self) {
         // A full queue drains; a closed one has stopped already.
         let _ = self
-            .input
+            .drive
             .send_within(driver::Input::Stop, Duration::from_secs(5));
     }
 
     /// True once this replica has applied everything that was committed when this was called, cluster-wide.
     pub async fn confirm_read(&self) -> bool {
         let (reply, confirmed) = oneshot::channel();
-        if !self.input.offer(driver::Input::Read(reply)) {
+        if !self.drive.offer(driver::Input::Read(reply)) {
             return false;
         }
         confirmed.await.unwrap_or(false)

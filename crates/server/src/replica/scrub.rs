@@ -8,6 +8,7 @@ use bellwether_node::Event;
 use bellwether_storage::Files;
 use bellwether_storage::scrub::{Depth, Progress, Scrub};
 
+use super::drive::Drive;
 use super::driver::Input;
 use crate::stop::Stop;
 
@@ -27,7 +28,7 @@ const NAP: Duration = Duration::from_millis(500);
 pub(crate) struct Scrubber {
     pub name: &'static str,
     pub files: Files,
-    pub driver: super::inbox::Sender<Input>,
+    pub drive: Arc<Drive>,
     pub stop: Arc<Stop>,
 }
 
@@ -71,7 +72,7 @@ impl Scrubber {
     fn report<T>(&self, what: impl std::fmt::Display) -> Result<(), T> {
         tracing::error!(database = self.name, %what, "the scrub found damage: this replica is seeded anew");
         // A driver that is gone has no replica to seed.
-        let _ = self.driver.send(Input::Event(Event::Damaged));
+        let _ = self.drive.send(Input::Event(Event::Damaged));
         Ok(())
     }
 }

@@ -9,6 +9,7 @@ use bellwether_types::codec::{DecodeError, Decoder, Encoder};
 use bellwether_types::{DatabaseId, NodeId, Position};
 use tokio::sync::mpsc;
 
+use super::drive::Drive;
 use super::driver::Input;
 use crate::config::Config;
 use crate::lock::Stream;
@@ -36,7 +37,7 @@ pub(crate) struct Fetcher {
     pub config: Config,
     pub files: Files,
     pub staged: Staged,
-    pub driver: super::inbox::Sender<Input>,
+    pub drive: Arc<Drive>,
 }
 
 impl Fetcher {
@@ -51,9 +52,9 @@ impl Fetcher {
                     Event::SnapshotFailed
                 }
             };
-            let driver = self.driver.clone();
+            let drive = Arc::clone(&self.drive);
             // The queue may be full for a moment; the event must not be lost.
-            let told = tokio::task::spawn_blocking(move || driver.send(Input::Event(event))).await;
+            let told = tokio::task::spawn_blocking(move || drive.send(Input::Event(event))).await;
             if !matches!(told, Ok(true)) {
                 return;
             }
@@ -173,7 +174,7 @@ pub(crate) async fn serve_snapshot(
     let failed = |error: SnapshotError| {
         if error.is_damage() {
             tracing::error!(database = replica.name, %error, "damaged: this replica is seeded anew");
-            let _ = replica.input.offer(Input::Event(Event::Damaged));
+            let _ = replica.drive.offer(Input::Event(Event::Damaged));
         }
         FrameError::Io(std::io::Error::other(error.to_string()))
     };

@@ -10,19 +10,19 @@ use std::time::Instant;
 
 use bellwether_http::Metrics;
 use bellwether_log::{Identity, Log, OsDisk, ReadError};
-use bellwether_node::{Event, Recovered, Replica, Role};
+use bellwether_node::{Event, Recovered, Replica};
 use bellwether_storage::recovery::{RecoveryError, repair_ahead, set_aside};
 use bellwether_storage::{Extended, Files, OpenError, Spill, Vfs, Writer};
 use bellwether_types::disk::Disk;
-use bellwether_types::{DatabaseId, HybridClock, Position, Term, Timestamp};
+use bellwether_types::{DatabaseId, HybridClock, Position, Timestamp};
 use tokio::sync::watch;
 
 use super::checkpoints::{self, Checkpoints};
 use super::desk::Desk;
-use super::driver::{Driver, INPUT_MAX, Input};
-use super::inbox::{Receiver, inbox};
+use super::drive::Drive;
+use super::driver::{Driver, TICK};
 use super::scrub::Scrubber;
-use super::snapshots::{Fetcher, Staged};
+use super::snapshots::{Fetcher, Staged, Wanted};
 use super::writer::WriterThread;
 use super::{Content, Published, Readers, Reign, ReplicaHandle};
 use crate::config::Config;
@@ -185,67 +185,27 @@ pub(crate) fn start(
     let on_disk = open(config, database, &dir)?;
     let checkpoints = Checkpoints::open(&on_disk.files).map_err(StartError::Sqlite)?;
     tracing::info!(database = name, last = %on_disk.log.last(), applied = %on_disk.writer.position(), "opened");
-    let (input, inputs) = inbox(INPUT_MAX);
-    if on_disk.recovered.applied.index < on_disk.recovered.log.base.index {
-        tracing::error!(
-            database = name,
-            "the database file is missing or older than the log: a snapshot is needed"
-        );
-        // The queue is empty.
-        let _ = input.offer(Input::Event(Event::Damaged));
-    }
-    let reign = watch::Sender::new(Reign {
-        role: Role::Follower { leader: None },
-        term: Term(0),
-        leader: None,
-        leading: false,
-        is_full: false,
-        seeding: false,
-    });
-    let handle = Arc::new(ReplicaHandle {
-        database,
-        name,
-        desk: Desk::new(),
-        readers: Readers::new(on_disk.files.clone()),
-        reign: reign.subscribe(),
-        published: Arc::new(Published::new(Content {
-            position: on_disk.writer.position(),
-            timestamp: on_disk.writer.timestamp(),
-            fingerprint: on_disk.writer.fingerprint(),
-        })),
-        listeners: Arc::default(),
-        input: input.clone(),
-    });
-    spawn_threads(shared, &handle, on_disk, checkpoints, inputs, reign);
-    Ok(handle)
-}
-
-fn spawn_threads(
-    shared: &Shared<'_>,
-    handle: &Arc<ReplicaHandle>,
-    on_disk: OnDisk,
-    checkpoints: Arc<Checkpoints>,
-    inputs: Receiver<Input>,
-    reign: watch::Sender<Reign>,
-) {
-    let (name, database, config) = (handle.name, handle.database, shared.config);
-    let input = handle.input.clone();
-    let staged: Staged = Arc::new(Mutex::new(None));
+    let is_behind = on_disk.recovered.applied.index < on_disk.recovered.log.base.index;
+    let desk = Desk::new();
+    let published = Arc::new(Published::new(Content {
+        position: on_disk.writer.position(),
+        timestamp: on_disk.writer.timestamp(),
+        fingerprint: on_disk.writer.fingerprint(),
+    }));
     let (snapshots, wanted) = tokio::sync::mpsc::channel(1);
+    let begun = Instant::now();
     let driver = Driver {
         name,
         database,
         replica: Replica::new(members(config), on_disk.recovered),
         log: on_disk.log,
-        input: inputs,
-        desk: Arc::clone(&handle.desk),
+        desk: Arc::clone(&desk),
         links: Arc::clone(shared.links),
         snapshots,
-        published: Arc::clone(&handle.published),
+        published: Arc::clone(&published),
         damage: on_disk.files.damage.clone(),
-        reign,
+        reign: watch::Sender::new(Reign::unknown()),
         metrics: Arc::clone(shared.metrics),
-        stop: Arc::clone(shared.stop),
         reads: BTreeMap::new(),
         next_read: 0,
         confirming: None,
@@ -253,17 +213,58 @@ fn spawn_threads(
         full_since: None,
         is_full: false,
         installing: false,
+        start: begun,
+        next_tick: begun + TICK,
+        announcement: None,
     };
-    let files = on_disk.files;
+    let handle = Arc::new(ReplicaHandle {
+        database,
+        name,
+        desk,
+        readers: Readers::new(on_disk.files.clone()),
+        reign: driver.reign.subscribe(),
+        published,
+        listeners: Arc::default(),
+        drive: Drive::new(driver, name, Arc::clone(shared.stop)),
+    });
+    if is_behind {
+        tracing::error!(
+            database = name,
+            "the database file is missing or older than the log: a snapshot is needed"
+        );
+        // The queue is empty.
+        let _ = handle.offer(Event::Damaged);
+    }
+    spawn_threads(
+        shared,
+        &handle,
+        on_disk.writer,
+        on_disk.files,
+        checkpoints,
+        wanted,
+    );
+    Ok(handle)
+}
+
+fn spawn_threads(
+    shared: &Shared<'_>,
+    handle: &Arc<ReplicaHandle>,
+    writer: Writer,
+    files: Files,
+    checkpoints: Arc<Checkpoints>,
+    wanted: tokio::sync::mpsc::Receiver<Wanted>,
+) {
+    let (name, config) = (handle.name, shared.config);
+    let staged: Staged = Arc::new(Mutex::new(None));
     let writer = WriterThread {
         name,
         node: config.node,
-        writer: Some(on_disk.writer),
+        writer: Some(writer),
         files: files.clone(),
         staged: Arc::clone(&staged),
         checkpoints: Arc::clone(&checkpoints),
         desk: Arc::clone(&handle.desk),
-        driver: input.clone(),
+        drive: Arc::clone(&handle.drive),
         published: Arc::clone(&handle.published),
         listeners: Arc::clone(&handle.listeners),
         readers: handle.readers.clone(),
@@ -277,18 +278,19 @@ fn spawn_threads(
         confirms: 0,
         expected: 0,
     };
-    spawn(shared.stop, name, "log", move || driver.run());
+    let drive = Arc::clone(&handle.drive);
+    spawn(shared.stop, name, "log", move || drive.keep_time());
     spawn(shared.stop, name, "writer", move || writer.run());
     let fetcher = Fetcher {
         name,
-        database,
+        database: handle.database,
         config: config.clone(),
         files: files.clone(),
         staged,
-        driver: input.clone(),
+        drive: Arc::clone(&handle.drive),
     };
     tokio::spawn(fetcher.run(wanted));
-    spawn_upkeep(shared, name, files, checkpoints, input);
+    spawn_upkeep(shared, name, files, checkpoints, &handle.drive);
 }
 
 fn members(config: &Config) -> bellwether_node::Config {
@@ -304,18 +306,18 @@ fn spawn_upkeep(
     name: &'static str,
     files: Files,
     checkpoints: Arc<Checkpoints>,
-    driver: super::inbox::Sender<Input>,
+    drive: &Arc<Drive>,
 ) {
     let scrub = Scrubber {
         name,
         files,
-        driver: driver.clone(),
+        drive: Arc::clone(drive),
         stop: Arc::clone(shared.stop),
     };
     spawn(shared.stop, name, "scrub", move || scrub.run());
-    let stop = Arc::clone(shared.stop);
+    let (drive, stop) = (Arc::clone(drive), Arc::clone(shared.stop));
     spawn(shared.stop, name, "checkpoint", move || {
-        checkpoints::run(name, checkpoints, driver, stop)
+        checkpoints::run(name, checkpoints, drive, stop)
     });
 }
 

@@ -22,6 +22,7 @@ use tokio::sync::oneshot;
 
 use super::checkpoints::Checkpoints;
 use super::desk::{Command, Desk, Done, Job, Next, Refusal, Work, is_vacuum, no_space};
+use super::drive::Drive;
 use super::driver::Input;
 use super::readers::STEPS_BETWEEN_LOOKS;
 use super::snapshots::Staged;
@@ -51,7 +52,7 @@ pub(crate) struct WriterThread {
     pub staged: Staged,
     pub checkpoints: Arc<Checkpoints>,
     pub desk: Arc<Desk>,
-    pub driver: super::inbox::Sender<Input>,
+    pub drive: Arc<Drive>,
     pub published: Arc<Published>,
     pub listeners: Arc<Listeners>,
     pub readers: Readers,
@@ -306,7 +307,7 @@ impl WriterThread {
 
     pub(super) fn tell(&self, event: Event) {
         // The driver outlives its writer but for a shutdown under way.
-        let _ = self.driver.send(Input::Event(event));
+        let _ = self.drive.send(Input::Event(event));
     }
 
     fn run_jobs(&mut self, jobs: Vec<Job>) -> Result<(), Halt> {
@@ -542,7 +543,7 @@ impl WriterThread {
         // A driver that is gone has left a `Stop`.
         self.confirms += 1;
         let asked = self.confirms;
-        let _ = self.driver.send(Input::Confirm(asked));
+        let _ = self.drive.send(Input::Confirm(asked));
         loop {
             match self.desk.next_command() {
                 // Asked before a reign that has ended.
