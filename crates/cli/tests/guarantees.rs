@@ -124,6 +124,27 @@ fn a_strong_read_sees_every_commit_that_was_answered_before() {
 }
 
 #[test]
+fn a_strong_read_at_a_follower_that_is_far_behind_is_answered_by_the_leader() {
+    run(async {
+        let cluster = shared_cluster();
+        let writer = cluster.connect_to_leader().await;
+        execute(
+            &writer,
+            "CREATE TABLE behind (id INTEGER PRIMARY KEY, content TEXT)",
+        )
+        .await;
+        let reader = cluster.connect_to_follower().await;
+        execute(&reader, "SET bellwether.read_consistency = strong").await;
+        execute(&reader, "SET bellwether.wait_timeout = '1ms'").await;
+        // A transaction that takes a follower much longer.
+        let many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) \
+            INSERT INTO behind SELECT i, 'row ' || i FROM n";
+        execute(&writer, many).await;
+        assert_eq!(integer(&reader, "SELECT count(*) FROM behind").await, 100_000);
+    });
+}
+
+#[test]
 fn an_eventual_read_never_goes_beyond_what_is_committed_and_arrives_in_the_end() {
     run(async {
         let cluster = shared_cluster();

@@ -39,7 +39,8 @@ pub enum Decision {
         /// What the session has seen.
         position: Position,
     },
-    /// Ask the group for its commit position (a quorum confirms the leader), wait for it here, then answer.
+    /// Ask the group for its commit position (a quorum confirms the leader), wait for it here, then answer; within
+    /// `bellwether.wait_timeout`, else ask the leader.
     ReadIndex,
     /// Let the leader answer.
     AskLeader,

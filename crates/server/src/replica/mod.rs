@@ -49,6 +49,11 @@ pub(crate) struct Reign {
 }
 
 impl Reign {
+    /// Whether another node leads.
+    pub fn follows(&self) -> bool {
+        matches!(self.role, Role::Follower { leader: Some(_) })
+    }
+
     /// Before anything was heard.
     fn unknown() -> Reign {
         Reign {

@@ -408,8 +408,12 @@ impl Session {
                 Decision::Wait { position } => return Ok(self.replica.wait_applied(position, left).await),
                 Decision::AskLeader => return Ok(false),
                 Decision::ReadIndex => {
-                    if let Ok(true) = tokio::time::timeout(left, self.replica.confirm_read()).await {
-                        return Ok(true);
+                    let confirmed = tokio::time::timeout(left, self.replica.confirm_read()).await;
+                    match confirmed {
+                        Ok(true) => return Ok(true),
+                        // This replica is behind: what it lacks, its leader has.
+                        Err(_) if self.replica.reign.borrow().follows() => return Ok(false),
+                        _ => {}
                     }
                 }
                 Decision::Refuse(refusal) => {
