@@ -6,7 +6,7 @@ mod support;
 use std::net::SocketAddr;
 use std::process::Command;
 
-use support::programs::{data, java_with_jdbc, node_script, python_with, stdout};
+use support::programs::{data, go_with_pgx, java_with_jdbc, node_script, python_with, stdout};
 use support::recorder::Recorder;
 use support::shared::shared_cluster;
 
@@ -87,5 +87,14 @@ fn pgjdbc_batches_reads_by_cursor_and_describes_the_database() {
         java.arg(data("drivers/JdbcSession.java"))
             .args([&address.port().to_string(), own]);
         Some(java)
+    });
+}
+
+#[test]
+fn pgx_exchanges_binary_values_batches_copies_and_listens() {
+    converse("pgx", |address, own| {
+        let mut pgx = go_with_pgx("drivers/pgx/session.go")?;
+        pgx.args([&address.port().to_string(), own]);
+        Some(pgx)
     });
 }

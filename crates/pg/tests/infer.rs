@@ -152,6 +152,11 @@ fn results_have_the_type_of_their_expression() {
             "int8 float8 numeric text int8 int8",
         ),
         (
+            "SELECT id >> 2, id << 1, id & 3, ~id, sum(id >> 1), name GLOB 'x*', id NOTNULL FROM item",
+            7,
+            "int8 int8 int8 int8 int8 bool bool",
+        ),
+        (
             "SELECT id = 1, id IS NULL, NOT sold, id IN (1), EXISTS (SELECT 1) FROM item",
             5,
             "bool bool bool bool bool",

@@ -43,7 +43,7 @@ pub fn postgresql_program(name: &str, node: SocketAddr) -> Option<Command> {
     Some(command)
 }
 
-/// The directory where `.ci/run` installs clients of this kind.
+/// A directory beside those of cargo.
 fn installed(kind: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../target")
@@ -99,6 +99,32 @@ pub fn java_with_jdbc() -> Option<Command> {
         java.args(["-cp", DRIVER]);
         java
     })
+}
+
+/// A program in Go that uses pgx, compiled; `None`: to be left out.
+#[track_caller]
+pub fn go_with_pgx(source: &str) -> Option<Command> {
+    // Where Debian puts what it packages of Go.
+    const PACKAGES: &str = "/usr/share/gocode";
+    let install = "Debian has it in golang-go and golang-github-jackc-pgx-v4-dev";
+    let mut check = Command::new("sh");
+    check.args([
+        "-c",
+        &format!("go version && test -e {PACKAGES}/src/github.com/jackc/pgx/v4"),
+    ]);
+    if !is_installed("pgx", &mut check, install) {
+        return None;
+    }
+    let program = installed("tests").join("pgx_session");
+    let mut build = Command::new("go");
+    build
+        .env("GO111MODULE", "off")
+        .env("GOPATH", PACKAGES)
+        .env("GOFLAGS", "")
+        .args(["build", "-o"])
+        .args([&program, &data(source)]);
+    stdout(&mut build);
+    Some(Command::new(program))
 }
 
 /// A file of `tests/data`.

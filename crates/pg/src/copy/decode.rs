@@ -215,7 +215,9 @@ impl Decoder {
             input.row(&self.columns).map(|found| found.map(Some))
         };
         let Some(row) = row? else {
-            return match self.is_ended {
+            // As PostgreSQL takes it (`NextCopyFrom`): pgx leaves out the mark after the last row.
+            let is_whole = !self.header_due && before == 0;
+            return match self.is_ended && !is_whole {
                 true => Err(bad("unexpected end of binary COPY data")),
                 false => Ok(None),
             };
@@ -403,6 +405,10 @@ mod tests {
             assert_eq!(found, [row(7, "x\ny\""), null.clone()], "{size}");
             let found = rows(&Layout::Binary, &binary, size).expect("rows");
             assert_eq!(found, [row(7, "xy"), null.clone()], "{size}");
+            let unmarked = &binary[..binary.len() - 2];
+            let found = rows(&Layout::Binary, unmarked, size).expect("rows");
+            assert_eq!(found, [row(7, "xy"), null.clone()], "{size}");
+            rows(&Layout::Binary, &unmarked[..unmarked.len() - 1], size).expect_err("a row is cut");
             let found = rows(&text(), b"7\tx\n\\.\nwhat comes after", size).expect("rows");
             assert_eq!(found, [row(7, "x")], "{size}");
         }

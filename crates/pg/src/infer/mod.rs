@@ -9,6 +9,7 @@
 //! drivers make true and numbers of these, and texts of int8. Where they meet wider numbers they are as wide.
 
 mod expression;
+mod grammar;
 mod names;
 mod parameters;
 mod scope;
@@ -19,7 +20,6 @@ use bellwether_types::Column;
 use bellwether_types::lexer;
 use scope::Scope;
 use sqlparser::ast::Statement;
-use sqlparser::dialect::SQLiteDialect;
 use sqlparser::parser::Parser;
 
 use crate::dialect::is_shallow;
@@ -84,7 +84,7 @@ fn parse(sql: &str) -> Option<Statement> {
     }
     // A mistake in the parser costs the types, not the connection.
     let parsed = std::panic::catch_unwind(|| {
-        let mut parser = Parser::new(&SQLiteDialect {}).try_with_sql(sql).ok()?;
+        let mut parser = Parser::new(&grammar::Grammar).try_with_sql(sql).ok()?;
         parser.parse_statement().ok()
     });
     parsed.ok().flatten()
