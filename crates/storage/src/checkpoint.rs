@@ -22,9 +22,12 @@ use std::fmt;
 use bellwether_types::Position;
 use rusqlite::{Connection, ffi};
 
-use crate::files::{ConnectionRole, Files, OpenError, SqliteFile, is_damage_code, sqlite_facts, telling};
+use crate::files::{
+    ConnectionRole, Files, OpenError, SqliteFile, Vfs, is_damage_code, sqlite_facts, telling,
+};
 use crate::position::stored_position;
 use crate::wal::live::{LiveWal, LookError, RottenFrame};
+use crate::write_behind::WriteBehind;
 
 /// A WAL longer than this should be restarted: 16 MiB at 4 KiB a page. Shorter restarts more often for nothing;
 /// longer costs disk, and time at the next start, which reads the whole WAL.
@@ -45,6 +48,8 @@ pub struct Checkpointer {
     /// What the open read transaction of `pin` sees.
     pinned: Option<Position>,
     wal: LiveWal,
+    /// Of the WAL; `None` in a simulation, whose disk has nothing to wait behind.
+    behind: Option<WriteBehind>,
     /// As last found.
     state: Checkpointed,
 }
@@ -82,6 +87,10 @@ impl Checkpointer {
             mover: files.connect(ConnectionRole::Checkpointer)?,
             pinned: None,
             wal: LiveWal::default(),
+            behind: match files.vfs {
+                Vfs::Os => Some(WriteBehind::new(files.wal_path())),
+                Vfs::Simulated(_) => None,
+            },
             state: Checkpointed {
                 through: Position::ZERO,
                 wal_frames: 0,
@@ -101,6 +110,15 @@ impl Checkpointer {
         })?;
         self.pinned = Some(position);
         Ok(position)
+    }
+
+    /// Lets what was appended to the WAL be written to the disk already, so that the next checkpoint's sync finds
+    /// little to do, and other syncs little to wait behind. Waits for nothing and promises nothing.
+    pub fn write_behind(&mut self) {
+        if let Some(behind) = &mut self.behind {
+            // What is wrong with the file is for the sync to tell.
+            let _ = behind.begin();
+        }
     }
 
     /// Makes SQLite durable through the pinned position and moves what is before it into the main file, if the
@@ -295,7 +313,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
     use super::*;
-    use crate::files::{Spill, Vfs};
+    use crate::files::Spill;
     use crate::recovery::repair_ahead;
     use crate::testing::{ForgetfulDisk, Registered, commit, create_replica, last_row};
 

@@ -34,6 +34,7 @@ mod transaction;
 mod vacuum;
 pub mod vfs;
 pub mod wal;
+mod write_behind;
 mod writer;
 
 #[cfg(test)]

@@ -16,6 +16,9 @@ use crate::stop::Stop;
 /// Between checkpoints: at full load a few thousand frames, so that a WAL is a few dozen MiB at most.
 const PERIOD: Duration = Duration::from_millis(200);
 
+/// Between two times when what was appended to the WAL goes on to the disk, under a load.
+const WRITE_BEHIND_PERIOD: Duration = Duration::from_millis(20);
+
 /// Shared by the checkpoint thread and the writer, which restarts the WAL between two groups when asked to.
 pub(crate) struct Checkpoints {
     checkpointer: Mutex<Option<Checkpointer>>,
@@ -58,6 +61,24 @@ impl Checkpoints {
         Ok(())
     }
 
+    fn write_behind(&self) {
+        let mut checkpointer = self.checkpointer.lock().expect("no holder of this lock panics");
+        if let Some(checkpointer) = &mut *checkpointer {
+            checkpointer.write_behind();
+        }
+    }
+
+    /// Waits for the next checkpoint; under a load what there is to write goes on meanwhile.
+    fn rest(&self, period: Duration, is_loaded: bool) {
+        let mut left = period;
+        while is_loaded && left > WRITE_BEHIND_PERIOD {
+            std::thread::park_timeout(WRITE_BEHIND_PERIOD);
+            self.write_behind();
+            left -= WRITE_BEHIND_PERIOD;
+        }
+        std::thread::park_timeout(left);
+    }
+
     fn checkpoint(&self, settled: Position) -> Result<Option<Checkpointed>, CheckpointError> {
         let mut checkpointer = self.checkpointer.lock().expect("no holder of this lock panics");
         let Some(checkpointer) = &mut *checkpointer else {
@@ -76,9 +97,10 @@ pub(crate) fn run(name: &'static str, checkpoints: Arc<Checkpoints>, drive: Arc<
     let (reply, settled) = crossbeam_channel::bounded(1);
     let mut period = PERIOD;
     let mut fails = false;
-    let mut frames_left = u32::MAX;
+    let (mut frames, mut frames_left) = (0, u32::MAX);
+    let mut is_loaded = false;
     while !stop.is_asked() {
-        std::thread::park_timeout(period);
+        checkpoints.rest(period, is_loaded);
         if !drive.send(Input::Durable(reply.clone())) {
             return;
         }
@@ -91,6 +113,8 @@ pub(crate) fn run(name: &'static str, checkpoints: Arc<Checkpoints>, drive: Arc<
                 // snapshot, and nothing can be moved.
                 let gets_on = checkpointed.wal_frames_left < frames_left;
                 frames_left = checkpointed.wal_frames_left;
+                is_loaded = frames != checkpointed.wal_frames;
+                frames = checkpointed.wal_frames;
                 period = if checkpointed.wants_another() && gets_on {
                     Duration::ZERO
                 } else {
