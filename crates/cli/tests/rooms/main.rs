@@ -51,7 +51,7 @@ const PARTS: &[(&str, &[&str])] = &[
     ("clap", &["cli", "sim", "bench"]),
     ("rustyline", &["cli"]),
     ("comfy-table", &["cli", "bench"]),
-    ("libc", &["server", "cli", "bench"]),
+    ("libc", &["storage", "server", "cli", "bench"]),
     ("serde", &["http", "server", "cli", "bench"]),
     ("serde_json", &["http", "server", "cli", "bench"]),
     ("hdrhistogram", &["bench"]),

@@ -13,14 +13,11 @@ use bellwether_types::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use super::gather::Gather;
 use super::lease::Lease;
 
 /// Transactions that may wait for the writer of one database. A client beyond them waits before it queues.
 const JOBS_MAX: usize = 4096;
-
-/// How long the writer thread waits for the clients of the group before to come back: what a few of them do alone is
-/// dearer by far than together, and without it a group is just half of the clients, in two convoys that take turns.
-const GATHER: Duration = Duration::from_micros(250);
 
 /// What the machine wants of the writer. At most a handful are ever queued: one `Apply` or `Commit` is outstanding.
 #[derive(Debug)]
@@ -249,6 +246,7 @@ struct State {
     next_transaction: u64,
     /// With so many jobs the writer thread wants to be woken.
     wanted: usize,
+    gather: Gather,
     /// The interactive transaction that holds the writer, and its next step.
     holder: Option<u64>,
     step: Option<Step>,
@@ -421,20 +419,29 @@ impl Desk {
         }
     }
 
-    /// The writer thread: a command, or else up to `max` jobs. Waits for either; for `expected` jobs, or for those that
-    /// there are by then, until [`GATHER`] has passed.
+    /// The writer thread: a command, or else up to `max` jobs. Waits for either; for `expected` jobs no longer than
+    /// [`Gather`] has it.
     pub fn next(&self, max: usize, expected: usize) -> Next {
-        let ends = (expected > 1).then(|| Instant::now() + GATHER);
+        let expected = expected.min(max);
         let mut state = self.lock();
+        let before = state.jobs.len();
+        let patience = state.gather.patience(before, expected);
+        let ends = Instant::now() + patience;
         loop {
             if let Some(command) = state.commands.pop_front() {
                 return Next::Command(command);
             }
-            let left = ends.map_or(Duration::ZERO, |ends| {
-                ends.saturating_duration_since(Instant::now())
-            });
-            let has_enough = state.jobs.len() >= expected.min(max) || state.jobs.iter().any(Job::is_alone);
-            if state.leading.is_some() && !state.jobs.is_empty() && (has_enough || left.is_zero()) {
+            let left = match patience.is_zero() {
+                true => Duration::ZERO,
+                false => ends.saturating_duration_since(Instant::now()),
+            };
+            let has_alone = state.jobs.iter().any(Job::is_alone);
+            let is_due = has_alone || state.jobs.len() >= expected || left.is_zero();
+            if state.leading.is_some() && !state.jobs.is_empty() && is_due {
+                if !patience.is_zero() && !has_alone {
+                    let came = state.jobs.len().saturating_sub(before);
+                    state.gather.learn(expected - before, came);
+                }
                 let jobs = take_jobs(&mut state, max);
                 if !jobs.is_empty() {
                     return Next::Jobs(jobs);
@@ -445,7 +452,7 @@ impl Desk {
                 state.wanted = 1;
                 state = self.wake.wait(state).expect("no holder of this lock panics");
             } else {
-                state.wanted = expected.min(max);
+                state.wanted = expected;
                 let waited = self.wake.wait_timeout(state, left);
                 state = waited.expect("no holder of this lock panics").0;
             }

@@ -5,6 +5,7 @@ pub(crate) mod desk;
 pub(crate) mod digest;
 mod drive;
 mod driver;
+mod gather;
 mod inbox;
 mod interactive;
 mod lease;
