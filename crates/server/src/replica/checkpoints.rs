@@ -9,7 +9,7 @@ use bellwether_storage::{CheckpointError, Checkpointed, Checkpointer, Files, Ope
 use bellwether_types::Position;
 
 use super::drive::Drive;
-use super::driver::Input;
+use super::driver::{Driver, Input};
 use super::fatal;
 use crate::stop::Stop;
 
@@ -93,7 +93,12 @@ impl Checkpoints {
 }
 
 /// Until the node stops or the driver is gone.
-pub(crate) fn run(name: &'static str, checkpoints: Arc<Checkpoints>, drive: Arc<Drive>, stop: Arc<Stop>) {
+pub(crate) fn run(
+    name: &'static str,
+    checkpoints: Arc<Checkpoints>,
+    drive: Arc<Drive<Driver>>,
+    stop: Arc<Stop>,
+) {
     let (reply, settled) = crossbeam_channel::bounded(1);
     let mut period = PERIOD;
     let mut fails = false;

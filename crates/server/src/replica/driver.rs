@@ -17,11 +17,9 @@ use bellwether_types::{DatabaseId, LogIndex, Position};
 use tokio::sync::{oneshot, watch};
 
 use super::desk::{Command, Desk};
+use super::drive::Driven;
 use super::{Published, Reign};
 use crate::peer::Links;
-
-/// Events handled before the log is synced once for all of them.
-pub(crate) const BATCH_MAX: usize = 256;
 
 pub(crate) const TICK: Duration = Duration::from_millis(TICK_MS);
 
@@ -82,11 +80,12 @@ pub(crate) struct Driver {
 
 /// The log cannot be written or read.
 #[derive(Debug)]
-pub(crate) struct LogFailed(pub String);
+struct LogFailed(String);
 
-impl Driver {
-    /// Handles what has arrived, and what is due by now; false once stopped.
-    pub fn step(&mut self, mut batch: Vec<Input>) -> Result<bool, LogFailed> {
+impl Driven for Driver {
+    type Input = Input;
+
+    fn step(&mut self, mut batch: Vec<Input>) -> Result<bool, String> {
         let now = Instant::now();
         if self.announcement.take_if(|due| now >= *due).is_some() {
             batch.push(Input::Event(Event::Announce));
@@ -101,7 +100,7 @@ impl Driver {
             }
         }
         let now_ms = now.duration_since(self.start).as_millis() as u64;
-        let goes_on = self.handle_batch(batch, now_ms)?;
+        let goes_on = self.handle_batch(batch, now_ms).map_err(|LogFailed(what)| what)?;
         self.announcement = match self.announcement {
             _ if !self.replica.owes_announcement() => None,
             None => Some(Instant::now() + Duration::from_millis(ANNOUNCE_MS)),
@@ -110,12 +109,13 @@ impl Driver {
         Ok(goes_on)
     }
 
-    /// When something is due, if nothing arrives before.
-    pub fn wakes_at(&self) -> Instant {
+    fn wakes_at(&self) -> Instant {
         self.announcement
             .map_or(self.next_tick, |due| due.min(self.next_tick))
     }
+}
 
+impl Driver {
     /// False once stopped.
     fn handle_batch(&mut self, batch: Vec<Input>, now_ms: u64) -> Result<bool, LogFailed> {
         for input in batch {

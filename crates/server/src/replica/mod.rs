@@ -77,7 +77,7 @@ pub(crate) struct ReplicaHandle {
     pub reign: watch::Receiver<Reign>,
     pub published: Arc<Published>,
     pub listeners: Arc<Listeners>,
-    drive: Arc<drive::Drive>,
+    drive: Arc<drive::Drive<driver::Driver>>,
 }
 
 /// Numbers that the replica's threads publish and everyone reads.

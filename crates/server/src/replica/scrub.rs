@@ -9,7 +9,7 @@ use bellwether_storage::Files;
 use bellwether_storage::scrub::{Depth, Progress, Scrub};
 
 use super::drive::Drive;
-use super::driver::Input;
+use super::driver::{Driver, Input};
 use crate::stop::Stop;
 
 /// Rows looked at between two pauses: about a millisecond's work.
@@ -28,7 +28,7 @@ const NAP: Duration = Duration::from_millis(500);
 pub(crate) struct Scrubber {
     pub name: &'static str,
     pub files: Files,
-    pub drive: Arc<Drive>,
+    pub drive: Arc<Drive<Driver>>,
     pub stop: Arc<Stop>,
 }
 

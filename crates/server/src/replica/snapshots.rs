@@ -10,7 +10,7 @@ use bellwether_types::{DatabaseId, NodeId, Position};
 use tokio::sync::mpsc;
 
 use super::drive::Drive;
-use super::driver::Input;
+use super::driver::{Driver, Input};
 use crate::config::Config;
 use crate::lock::Stream;
 use crate::node::Node;
@@ -37,7 +37,7 @@ pub(crate) struct Fetcher {
     pub config: Config,
     pub files: Files,
     pub staged: Staged,
-    pub drive: Arc<Drive>,
+    pub drive: Arc<Drive<Driver>>,
 }
 
 impl Fetcher {

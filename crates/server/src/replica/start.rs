@@ -306,7 +306,7 @@ fn spawn_upkeep(
     name: &'static str,
     files: Files,
     checkpoints: Arc<Checkpoints>,
-    drive: &Arc<Drive>,
+    drive: &Arc<Drive<Driver>>,
 ) {
     let scrub = Scrubber {
         name,

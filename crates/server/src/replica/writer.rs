@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 use super::checkpoints::Checkpoints;
 use super::desk::{Command, Desk, Done, Job, Next, Refusal, Work, is_vacuum, no_space};
 use super::drive::Drive;
-use super::driver::Input;
+use super::driver::{Driver, Input};
 use super::readers::STEPS_BETWEEN_LOOKS;
 use super::snapshots::Staged;
 use super::{Content, Listeners, Published, Readers, fatal, unix_ms};
@@ -52,7 +52,7 @@ pub(crate) struct WriterThread {
     pub staged: Staged,
     pub checkpoints: Arc<Checkpoints>,
     pub desk: Arc<Desk>,
-    pub drive: Arc<Drive>,
+    pub drive: Arc<Drive<Driver>>,
     pub published: Arc<Published>,
     pub listeners: Arc<Listeners>,
     pub readers: Readers,
