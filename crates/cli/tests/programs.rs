@@ -286,6 +286,30 @@ fn pgbench_fills_its_own_tables_and_runs_its_own_scripts_in_every_mode() {
     }
 }
 
+/// Every listing that psql 15 has, also of what there is none of.
+#[test]
+fn every_listing_of_psql_is_answered() {
+    const LISTINGS: &str = "d dS da dA dAc dAf dAo dAp db dc dC dconfig dd ddp dD des det deu dew df dF dFd dFp dFt \
+        dg di dl dL dm dn do dO dp dP drds dRp dRs ds dS dt dT du dv dE dx dX dy l lo_list z";
+    let cluster = shared_cluster();
+    for node in leader_and_follower(&cluster) {
+        let Some(mut psql) = postgresql_program("psql", cluster.pg(node)) else {
+            return;
+        };
+        psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1"]);
+        for listing in LISTINGS.split_whitespace() {
+            psql.arg("-c").arg(format!("\\{listing}"));
+            // With details too, where psql has them; but of foreign servers and partitions they ask with functions that are
+            // not there, and where there is nothing to list some count as failed.
+            let has_none = ["des", "det", "deu", "dew", "dP", "dF", "dFp", "dRp", "dx", "z"];
+            if !has_none.contains(&listing) {
+                psql.arg("-c").arg(format!("\\{listing}+"));
+            }
+        }
+        stdout(&mut psql);
+    }
+}
+
 #[test]
 fn psql_describes_what_another_session_has_just_made() {
     let cluster = shared_cluster();
