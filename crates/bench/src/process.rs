@@ -124,9 +124,10 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn a_tree_holds_what_a_child_began() {
-        // The shell's own child reads what this process writes: both end when that ends.
+        // The shell's own child reads what this process writes: both end when that ends. Not as descriptor 0, which a
+        // shell gives to what it begins in the background as an empty file.
         let mut shell = Command::new("sh")
-            .args(["-c", "cat <&0 & echo began; wait"])
+            .args(["-c", "exec 3<&0; cat <&3 & echo began; wait"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
