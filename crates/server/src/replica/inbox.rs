@@ -48,7 +48,10 @@ impl<T> Inbox<T> {
 
     /// Puts in, and wakes nobody; false when there is no room, or it is closed.
     pub fn offer(&self, item: T) -> bool {
-        let mut state = self.lock();
+        self.put(self.lock(), item)
+    }
+
+    fn put(&self, mut state: MutexGuard<'_, State<T>>, item: T) -> bool {
         let takes = !state.is_closed && state.queue.len() < self.capacity;
         if takes {
             state.queue.push_back(item);
@@ -60,12 +63,7 @@ impl<T> Inbox<T> {
     pub fn send(&self, item: T, patience: Duration) -> bool {
         let full = |state: &mut State<T>| !state.is_closed && state.queue.len() >= self.capacity;
         let waited = self.taken.wait_timeout_while(self.lock(), patience, full);
-        let mut state = waited.expect("no holder of this lock panics").0;
-        let takes = !state.is_closed && state.queue.len() < self.capacity;
-        if takes {
-            state.queue.push_back(item);
-        }
-        takes
+        self.put(waited.expect("no holder of this lock panics").0, item)
     }
 
     pub fn is_empty(&self) -> bool {
