@@ -21,6 +21,7 @@ mod peer;
 mod random;
 mod replica;
 mod session;
+mod sockets;
 mod stop;
 mod system;
 
@@ -47,6 +48,7 @@ use crate::forward::ForwardPool;
 use crate::lock::Lock;
 use crate::node::{Node, Replicas};
 use crate::peer::Links;
+use crate::sockets::listen;
 use crate::stop::Stop;
 
 /// Why a node stopped, or never started.
@@ -172,12 +174,6 @@ const DATABASES: [(DatabaseId, &str); 2] = [
     (DatabaseId::SYSTEM, "bellwether"),
     (DatabaseId::POSTGRES, "postgres"),
 ];
-
-async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| ServeError::Listen { address, error })
-}
 
 /// A runtime of one thread, apart from the clients'.
 struct Apart {

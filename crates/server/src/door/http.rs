@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use crate::lock::tls::Door;
 use crate::lock::{Stream, is_monitor};
 use crate::node::Node;
+use crate::sockets::accept;
 
 /// Monitors and load balancers, not users: few.
 const CONNECTIONS_MAX: usize = 256;
@@ -32,14 +33,7 @@ pub(crate) async fn accept_http(node: Arc<Node>, listener: TcpListener) {
     loop {
         let stream = tokio::select! {
             () = node.stop.asked() => return,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept an HTTP connection");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            }
+            stream = accept(&listener, "an HTTP connection") => stream,
         };
         let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
             continue;

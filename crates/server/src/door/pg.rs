@@ -31,6 +31,7 @@ use crate::node::Node;
 use crate::random::random_bytes;
 use crate::replica::{Listener, Reign, SavepointAction};
 use crate::session::{Cancel, PARKED_BYTES, Rows, Session, SessionFacts};
+use crate::sockets::accept;
 
 /// More output than this goes to the socket before more rows are fetched.
 const OUTPUT_BYTES: usize = 64 << 10;
@@ -103,14 +104,7 @@ pub(crate) async fn accept_pg(node: Arc<Node>, listener: TcpListener) {
         let stream = tokio::select! {
             () = node.stop.asked() => break,
             Some(_) = clients.join_next() => continue,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a client");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            }
+            stream = accept(&listener, "a client") => stream,
         };
         let room = node.config.max_connections;
         if clients.len() >= room + STARTING_MAX {

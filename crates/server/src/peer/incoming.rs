@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::frame::{FRAME_BYTES_MAX, FrameError, FrameReader, Hello, Purpose};
 use super::handshake::{self, Proven};
 use crate::node::Node;
+use crate::sockets::accept;
 
 /// Connections from peers at one time: two for consensus and up to a connection per client session of each peer.
 const CONNECTIONS_MAX: usize = 4096;
@@ -30,14 +31,7 @@ pub(crate) async fn accept_peers(node: Arc<Node>, listener: TcpListener) {
     loop {
         let stream = tokio::select! {
             () = node.stop.asked() => return,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a peer's connection");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            }
+            stream = accept(&listener, "a peer's connection") => stream,
         };
         let places = (
             Arc::clone(&permits).try_acquire_owned(),
