@@ -2,11 +2,10 @@
 //!
 //! [`replay`] only reads; [`repair`] changes the disk, and runs only when nothing is wrong.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use bellwether_types::codec::DecodeError;
-use bellwether_types::disk::{Disk, DiskFile};
+use bellwether_types::disk::{Disk, DiskFile, write_again};
 use bellwether_types::entry::HardState;
 use bellwether_types::position::Position;
 
@@ -232,7 +231,8 @@ pub(crate) fn repair(disk: &dyn Disk, dir: &Path, replay: &Replay) -> Result<Box
     let mut file = disk
         .open(&path, false)
         .map_err(|source| IoFailure::new("open", &path, source))?;
-    rewrite(&mut *file, u64::from(last.end)).map_err(|source| IoFailure::new("rewrite", &path, source))?;
+    write_again(&mut *file, u64::from(last.end))
+        .map_err(|source| IoFailure::new("rewrite", &path, source))?;
     if replay.torn_bytes > 0 {
         let zeros = vec![0; replay.torn_bytes as usize];
         file.write_at(u64::from(last.end), &zeros)
@@ -252,23 +252,6 @@ pub(crate) fn repair(disk: &dyn Disk, dir: &Path, replay: &Replay) -> Result<Box
             .map_err(|source| IoFailure::new("sync", dir, source))?;
     }
     Ok(file)
-}
-
-/// Writes what was read once more. After a failed fsync Linux takes the pages for clean: a process that starts again
-/// reads them, a later fsync succeeds, and still they are not on the disk ("fsyncgate", PostgreSQL wiki).
-fn rewrite(file: &mut dyn DiskFile, end: u64) -> io::Result<()> {
-    let mut buffer = vec![0; 1 << 20];
-    let mut offset = 0;
-    while offset < end {
-        let wanted = (end - offset).min(buffer.len() as u64) as usize;
-        let read = file.read_at(offset, &mut buffer[..wanted])?;
-        if read == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        file.write_at(offset, &buffer[..read])?;
-        offset += read as u64;
-    }
-    Ok(())
 }
 
 fn corrupt(path: &Path, offset: u64, flaw: Flaw) -> OpenError {

@@ -1,4 +1,4 @@
-//! At start, before any connection: SQLite must not be ahead of the log.
+//! At start, before any connection: SQLite must not be ahead of the log, and what it has must be on the disk.
 //!
 //! SQLite's WAL and the log are synced independently, so after a power failure the WAL may hold transactions whose
 //! records the log lost, or which another leader's records have replaced. [`repair_ahead`] cuts the WAL back to the
@@ -7,6 +7,9 @@
 //! Stands on: no checkpoint ever passes a position that is not durable in the log ([`crate::checkpoint`]), so main
 //! file and a WAL cut behind that position are a sound database; and along one WAL, nothing that the log knows comes
 //! after something beyond it. Looks at each candidate through a read-only overlay of the files, and cuts once.
+//!
+//! What stays of the WAL is written once more and synced: the process before may have met a failed sync, and frames that
+//! are only in memory would be checkpointed as if they could not be lost ([`bellwether_types::disk::write_again`]).
 
 use std::fmt;
 use std::io;
@@ -35,7 +38,7 @@ pub struct Recovery {
     pub commits_cut: usize,
 }
 
-/// Cuts transactions off the WAL until the position stored in SQLite is `allowed`: known to the log, that is not
+/// Cuts transactions off the WAL until the position stored in SQLite is `allowed`, and makes the others durable: known to the log, that is not
 /// beyond its last entry, and of the same term at its index. [`Position::ZERO`] is always allowed. Positions before
 /// the log's first need not be. No connection may be open.
 pub fn repair_ahead(files: &Files, allowed: impl Fn(Position) -> bool) -> Result<Recovery, RecoveryError> {
@@ -66,9 +69,7 @@ pub fn repair_ahead(files: &Files, allowed: impl Fn(Position) -> bool) -> Result
     };
     let (commits, position) = candidates.last_allowed(&allowed)?;
     let commits_cut = scan.commits.len() - commits;
-    if commits_cut > 0 {
-        cut(&*disk, files, &scan, commits)?;
-    }
+    settle(&*disk, files, &scan, commits)?;
     Ok(Recovery {
         position,
         commits_cut,
@@ -82,7 +83,7 @@ pub fn set_aside(files: &Files) -> Result<(), RecoveryError> {
     let rename = || {
         if disk.exists(&files.path)? {
             disk.rename(&files.path, &beside(&files.path, "-damaged"))?;
-            disk.sync_dir(files.path.parent().unwrap_or(Path::new("/")))?;
+            disk.sync_dir(parent(&files.path))?;
         }
         Ok(())
     };
@@ -193,11 +194,26 @@ fn scan(disk: &dyn Disk, path: &Path) -> Result<WalScan, RecoveryError> {
     read().map_err(|error| RecoveryError::io(path, &error))
 }
 
-fn cut(disk: &dyn Disk, files: &Files, scan: &WalScan, commits: usize) -> Result<(), RecoveryError> {
+/// What is read of the WAL from here on will go into the main file, and nothing may be missing of it after the next
+/// power failure.
+fn settle(disk: &dyn Disk, files: &Files, scan: &WalScan, commits: usize) -> Result<(), RecoveryError> {
+    if scan.commits.is_empty() {
+        return Ok(());
+    }
     let path = files.wal_path();
-    let cut = || wal::cut_after(&mut *disk.open(&path, false)?, scan, commits);
-    cut().map_err(|error| RecoveryError::io(&path, &error))?;
-    remove(disk, &files.shm_path())
+    let settle = || {
+        wal::settle(&mut *disk.open(&path, false)?, scan, commits)?;
+        disk.sync_dir(parent(&path))
+    };
+    settle().map_err(|error| RecoveryError::io(&path, &error))?;
+    match commits < scan.commits.len() {
+        true => remove(disk, &files.shm_path()),
+        false => Ok(()),
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("/"))
 }
 
 fn has_content(disk: &dyn Disk, path: &Path) -> Result<bool, RecoveryError> {
@@ -210,7 +226,7 @@ fn remove(disk: &dyn Disk, path: &Path) -> Result<(), RecoveryError> {
     let remove = || {
         if disk.exists(path)? {
             disk.remove(path)?;
-            disk.sync_dir(path.parent().unwrap_or(Path::new("/")))?;
+            disk.sync_dir(parent(path))?;
         }
         Ok(())
     };

@@ -85,6 +85,15 @@ impl ForgetfulDisk {
         self.state().write_error = kind;
     }
 
+    /// What a failed sync leaves: everything is there to be read, and nothing that was not synced before is written by
+    /// later syncs.
+    pub(crate) fn take_for_clean(&self) {
+        for content in self.state().live.values() {
+            let mut content = content.lock().unwrap_or_else(PoisonError::into_inner);
+            content.unsynced.clear();
+        }
+    }
+
     pub(crate) fn panic_on_write(&self) {
         self.state().panics = true;
     }

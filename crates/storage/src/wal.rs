@@ -10,7 +10,7 @@ pub(crate) mod live;
 
 use std::io;
 
-use bellwether_types::disk::DiskFile;
+use bellwether_types::disk::{DiskFile, write_again};
 
 /// The file's own header.
 const HEADER_BYTES: usize = 32;
@@ -85,10 +85,14 @@ impl WalScan {
     }
 }
 
-/// Cuts the log after its first `commits` transactions, durably. No connection may be open: others would fail with
-/// an I/O error.
-pub fn cut_after(file: &mut dyn DiskFile, scan: &WalScan, commits: usize) -> io::Result<()> {
-    file.truncate(scan.bytes_after(commits))?;
+/// Leaves the log its first `commits` transactions, and makes those durable. No connection may be open: others would
+/// fail with an I/O error.
+pub fn settle(file: &mut dyn DiskFile, scan: &WalScan, commits: usize) -> io::Result<()> {
+    let end = scan.bytes_after(commits);
+    if commits < scan.commits.len() {
+        file.truncate(end)?;
+    }
+    write_again(file, end)?;
     file.sync()
 }
 
@@ -219,7 +223,7 @@ mod tests {
             assert_eq!((found.commits.len(), found.page_bytes), (20, 4096));
 
             let mut file = disk.open(Path::new("/w.db-wal"), false).expect("a log");
-            cut_after(&mut *file, &found, cut).expect("a shorter log");
+            settle(&mut *file, &found, cut).expect("a shorter log");
             let reader = files(&vfs).connect(ConnectionRole::Reader).expect("a reader");
             assert_eq!(count(&reader), 30 + cut as i64);
         }

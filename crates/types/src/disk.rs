@@ -42,3 +42,21 @@ pub trait DiskFile: Send {
     /// fdatasync: content and length are durable when it returns.
     fn sync(&mut self) -> io::Result<()>;
 }
+
+/// Writes the first `len` bytes once more; to be synced by the caller. For whoever starts and trusts what it reads:
+/// after a failed sync Linux takes the pages for clean, so a process that starts again reads them, a later sync
+/// succeeds, and still they are not on the disk ("fsyncgate", PostgreSQL wiki).
+pub fn write_again(file: &mut dyn DiskFile, len: u64) -> io::Result<()> {
+    let mut buffer = vec![0; 1 << 20];
+    let mut offset = 0;
+    while offset < len {
+        let wanted = (len - offset).min(buffer.len() as u64) as usize;
+        let read = file.read_at(offset, &mut buffer[..wanted])?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        file.write_at(offset, &buffer[..read])?;
+        offset += read as u64;
+    }
+    Ok(())
+}

@@ -53,6 +53,24 @@ fn a_replica_that_is_not_ahead_is_left_alone() {
 }
 
 #[test]
+fn what_a_start_reads_of_the_wal_survives_although_a_sync_had_failed_before() {
+    for seed in 1..=20 {
+        let disk = ForgetfulDisk::new(seed);
+        let vfs = Registered::new(disk.clone(), 1);
+        let files = files(&vfs);
+        replica(&files, 5, 12);
+        disk.take_for_clean();
+        for end in [12, 9] {
+            let recovery = repair_ahead(&files, up_to(end)).expect("no damage");
+            assert_eq!(recovery.position.index.0, end);
+            disk.crash();
+            let again = repair_ahead(&files, up_to(12)).expect("no damage");
+            assert_eq!(again.position.index.0, end, "seed {seed}");
+        }
+    }
+}
+
+#[test]
 fn transactions_beyond_the_log_are_cut_wherever_the_log_ends() {
     for checkpointed in [0, 5] {
         for end in checkpointed..12 {
