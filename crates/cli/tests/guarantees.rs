@@ -4,7 +4,7 @@ mod support;
 
 use support::shared::shared_cluster;
 use support::{refusal, run, sqlstate};
-use tokio_postgres::Client;
+use tokio_postgres::{Client, SimpleQueryMessage};
 
 async fn integer(client: &Client, sql: &str) -> i64 {
     client.query_one(sql, &[]).await.expect(sql).get(0)
@@ -141,6 +141,46 @@ fn a_strong_read_at_a_follower_that_is_far_behind_is_answered_by_the_leader() {
             INSERT INTO behind SELECT i, 'row ' || i FROM n";
         execute(&writer, many).await;
         assert_eq!(integer(&reader, "SELECT count(*) FROM behind").await, 100_000);
+    });
+}
+
+#[test]
+fn a_transaction_at_a_follower_that_is_far_behind_reads_nothing_old() {
+    run(async {
+        let cluster = shared_cluster();
+        let writer = cluster.connect_to_leader().await;
+        execute(
+            &writer,
+            "CREATE TABLE trailing (id INTEGER PRIMARY KEY, content TEXT)",
+        )
+        .await;
+        let reader = cluster.connect_to_follower().await;
+        execute(&reader, "SET bellwether.read_consistency = strong").await;
+        execute(&reader, "SET bellwether.wait_timeout = '1ms'").await;
+        let count = "SELECT count(*) FROM trailing";
+        for round in 1..=3 {
+            // A transaction that takes a follower much longer.
+            let many = format!(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50000) \
+                INSERT INTO trailing (content) SELECT 'row ' || i || ' of {round}' FROM n"
+            );
+            execute(&writer, &many).await;
+            execute(&reader, "BEGIN READ ONLY").await;
+            match reader.query_one(count, &[]).await {
+                Ok(row) => assert_eq!(row.get::<_, i64>(0), round * 50_000),
+                Err(error) => assert_eq!(sqlstate::<()>(Err(error)), "57014"),
+            }
+            execute(&reader, "ROLLBACK; BEGIN").await;
+            // As text: what it is made of is not asked before.
+            let read = reader
+                .simple_query(count)
+                .await
+                .expect("the leader's writer answers");
+            assert!(
+                matches!(&read[1], SimpleQueryMessage::Row(row) if row.get(0) == Some(&(round * 50_000).to_string()))
+            );
+            execute(&reader, "COMMIT").await;
+        }
     });
 }
 

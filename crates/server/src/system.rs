@@ -62,6 +62,7 @@ pub(crate) async fn found(node: Arc<Node>) {
                 .chain(nodes(&node))
                 .collect();
             let transaction = ClientTransaction {
+                seen: Vec::new(),
                 request,
                 statements,
                 session: SessionState::default(),

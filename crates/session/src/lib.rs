@@ -12,8 +12,10 @@ pub mod guarantee;
 pub mod route;
 pub mod settings;
 pub mod token;
+pub mod transaction_mode;
 
 pub use guarantee::Guarantee;
 pub use route::{Decision, Refusal, ReplicaState, Role, route};
 pub use settings::{SetScope, Settings, Values};
 pub use token::Token;
+pub use transaction_mode::TransactionMode;

@@ -46,6 +46,8 @@ pub enum Bug {
     EndSessionTooEarly,
     /// What an interactive transaction read before its first write is not compared.
     ForgetPriorReads,
+    /// What an optimistic transaction was answered is not compared.
+    ForgetAnswers,
     /// An interactive transaction whose client is gone is committed.
     CommitVanished,
     /// The leader runs VACUUM when it is proposed.
@@ -68,7 +70,7 @@ pub enum Bug {
 
 impl Bug {
     /// All, in the order of the declaration.
-    pub const ALL: [Bug; 30] = [
+    pub const ALL: [Bug; 31] = [
         Bug::AckBeforeFsync,
         Bug::SendBeforePersist,
         Bug::VoteWithoutPersisting,
@@ -90,6 +92,7 @@ impl Bug {
         Bug::KeepGroupWhenHandingOver,
         Bug::EndSessionTooEarly,
         Bug::ForgetPriorReads,
+        Bug::ForgetAnswers,
         Bug::CommitVanished,
         Bug::VacuumBeforeCommit,
         Bug::IgnoreFullDisk,

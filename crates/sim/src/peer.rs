@@ -3,8 +3,8 @@
 use std::fmt;
 
 use bellwether_node::Message;
-use bellwether_storage::SessionState;
 use bellwether_storage::snapshot::SnapshotInfo;
+use bellwether_storage::{Seen, SessionState};
 use bellwether_types::{Decoder, Encoder, Position, RequestId, SessionId, SqlError, Statement, Term};
 use bytes::Bytes;
 
@@ -27,6 +27,8 @@ pub struct Attempt {
     pub part: Part,
     /// What to execute.
     pub statements: Vec<Statement>,
+    /// What the client was answered to the first of them.
+    pub seen: Vec<Seen>,
     /// The session's state.
     pub session: SessionState,
 }
@@ -38,8 +40,8 @@ pub enum Part {
     Whole,
     /// It comes to its first write, and takes the writer.
     Open {
-        /// What it has read before, elsewhere: must still be so.
-        reads: Vec<(Statement, Rows)>,
+        /// What it has done before, elsewhere: must still be answered so.
+        answered: Vec<(Statement, Seen)>,
     },
     /// One statement of an open one.
     Step {
@@ -182,7 +184,7 @@ impl fmt::Display for PeerMessage {
                 )?;
                 match &attempt.part {
                     Part::Whole => Ok(()),
-                    Part::Open { reads } => write!(f, " open after {} reads", reads.len()),
+                    Part::Open { answered } => write!(f, " open after {} statements", answered.len()),
                     other => write!(f, " {other:?}"),
                 }
             }

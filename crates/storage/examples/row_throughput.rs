@@ -88,6 +88,7 @@ fn main() {
     let mut transaction = |session: u64, sql: &str, parameters: Vec<Value>| {
         sequence += 1;
         ClientTransaction {
+            seen: Vec::new(),
             request: RequestId {
                 session: SessionId(u128::from(session) << 64 | 7),
                 sequence,

@@ -75,6 +75,7 @@ fn statements(dice: &mut Dice, place: u64) -> Vec<Statement> {
 fn lead(writer: &mut Writer, log: &mut Log, term: u64, dice: &mut Dice) -> Option<()> {
     let index = log.entries.len() as u64 + 1;
     let transaction = ClientTransaction {
+        seen: Vec::new(),
         request: RequestId {
             session: SessionId(1),
             sequence: index,

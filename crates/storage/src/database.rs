@@ -177,12 +177,16 @@ impl Database {
 
     /// Calls back now and then while a statement runs.
     pub(crate) fn on_progress(&self, steps: i32, mut callback: impl FnMut() + Send + 'static) {
-        let handler = move || {
+        self.interrupt_if(steps, move || {
             callback();
             false
-        };
+        });
+    }
+
+    /// Asks now and then while a statement runs whether it is to be interrupted.
+    pub(crate) fn interrupt_if(&self, steps: i32, must_end: impl FnMut() -> bool + Send + 'static) {
         // Only a closed connection refuses a handler.
-        let _ = self.owner().progress_handler(steps, Some(handler));
+        let _ = self.owner().progress_handler(steps, Some(must_end));
     }
 
     /// Compiles and runs one statement of our own.

@@ -317,7 +317,7 @@ impl StorageError {
                 ffi::SQLITE_ERROR | ffi::SQLITE_CONSTRAINT => {
                     SqlError::new(ErrorKind::Internal, error.to_string())
                 }
-                code => coded_error(code, &error.message),
+                _ => coded_error(error.code, &error.message),
             },
             StorageError::Spill(message) => SqlError::new(ErrorKind::DiskFull, message),
             StorageError::GroupLost => group_lost(),

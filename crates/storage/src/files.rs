@@ -7,6 +7,7 @@
 use std::ffi::{CStr, c_int};
 use std::fmt;
 use std::marker::PhantomData;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::ptr::null_mut;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use rusqlite::{Connection, OpenFlags, ffi};
 use crate::extension::Extended;
 use crate::os_disk::OsDisk;
 use crate::pages::{CHECKSUM_BYTES, Damage, PAGE_BYTES};
+use crate::vfs::workspace::{Expected, PageSource};
 use crate::vfs::{self, checked};
 
 /// Where a replica's SQLite file lives.
@@ -64,12 +66,16 @@ pub enum ConnectionRole {
     Reader,
     /// Moves WAL frames into the main file, or holds a read snapshot so that others do not.
     Checkpointer,
+    /// Writes what nobody else sees, in memory: see `workspace`.
+    Workspace,
 }
 
 /// Page cache of the writer. It holds a whole group's dirty pages; beyond it SQLite spills them into the WAL.
 const WRITER_CACHE_KIB: i64 = 64 * 1024;
 /// Page cache of each reader; there are many, and the kernel caches the file as well.
 const READER_CACHE_KIB: i64 = 8 * 1024;
+/// Page cache of a workspace, and so the most that a transaction changes in one.
+const WORKSPACE_CACHE_KIB: i64 = 1024;
 /// A checkpointer copies pages without caching them.
 const CHECKPOINTER_CACHE_KIB: i64 = 256;
 
@@ -118,6 +124,36 @@ impl Files {
         Ok(connection)
     }
 
+    /// Opens a connection to a file that is none: it shows these pages. `number` makes its name.
+    pub(crate) fn connect_workspace(
+        &self,
+        number: u64,
+        source: Arc<dyn PageSource>,
+    ) -> Result<Connection, OpenError> {
+        let path = beside(&self.path, &format!("-workspace-{number}"));
+        let _expected = Expected::new(path.as_os_str().as_bytes().to_owned(), source);
+        let open = || -> rusqlite::Result<(Connection, String)> {
+            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let connection = Connection::open_with_flags_and_vfs(&path, flags, self.vfs_name()?)?;
+            let mode = configure(&connection, ConnectionRole::Workspace)?;
+            self.extended.register_pure(&connection)?;
+            Ok((connection, mode))
+        };
+        match open().map_err(|error| OpenError::sqlite(&path, &error))? {
+            (connection, mode) if mode == "memory" => Ok(connection),
+            (_, mode) => Err(OpenError::NotWal { path, mode }),
+        }
+    }
+
+    fn vfs_name(&self) -> rusqlite::Result<&str> {
+        match &self.vfs {
+            Vfs::Os => {
+                checked::os_name().map_err(|code| rusqlite::Error::SqliteFailure(ffi::Error::new(code), None))
+            }
+            Vfs::Simulated(name) => Ok(name.as_str()),
+        }
+    }
+
     /// SQLite's write-ahead log of this file.
     pub fn wal_path(&self) -> PathBuf {
         beside(&self.path, "-wal")
@@ -145,12 +181,7 @@ impl Files {
         if role == ConnectionRole::Writer {
             flags |= OpenFlags::SQLITE_OPEN_CREATE;
         }
-        let vfs = match &self.vfs {
-            Vfs::Os => checked::os_name()
-                .map_err(|code| rusqlite::Error::SqliteFailure(ffi::Error::new(code), None))?,
-            Vfs::Simulated(name) => name.as_str(),
-        };
-        Connection::open_with_flags_and_vfs(&self.path, flags, vfs)
+        Connection::open_with_flags_and_vfs(&self.path, flags, self.vfs_name()?)
     }
 }
 
@@ -178,6 +209,7 @@ fn configure(connection: &Connection, role: ConnectionRole) -> rusqlite::Result<
         ConnectionRole::Writer => WRITER_CACHE_KIB,
         ConnectionRole::Reader => READER_CACHE_KIB,
         ConnectionRole::Checkpointer => CHECKPOINTER_CACHE_KIB,
+        ConnectionRole::Workspace => WORKSPACE_CACHE_KIB,
     };
     if role == ConnectionRole::Writer {
         connection.pragma_update(None, "page_size", PAGE_BYTES as u32)?;
@@ -185,6 +217,9 @@ fn configure(connection: &Connection, role: ConnectionRole) -> rusqlite::Result<
     }
     let mode = match role {
         ConnectionRole::Writer => connection.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0))?,
+        ConnectionRole::Workspace => {
+            connection.query_row("PRAGMA journal_mode=MEMORY", [], |row| row.get(0))?
+        }
         _ => connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?,
     };
     connection.pragma_update(None, "synchronous", "NORMAL")?;

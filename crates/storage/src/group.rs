@@ -63,6 +63,25 @@ pub trait RowSink {
     fn row(&mut self, values: &[ValueRef<'_>]) -> Result<(), SqlError>;
 }
 
+/// Of statements that answer no rows.
+pub struct NoRows;
+
+impl RowSink for NoRows {
+    fn columns(&mut self, _columns: &[Column]) -> Result<(), SqlError> {
+        Err(SqlError::new(
+            ErrorKind::Internal,
+            "rows of a statement that has none",
+        ))
+    }
+
+    fn row(&mut self, _values: &[ValueRef<'_>]) -> Result<(), SqlError> {
+        Err(SqlError::new(
+            ErrorKind::Internal,
+            "a row of a statement that has none",
+        ))
+    }
+}
+
 /// An open group.
 #[derive(Debug)]
 pub(crate) struct Group {

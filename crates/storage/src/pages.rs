@@ -129,6 +129,11 @@ impl Damage {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
+    /// As [`Damage::take`]; it stays.
+    pub(crate) fn first(&self) -> Option<PageFault> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub(crate) fn report(&self, fault: PageFault) {
         self.0
             .lock()

@@ -15,9 +15,11 @@ use crate::error::StorageError;
 use crate::files::{ConnectionRole, Files, OpenError};
 use crate::internal;
 use crate::kind::{self, StatementKind};
+use crate::run::StatementResult;
 use crate::session::SessionState;
 use crate::statement::Prepared;
-use crate::writer::open_error;
+use crate::workspace::Workspace;
+use crate::writer::{not_opened, open_error};
 
 /// A `query_only` connection. It sees what was committed when its snapshot (or, without one, its statement) began.
 pub struct Reader {
@@ -26,6 +28,8 @@ pub struct Reader {
     database: Arc<Database>,
     /// Foreign keys and recursive triggers, as they are set now; `None`: not set yet.
     switches: Option<(bool, bool)>,
+    /// Of the file that it reads, for the workspace.
+    files: Files,
 }
 
 /// Our own, compiled once.
@@ -33,6 +37,8 @@ struct ReaderStatements {
     position: Prepared,
     begin: Prepared,
     commit: Prepared,
+    /// Opened when one is needed first. It reads with a statement of this connection.
+    workspace: Option<Workspace>,
 }
 
 impl Drop for Reader {
@@ -107,11 +113,13 @@ impl Reader {
             position: Prepared::internal(&database, internal::SELECT_POSITION).map_err(sqlite)?,
             begin: Prepared::internal(&database, "BEGIN").map_err(sqlite)?,
             commit: Prepared::internal(&database, "COMMIT").map_err(sqlite)?,
+            workspace: None,
         };
         Ok(Reader {
             statements: ManuallyDrop::new(statements),
             database,
             switches: None,
+            files: files.clone(),
         })
     }
 
@@ -130,10 +138,39 @@ impl Reader {
     pub fn end_snapshot(&mut self) {
         let database = self.database.clone();
         let _gate = database.enter();
+        if let Some(workspace) = &mut self.statements.workspace {
+            workspace.end();
+        }
         if !database.is_autocommit() {
             // A COMMIT of a transaction that wrote nothing has nothing to fail at.
             let _ = self.statements.commit.run();
         }
+    }
+
+    /// From here on [`Reader::run_apart`] works on a private copy of the snapshot, which ends with it.
+    pub fn begin_workspace(
+        &mut self,
+        session: &SessionState,
+        facts: &Arc<Facts>,
+    ) -> Result<(), StorageError> {
+        let database = self.database.clone();
+        let _gate = database.enter();
+        if database.is_autocommit() {
+            return Err(StorageError::OutOfOrder("begin_workspace without a snapshot"));
+        }
+        let workspace = match &mut self.statements.workspace {
+            Some(workspace) => workspace,
+            none => none.insert(Workspace::open(&self.files, &database).map_err(not_opened)?),
+        };
+        Ok(workspace.begin(session, facts)?)
+    }
+
+    /// Runs a statement in the workspace, where only those after it see what it changed. `None`: it answers rows and
+    /// writes, is long, changes much, fails or needs more than data; then the workspace is over.
+    pub fn run_apart(&mut self, statement: &Statement) -> Option<StatementResult> {
+        let database = self.database.clone();
+        let _gate = database.enter();
+        self.statements.workspace.as_mut()?.run(statement)
     }
 
     /// Of the snapshot; without one, of the last record committed in SQLite.

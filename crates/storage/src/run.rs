@@ -8,6 +8,7 @@ use bellwether_types::{
 
 use crate::error::StorageError;
 use crate::group::{Begin, GroupStart, RowSink};
+use crate::seen::Seen;
 use crate::session::SessionState;
 use crate::writer::Writer;
 
@@ -22,6 +23,9 @@ pub struct ClientTransaction {
     pub request: RequestId,
     /// In order; the first error ends them.
     pub statements: Vec<Statement>,
+    /// What the client was answered to the first of them already: they must be answered so again, and their rows are
+    /// not collected.
+    pub seen: Vec<Seen>,
     /// What the session comes with.
     pub session: SessionState,
     /// Whose session it is.
@@ -31,7 +35,7 @@ pub struct ClientTransaction {
 /// What a transaction answered.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
-    /// By statement; of a deduplicated transaction the last one's tag alone.
+    /// By statement, but those answered before; of a deduplicated transaction the last one's tag alone.
     pub results: Vec<StatementResult>,
     /// What the session goes on with.
     pub session: SessionState,
@@ -100,7 +104,15 @@ fn run_one(writer: &mut Writer, transaction: &ClientTransaction) -> Result<Answe
     }
     let mut results = Vec::with_capacity(transaction.statements.len());
     let mut size_bytes = 0;
+    let mut seen = transaction.seen.iter();
     for statement in &transaction.statements {
+        if let Some(seen) = seen.next() {
+            if let Err(error) = writer.repeat(statement, seen) {
+                writer.abandon();
+                return Err(error);
+            }
+            continue;
+        }
         let mut rows = Collected {
             columns: Vec::new(),
             rows: Vec::new(),
@@ -170,6 +182,7 @@ mod tests {
 
     fn transaction(session: u128, sequence: u64, statements: &[&str]) -> ClientTransaction {
         ClientTransaction {
+            seen: Vec::new(),
             request: RequestId {
                 session: SessionId(session),
                 sequence,

@@ -10,8 +10,8 @@ use bellwether_types::{Fingerprint, Position, TableId, Timestamp};
 
 use crate::catalog::Key;
 use crate::error::{SqliteError, StorageError};
-use crate::files::{ConnectionRole, OpenError, Vfs, sqlite_facts};
-use crate::writer::{Phase, Writer};
+use crate::files::{ConnectionRole, Vfs, sqlite_facts};
+use crate::writer::{Phase, Writer, not_opened};
 
 impl Writer {
     /// Runs VACUUM and writes down that the record at `position` is applied. Takes as long as the database is large,
@@ -102,16 +102,4 @@ impl Writer {
             })
         })
     }
-}
-
-fn not_opened(error: OpenError) -> StorageError {
-    let (code, message) = match error {
-        OpenError::Sqlite { code, message, .. } => (code, message),
-        other => (rusqlite::ffi::SQLITE_CANTOPEN, other.to_string()),
-    };
-    StorageError::Sqlite(SqliteError {
-        code,
-        message,
-        offset: None,
-    })
 }

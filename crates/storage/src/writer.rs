@@ -122,6 +122,19 @@ pub(crate) fn open_error(files: &Files, error: SqliteError) -> OpenError {
     }
 }
 
+/// A connection more to a file that is in use.
+pub(crate) fn not_opened(error: OpenError) -> StorageError {
+    let (code, message) = match error {
+        OpenError::Sqlite { code, message, .. } => (code, message),
+        other => (ffi::SQLITE_CANTOPEN, other.to_string()),
+    };
+    StorageError::Sqlite(SqliteError {
+        code,
+        message,
+        offset: None,
+    })
+}
+
 impl Writer {
     /// Opens the replica's file and reads its committed state; creates our tables when they are not there. Tables
     /// that an imported file brings along get ids and fingerprints.
@@ -234,18 +247,7 @@ impl Writer {
             return Ok(());
         }
         let capture = self.connection.hook.shared();
-        let opened = WriteConnection::open(&self.files, purpose, capture).map_err(|error| {
-            let (code, message) = match error {
-                OpenError::Sqlite { code, message, .. } => (code, message),
-                other => (ffi::SQLITE_CANTOPEN, other.to_string()),
-            };
-            StorageError::Sqlite(SqliteError {
-                code,
-                message,
-                offset: None,
-            })
-        })?;
-        self.connection = opened;
+        self.connection = WriteConnection::open(&self.files, purpose, capture).map_err(not_opened)?;
         Ok(())
     }
 }

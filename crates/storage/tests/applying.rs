@@ -2,14 +2,20 @@
 
 mod support;
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use bellwether_storage::pages::PAGE_BYTES;
 use bellwether_storage::{
-    ApplyError, ClientTransaction, Divergence, Reader, Sealed, SessionState, Writer, run_group,
+    ApplyError, Checkpointer, ClientTransaction, Divergence, Files, Reader, Sealed, SessionState, Writer,
+    run_group,
 };
 use bellwether_types::{Entry, Position, RequestId, SessionId, Statement, Value, ValueRef};
 use support::{Pair, text};
 
 fn transaction(session: u128, sequence: u64, statements: &[&str]) -> ClientTransaction {
     ClientTransaction {
+        seen: Vec::new(),
         request: RequestId {
             session: SessionId(session),
             sequence,
@@ -273,4 +279,51 @@ fn a_transactions_command_is_no_query() {
             .expect("an explanation")
             .reads_only
     );
+}
+
+#[test]
+fn what_differs_after_a_rotten_page_was_met_is_damage_and_no_divergence() {
+    let mut pair = Pair::new();
+    pair.run(&[
+        "CREATE TABLE t(a INTEGER PRIMARY KEY, b)",
+        "INSERT INTO t VALUES (1, 'x'), (2, 'y')",
+    ]);
+    let files = pair.files("follower");
+    let connection = rusqlite::Connection::open(&files.path).expect("the follower's file");
+    connection
+        .execute_batch("DELETE FROM t WHERE a = 2")
+        .expect("tampered");
+    drop(connection);
+    pair.follower = Writer::open(&files).expect("the same file");
+    let start = pair.start();
+    run_group(
+        &mut pair.leader,
+        start,
+        &[transaction(60, 1, &["DELETE FROM t WHERE a = 2"])],
+    )
+    .expect("the group runs");
+    let entries = pair.propose();
+    pair.leader.rollback().expect("it is only proposed");
+    let differs = |error: &ApplyError| matches!(error, ApplyError::Diverged { .. });
+    assert!(differs(
+        &pair.follower.apply(&entries[0]).expect_err("a row is missing")
+    ));
+    // A page of another file of the replica's connections, which is met while nothing is applied.
+    let other = Files {
+        damage: files.damage.clone(),
+        ..pair.files("leader")
+    };
+    Checkpointer::open(&other)
+        .map(|mut checkpointer| checkpointer.restart(pair.position).expect("a checkpoint"))
+        .expect("a checkpointer");
+    let file = File::options().write(true).open(&other.path).expect("the file");
+    let pages = file.metadata().expect("a length").len() / PAGE_BYTES as u64;
+    for page in 1..pages {
+        let place = page * PAGE_BYTES as u64 + 1234;
+        file.write_all_at(b"rot", place).expect("a write");
+    }
+    let mut reader = Reader::open(&other).expect("the schema is sound");
+    reader.begin_snapshot().expect_err("a page is met");
+    let error = pair.follower.apply(&entries[0]).expect_err("a row is missing");
+    assert!(error.is_damage() && !differs(&error), "{error}");
 }

@@ -33,6 +33,7 @@ impl RowSink for Rows {
 
 fn transaction(session: u128, sequence: u64, statements: &[&str]) -> ClientTransaction {
     ClientTransaction {
+        seen: Vec::new(),
         request: RequestId {
             session: SessionId(session),
             sequence,

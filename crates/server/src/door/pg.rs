@@ -399,7 +399,10 @@ impl Client {
 
     async fn savepoint(&mut self, name: &str, action: SavepointAction) {
         let done = match self.park_cursors(ANY_READ).await {
-            Ok(()) => self.session().savepoint(name, action).await,
+            Ok(()) => {
+                let session = self.session.as_mut().expect("let in");
+                session.savepoint(name, action, self.connection.settings()).await
+            }
             Err(error) => Err(error),
         };
         match done {

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use bellwether_storage::{Answer, ClientTransaction, Description, SessionState, StatementResult};
+use bellwether_storage::{Answer, ClientTransaction, Description, Seen, SessionState, StatementResult};
 use bellwether_types::codec::{DecodeError, Decoder, Encoder};
 use bellwether_types::{
     Column, CommandTag, DatabaseId, Facts, Position, RequestId, SessionId, SqlError, Statement, Term, Value,
 };
 
-use crate::replica::{Attempt, Opening, PriorRead, SavepointAction};
+use crate::replica::{Answered, Attempt, Opening, SavepointAction};
 
 /// From the node that holds the client.
 #[derive(Debug, Clone)]
@@ -188,6 +188,10 @@ fn put_transaction(out: &mut Encoder, transaction: &ClientTransaction) {
     for statement in &transaction.statements {
         statement.encode(out);
     }
+    out.u64(transaction.seen.len() as u64);
+    for seen in &transaction.seen {
+        seen.encode(out);
+    }
     transaction.session.encode(out);
     transaction.facts.encode(out);
 }
@@ -197,9 +201,13 @@ fn transaction(input: &mut Decoder<'_>) -> Result<ClientTransaction, DecodeError
     let statements = (0..input.count()?)
         .map(|_| Statement::decode(input))
         .collect::<Result<_, _>>()?;
+    let seen = (0..input.count()?)
+        .map(|_| Seen::decode(input))
+        .collect::<Result<_, _>>()?;
     Ok(ClientTransaction {
         request,
         statements,
+        seen,
         session: SessionState::decode(input)?,
         facts: Arc::new(Facts::decode(input)?),
     })
@@ -209,12 +217,10 @@ fn put_opening(out: &mut Encoder, opening: &Opening) {
     put_request_id(out, opening.request);
     opening.session.encode(out);
     opening.facts.encode(out);
-    out.u64(opening.reads.len() as u64);
-    for read in &opening.reads {
-        read.statement.encode(out);
-        out.u128(read.digest);
-        out.u64(read.rows);
-        out.bool(read.whole);
+    out.u64(opening.answered.len() as u64);
+    for Answered { statement, seen } in &opening.answered {
+        statement.encode(out);
+        seen.encode(out);
     }
     out.u64(opening.savepoints.len() as u64);
     for name in &opening.savepoints {
@@ -227,14 +233,11 @@ fn opening(input: &mut Decoder<'_>) -> Result<Opening, DecodeError> {
     let request = request_id(input)?;
     let session = SessionState::decode(input)?;
     let facts = Arc::new(Facts::decode(input)?);
-    let reads = (0..input.count()?)
+    let answered = (0..input.count()?)
         .map(|_| {
-            let statement = Statement::decode(input)?;
-            Ok(PriorRead {
-                statement,
-                digest: input.u128()?,
-                rows: input.u64()?,
-                whole: input.bool()?,
+            Ok(Answered {
+                statement: Statement::decode(input)?,
+                seen: Seen::decode(input)?,
             })
         })
         .collect::<Result<_, DecodeError>>()?;
@@ -245,7 +248,7 @@ fn opening(input: &mut Decoder<'_>) -> Result<Opening, DecodeError> {
         request,
         session,
         facts,
-        reads,
+        answered,
         savepoints,
         idle_timeout_ms: input.u64()?,
     })

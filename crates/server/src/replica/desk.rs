@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use bellwether_storage::{Answer, ClientTransaction, Description, InterruptHandle, SessionState};
+use bellwether_storage::{Answer, ClientTransaction, Description, InterruptHandle, Seen, SessionState};
 use bellwether_types::{
     Column, CommandTag, Entry, ErrorKind, Facts, Position, RequestId, SessionId, SqlError, Statement, Term,
     Value, lexer,
@@ -72,16 +72,11 @@ pub(crate) struct Done {
     pub position: Position,
 }
 
-/// A read made before the first write, to be made again on the writer and compared.
+/// A statement that ran before its transaction took the writer, to be run again there and compared.
 #[derive(Debug, Clone)]
-pub(crate) struct PriorRead {
+pub(crate) struct Answered {
     pub statement: Statement,
-    /// Over the rows that the client fetched.
-    pub digest: u128,
-    /// How many it fetched.
-    pub rows: u64,
-    /// Whether it saw the end.
-    pub whole: bool,
+    pub seen: Seen,
 }
 
 /// What opens an interactive transaction on the writer.
@@ -91,8 +86,9 @@ pub(crate) struct Opening {
     pub session: SessionState,
     /// Whose it is.
     pub facts: Arc<Facts>,
-    pub reads: Vec<PriorRead>,
-    /// Savepoints set before the first write, outermost first.
+    /// In order.
+    pub answered: Vec<Answered>,
+    /// Savepoints set before the writer was taken, outermost first.
     pub savepoints: Vec<String>,
     /// Silence of the client for so long ends it. Zero: never.
     pub idle_timeout_ms: u64,

@@ -1,4 +1,4 @@
-//! An interactive transaction that has come to its first write: it holds the writer until it ends.
+//! An interactive transaction that has taken the writer: it holds it until it ends.
 
 use std::time::{Duration, Instant};
 
@@ -6,8 +6,7 @@ use bellwether_storage::{Begin, RowSink};
 use bellwether_types::{Column, CommandTag, ErrorKind, SqlError, Statement, Value, ValueRef, lexer};
 use tokio::sync::{mpsc, oneshot};
 
-use super::desk::{Command, NextStep, Opening, Piece, PriorRead, Refusal, SavepointAction, Step};
-use super::digest::RowDigest;
+use super::desk::{Command, NextStep, Opening, Piece, Refusal, SavepointAction, Step};
 use super::writer::{Flight, Halt, WriterThread, answer};
 
 /// Rows gathered before they are handed on.
@@ -84,33 +83,15 @@ impl WriterThread {
             }
             Err(error) => return Ok(Err(error)),
         }
-        Ok(self.repeat_reads(&opening.reads).and_then(|()| {
+        // Answered as before, it is as if it had run now.
+        let mut answered = opening.answered.iter();
+        let repeated = answered.try_for_each(|one| self.writer().repeat(&one.statement, &one.seen));
+        Ok(repeated.and_then(|()| {
             opening
                 .savepoints
                 .iter()
                 .try_for_each(|name| self.writer().savepoint(name))
         }))
-    }
-
-    /// What the transaction read from its snapshot is read again here: equal, and it is as if it had run now.
-    fn repeat_reads(&mut self, reads: &[PriorRead]) -> Result<(), Ended> {
-        for read in reads {
-            let mut cursor = self.writer().open_cursor(&read.statement)?;
-            let mut digest = RowDigest::default();
-            while digest.rows() < read.rows && cursor.step()? {
-                digest.add(&cursor);
-            }
-            let differs = digest.rows() < read.rows || (read.whole && cursor.step()?);
-            if differs || digest.finish() != read.digest {
-                return Err(SqlError::new(
-                    ErrorKind::Serialization,
-                    "could not serialize access due to concurrent update",
-                )
-                .with_detail("What this transaction read before its first write has changed since.")
-                .with_hint("Retry the transaction."));
-            }
-        }
-        Ok(())
     }
 
     fn run_steps(&mut self, transaction: u64, idle: Duration) -> Result<(), Halt> {

@@ -8,8 +8,8 @@
 use std::sync::{Mutex, MutexGuard};
 use std::time::Instant;
 
-use bellwether_storage::{RowSink, StatementResult, Writer};
-use bellwether_types::{Column, ErrorKind, SqlError, Statement, ValueRef, lexer};
+use bellwether_storage::{NoRows, StatementResult, Writer};
+use bellwether_types::{ErrorKind, SqlError, Statement, lexer};
 
 use crate::patience::with_patience;
 
@@ -108,24 +108,5 @@ fn change(writer: &mut Writer, statement: &Statement) -> Result<StatementResult,
             error,
             lost: writer.is_group_lost(),
         }),
-    }
-}
-
-/// Of statements without RETURNING.
-struct NoRows;
-
-impl RowSink for NoRows {
-    fn columns(&mut self, _columns: &[Column]) -> Result<(), SqlError> {
-        Err(SqlError::new(
-            ErrorKind::Internal,
-            "rows of a statement that has none",
-        ))
-    }
-
-    fn row(&mut self, _values: &[ValueRef<'_>]) -> Result<(), SqlError> {
-        Err(SqlError::new(
-            ErrorKind::Internal,
-            "a row of a statement that has none",
-        ))
     }
 }

@@ -2,7 +2,6 @@
 
 mod checkpoints;
 pub(crate) mod desk;
-pub(crate) mod digest;
 mod drive;
 mod driver;
 mod gather;
@@ -25,13 +24,12 @@ use bellwether_node::{Event, Message, Role, Status};
 use bellwether_types::{DatabaseId, Fingerprint, NodeId, Position, Term, Timestamp};
 use tokio::sync::{oneshot, watch};
 
-pub(crate) use desk::{Attempt, Desk, Done, Opening, Piece, PriorRead, Refusal, SavepointAction, Step};
-pub(crate) use digest::RowDigest;
+pub(crate) use desk::{Answered, Attempt, Desk, Done, Opening, Piece, Refusal, SavepointAction, Step};
 pub(crate) use listeners::{Listener, Listeners, Overflow};
 pub(crate) use readers::{PooledReader, Readers};
 pub(crate) use snapshots::serve_snapshot;
 pub(crate) use start::{Shared, start};
-pub(crate) use transaction::{Canceller, Fate, OpenTransaction, leader_lost, prior_read, unreadable};
+pub(crate) use transaction::{Canceller, Fate, OpenTransaction, leader_lost, unreadable};
 
 use crate::stop::Stop;
 

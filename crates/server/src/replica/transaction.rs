@@ -12,7 +12,6 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::ReplicaHandle;
 use super::desk::{Attempt, Claim, Desk, Done, Opening, Piece, Refusal, SavepointAction, Step, Work};
-use super::digest::RowDigest;
 use super::lease::NotHere;
 
 /// Rows handed on at a time.
@@ -387,14 +386,4 @@ pub(crate) fn leader_lost() -> SqlError {
     )
     .with_detail("Nothing of the transaction was committed.")
     .with_hint("Retry the transaction.")
-}
-
-/// What a client saw of a result before its first write.
-pub(crate) fn prior_read(statement: Statement, digest: &RowDigest, whole: bool) -> super::PriorRead {
-    super::PriorRead {
-        statement,
-        digest: digest.finish(),
-        rows: digest.rows(),
-        whole,
-    }
 }

@@ -1,10 +1,12 @@
 //! A client's session, whatever door it came through: transactions, where statements run, what was seen.
 //!
 //! A transaction reads from a snapshot of this node's replica and takes the leader's writer at its first write,
-//! not at BEGIN; what it read before is then read again there and compared (see `replica::PriorRead`). A write that
-//! meets a failover is held and retried under the same request id, which the leader deduplicates: executed at most
-//! once. What cannot be known in time is reported as unknown.
+//! not at BEGIN; what it read before is then read again there and compared (see `replica::Answered`). An optimistic one
+//! does not even write there before COMMIT (`apart`). A write that meets a failover is held and retried under the same
+//! request id, which the leader deduplicates: executed at most once. What cannot be known in time is reported as
+//! unknown.
 
+mod apart;
 mod cancel;
 mod facts;
 mod rights;
@@ -22,6 +24,7 @@ use bellwether_types::{
 };
 use tokio::sync::{mpsc, oneshot};
 
+use apart::Apart;
 pub(crate) use cancel::Cancel;
 pub(crate) use facts::SessionFacts;
 use rights::HeldRights;
@@ -31,13 +34,10 @@ use write::Patience;
 
 use crate::forward::no_leader;
 use crate::node::Node;
-use crate::replica::{
-    OpenTransaction, PooledReader, PriorRead, Refusal, ReplicaHandle, SavepointAction, unreadable,
-};
+use crate::replica::{Answered, OpenTransaction, Refusal, ReplicaHandle, SavepointAction, unreadable};
 
-/// Reads before the first write that are kept for comparison; a transaction that reads more takes the writer with
-/// its next statement.
-const PRIOR_READS_MAX: usize = 1000;
+/// Statements that are kept for comparison; a transaction that ran more of them takes the writer with its next one.
+const ANSWERED_MAX: usize = 1000;
 
 /// Between looks whether an election has ended.
 const ELECTION_PAUSE: Duration = Duration::from_millis(10);
@@ -57,11 +57,8 @@ struct Open {
 enum Stage {
     /// Nothing was executed.
     Fresh,
-    /// Reading from a snapshot.
-    Reading {
-        reader: Arc<tokio::sync::Mutex<PooledReader>>,
-        reads: Vec<PriorRead>,
-    },
+    /// In a snapshot, and in a private copy of it.
+    Apart(Apart),
     /// Holding the writer.
     Writing(OpenTransaction),
     /// Over but for the client's ROLLBACK.
@@ -79,6 +76,8 @@ pub(crate) struct Session {
     facts: SessionFacts,
     rights: HeldRights,
     open: Option<Open>,
+    /// Its last optimistic transaction was in conflict with another: the next one takes the writer.
+    must_hold: bool,
     pub cancel: Arc<Cancel>,
 }
 
@@ -100,6 +99,7 @@ impl Session {
             facts,
             rights,
             open: None,
+            must_hold: false,
             cancel: Arc::default(),
         }
     }
@@ -126,14 +126,17 @@ impl Session {
 
     /// COMMIT. However it ends, the transaction is over.
     pub async fn commit(&mut self, settings: &mut Settings) -> Result<(), SqlError> {
-        if let Some(Open {
-            stage: Stage::Writing(transaction),
-            request,
-            ..
-        }) = self.open.take()
-        {
-            let position = self.commit_at_leader(request, transaction).await?;
-            self.saw(settings, position);
+        let Some(open) = self.open.take() else {
+            return Ok(());
+        };
+        match open.stage {
+            Stage::Writing(transaction) => {
+                let position = self.commit_at_leader(open.request, transaction).await?;
+                self.must_hold = false;
+                self.saw(settings, position);
+            }
+            Stage::Apart(apart) => self.commit_apart(open.request, apart, settings).await?,
+            Stage::Fresh | Stage::Ended => {}
         }
         Ok(())
     }
@@ -170,7 +173,15 @@ impl Session {
     }
 
     /// SAVEPOINT, RELEASE, ROLLBACK TO; the name is known to exist for the latter two.
-    pub async fn savepoint(&mut self, name: &str, action: SavepointAction) -> Result<(), SqlError> {
+    pub async fn savepoint(
+        &mut self,
+        name: &str,
+        action: SavepointAction,
+        settings: &Settings,
+    ) -> Result<(), SqlError> {
+        if self.has_written_apart() {
+            self.take_writer(Patience::new(settings), settings).await?;
+        }
         let Some(open) = &mut self.open else { return Ok(()) };
         if let Stage::Writing(transaction) = &open.stage {
             let replica = Arc::clone(&self.replica);
@@ -238,10 +249,22 @@ impl Session {
         settings: &mut Settings,
     ) -> Result<Rows, SqlError> {
         let open = self.open.as_ref().expect("seen by the caller");
-        let too_many = matches!(&open.stage, Stage::Reading { reads, .. } if reads.len() >= PRIOR_READS_MAX);
         let writing = matches!(open.stage, Stage::Writing(_));
-        if reads && !writing && (open.read_only || !too_many) {
-            return self.read_snapshot(statement, settings).await;
+        let is_full = matches!(&open.stage, Stage::Apart(apart) if apart.answered.len() >= ANSWERED_MAX);
+        let read_only = open.read_only;
+        if !writing && (read_only || !is_full) {
+            if reads && !self.has_written_apart() {
+                if self.take_snapshot(settings).await? {
+                    return self.read_snapshot(statement, settings).await;
+                }
+                if read_only {
+                    return Err(apart::too_far_behind());
+                }
+            } else if self.may_write_apart(settings)
+                && let Some(rows) = self.run_apart(&statement, settings).await?
+            {
+                return Ok(rows);
+            }
         }
         if !writing {
             self.take_writer(Patience::new(settings), settings).await?;
@@ -267,50 +290,6 @@ impl Session {
                 term: transaction.term(),
             },
         ))
-    }
-
-    /// In a transaction before its first write: from the one snapshot that its first read took.
-    async fn read_snapshot(
-        &mut self,
-        statement: Statement,
-        settings: &mut Settings,
-    ) -> Result<Rows, SqlError> {
-        if let Some(Open {
-            stage: Stage::Fresh, ..
-        }) = &self.open
-        {
-            self.wait_to_read(settings).await?;
-            let mut reader = self
-                .replica
-                .readers
-                .get()
-                .await
-                .map_err(|error| unreadable(&error))?;
-            reader
-                .begin_snapshot()
-                .map_err(bellwether_storage::StorageError::into_sql_error)?;
-            self.saw(settings, self.replica.published.visible());
-            let reader = Arc::new(tokio::sync::Mutex::new(reader));
-            let open = self.open.as_mut().expect("just seen");
-            open.stage = Stage::Reading {
-                reader,
-                reads: Vec::new(),
-            };
-        }
-        let Some(Open {
-            stage: Stage::Reading { reader, .. },
-            ..
-        }) = &self.open
-        else {
-            return Err(crate::replica::leader_lost());
-        };
-        let mut locked = Arc::clone(reader).lock_owned().await;
-        locked.set_session(&self.state);
-        locked.set_facts(&self.facts.current(settings));
-        let cursor = locked.open_cursor(&statement)?;
-        self.cancel.set_read(locked.interrupt_handle());
-        drop(locked);
-        Ok(Rows::of_snapshot(cursor, statement))
     }
 
     /// Whether BEGIN was, and neither COMMIT nor ROLLBACK.
@@ -353,29 +332,29 @@ impl Session {
     }
 
     /// A result was read to its end before its client has fetched it all.
-    pub fn note_read(&mut self, prior: PriorRead) {
+    pub fn note_read(&mut self, answered: Answered) {
         if let Some(Open {
-            stage: Stage::Reading { reads, .. },
+            stage: Stage::Apart(apart),
             read_only: false,
             ..
         }) = &mut self.open
         {
-            reads.push(prior);
+            apart.answered.push(answered);
         }
     }
 
     /// The rows were fetched, or the client closed them: the tag, and the bookkeeping.
     pub fn finish(&mut self, rows: Rows, settings: &mut Settings) -> CommandTag {
         self.cancel.clear();
-        let (tag, prior, position, state) = rows.finish();
+        let (tag, answered, position, state) = rows.finish();
         if let Some(position) = position {
             self.saw(settings, position);
         }
         if let Some(state) = state {
             self.state = state;
         }
-        if let Some(prior) = prior {
-            self.note_read(prior);
+        if let Some(answered) = answered {
+            self.note_read(answered);
         }
         tag
     }
@@ -490,20 +469,22 @@ impl Session {
         let has_snapshot = matches!(
             &self.open,
             Some(Open {
-                stage: Stage::Reading { .. },
+                stage: Stage::Apart(_),
                 ..
             })
         );
-        if !has_snapshot {
-            self.wait_to_read(settings).await?;
-        }
+        let is_near = has_snapshot || self.wait_to_read(settings).await?;
         let mut reader = self
             .replica
             .readers
             .get()
             .await
             .map_err(|error| unreadable(&error))?;
-        reader.describe(sql)
+        match reader.describe(sql) {
+            // What it lacks may have come since.
+            Err(_) if !is_near => Err(apart::too_far_behind()),
+            described => described,
+        }
     }
 
     /// What a leader answers, unless another reign has begun meanwhile.

@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use bellwether_storage::{Cursor, SessionState, StatementResult};
+use bellwether_storage::{Cursor, RowDigest, SessionState, StatementResult};
 use bellwether_types::{Column, CommandTag, ErrorKind, Position, SqlError, Statement, Term, Value, ValueRef};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::told;
 use crate::patience::with_patience;
-use crate::replica::{
-    Fate, Piece, PooledReader, PriorRead, Refusal, Reign, ReplicaHandle, RowDigest, prior_read,
-};
+use crate::replica::{Answered, Fate, Piece, PooledReader, Refusal, Reign, ReplicaHandle};
 
 /// Steps of a cursor are cheap; a long query must not keep the other sessions of this thread waiting.
 const STEPS_BETWEEN_YIELDS: u32 = 256;
@@ -226,7 +224,7 @@ impl Rows {
             } => {
                 let more = with_patience(|| cursor.step())?;
                 if more {
-                    digest.add(cursor);
+                    digest.add_current(cursor);
                 }
                 *whole = !more;
                 more
@@ -279,7 +277,7 @@ impl Rows {
         &mut self,
         has_row: bool,
         budget_bytes: usize,
-    ) -> Result<(Option<PriorRead>, usize), SqlError> {
+    ) -> Result<(Option<Answered>, usize), SqlError> {
         if matches!(self.source, Source::Buffered { .. }) {
             return Ok((None, 0));
         }
@@ -318,7 +316,10 @@ impl Rows {
                 digest,
                 whole,
                 ..
-            } => Some(prior_read(statement, &digest, whole)),
+            } => Some(Answered {
+                statement,
+                seen: digest.seen(whole),
+            }),
             _ => None,
         };
         Ok((prior, bytes))
@@ -369,7 +370,7 @@ impl Rows {
         self,
     ) -> (
         CommandTag,
-        Option<PriorRead>,
+        Option<Answered>,
         Option<Position>,
         Option<SessionState>,
     ) {
@@ -386,8 +387,9 @@ impl Rows {
                 digest,
                 whole,
             } => {
-                let prior = prior_read(statement, &digest, whole);
-                (counted(cursor.verb()), Some(prior), None, None)
+                let seen = digest.seen(whole);
+                let answered = Answered { statement, seen };
+                (counted(cursor.verb()), Some(answered), None, None)
             }
             Source::Streamed { .. } => (self.tag.unwrap_or_else(unknown), None, None, None),
             Source::Leader { position, .. } => (self.tag.unwrap_or_else(unknown), None, position, None),

@@ -30,6 +30,7 @@ impl Session {
     ) -> Result<Rows, SqlError> {
         let request = self.next_request();
         let transaction = ClientTransaction {
+            seen: Vec::new(),
             request,
             statements: vec![statement],
             session: self.state,
@@ -54,6 +55,7 @@ impl Session {
     ) -> Result<Position, SqlError> {
         let request = self.next_request();
         let transaction = ClientTransaction {
+            seen: Vec::new(),
             request,
             statements,
             session: self.state,
@@ -63,7 +65,7 @@ impl Session {
         Ok(done.position)
     }
 
-    async fn write_at_leader(
+    pub(super) async fn write_at_leader(
         &self,
         request: RequestId,
         transaction: &ClientTransaction,
@@ -188,7 +190,7 @@ impl Session {
         }
     }
 
-    /// The first write of the open transaction.
+    /// The open transaction has it from here on: at its first write, or when it writes no longer apart.
     pub(super) async fn take_writer(
         &mut self,
         patience: Patience,
@@ -196,19 +198,21 @@ impl Session {
     ) -> Result<(), SqlError> {
         let Some(open) = &mut self.open else { return Ok(()) };
         let stage = std::mem::replace(&mut open.stage, Stage::Ended);
-        let reads = match stage {
-            Stage::Reading { reads, .. } => reads,
+        let answered = match stage {
+            Stage::Apart(apart) => apart.into_answered(),
             _ => Vec::new(),
         };
         let opening = Opening {
             request: open.request,
             session: self.state,
             facts: self.facts.current(settings),
-            reads,
+            answered,
             savepoints: open.savepoints.clone(),
             idle_timeout_ms: u64::from(settings.values().idle_in_transaction_session_timeout.0),
         };
-        let transaction = self.open_at_leader(opening, patience).await?;
+        let opened = self.open_at_leader(opening, patience).await;
+        self.must_hold |= matches!(&opened, Err(error) if error.kind == ErrorKind::Serialization);
+        let transaction = opened?;
         if let Some(Open { stage, .. }) = &mut self.open {
             *stage = Stage::Writing(transaction);
         }

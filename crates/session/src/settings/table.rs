@@ -7,6 +7,7 @@ use super::parse::{
 };
 use super::values::Values;
 use super::{SERVER_VERSION, SERVER_VERSION_NUM, invalid, not_supported};
+use crate::transaction_mode::TransactionMode;
 
 /// The setting that carries the session's token.
 pub const SESSION_TOKEN: &str = "bellwether.session_token";
@@ -154,6 +155,13 @@ static SETTINGS: &[Definition] = &[
         "A statement that runs longer is cancelled, whatever statement_timeout says. Superusers set it, for roles.",
         |value: &_| print_milliseconds(*value),
         milliseconds
+    ),
+    field!(
+        "bellwether.transaction_mode",
+        transaction_mode,
+        "How transactions write: pessimistic (one at a time) or optimistic (side by side, checked at COMMIT).",
+        |value: &TransactionMode| value.name().to_owned(),
+        |_: &str, text: &str| text.parse()
     ),
     field!(
         "bellwether.wait_timeout",

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::guarantee::Guarantee;
+use crate::transaction_mode::TransactionMode;
 
 /// A duration as PostgreSQL's settings hold it; 0 switches a timeout off.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +25,8 @@ impl Kilobytes {
 pub struct Values {
     /// What reads promise.
     pub read_consistency: Guarantee,
+    /// How transactions of several statements write.
+    pub transaction_mode: TransactionMode,
     /// How long a read waits for this replica to reach the session's position.
     pub wait_timeout: Milliseconds,
     /// A statement that runs longer is cancelled; 0: never.
@@ -68,6 +71,7 @@ impl Default for Values {
     fn default() -> Values {
         Values {
             read_consistency: Guarantee::default(),
+            transaction_mode: TransactionMode::default(),
             wait_timeout: Milliseconds(5_000),
             statement_timeout: Milliseconds(0),
             statement_limit: Milliseconds(0),

@@ -73,7 +73,7 @@ impl CommitOrder {
                 Action::List(action) if answer.len() == call.what.statements().len() => {
                     places.extend(action.appends.iter().map(|(_, element)| (*element, index)));
                 }
-                Action::Interactive(action) => {
+                Action::Interactive(action) if answer.len() == action.steps.len() => {
                     places.extend(action.appends().map(|(_, element)| (element, index)));
                 }
                 _ => {}

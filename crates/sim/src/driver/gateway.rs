@@ -4,14 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bellwether_node::{Role, Status};
-use bellwether_storage::SessionState;
-use bellwether_types::{ErrorKind, NodeId, RequestId, SessionId, Term};
+use bellwether_storage::{Seen, SessionState};
+use bellwether_types::{ErrorKind, NodeId, RequestId, SessionId, Statement, Term};
 
 use super::context::{Action, Context, Request};
 use crate::bug::Bug;
 use crate::clock::Time;
 use crate::observation::Outcome;
 use crate::peer::{Attempt, Part, Reply};
+use crate::workload::Rows;
 
 /// An attempt unanswered for so long is made again: a few round trips under load.
 const RETRY_US: u64 = 400_000;
@@ -23,6 +24,15 @@ struct Pending {
     attempts: u32,
     /// To whom the last attempt went, and when; absent when the next should go at once.
     sent: Option<(NodeId, Term, Time)>,
+    /// Its statements were answered before, apart from others.
+    apart: Option<Apart>,
+}
+
+/// What an optimistic transaction did before its COMMIT.
+pub(super) struct Apart {
+    pub statements: Vec<Statement>,
+    pub seen: Vec<Seen>,
+    pub answers: Vec<Rows>,
 }
 
 /// The clients' writes of one node.
@@ -37,7 +47,7 @@ pub(super) struct Gateway {
 
 impl Gateway {
     /// A client's write. It is sent with the next [`Gateway::poll_attempts`].
-    pub fn push(&mut self, request: Request) {
+    pub fn push(&mut self, request: Request, apart: Option<Apart>) {
         let id = RequestId {
             session: SessionId(request.session),
             sequence: request.sequence,
@@ -47,6 +57,7 @@ impl Gateway {
             id,
             attempts: 0,
             sent: None,
+            apart,
         };
         self.pending.insert(id, pending);
     }
@@ -105,6 +116,10 @@ impl Gateway {
             if pending.attempts > 1 && context.has(Bug::ExecuteRetryTwice) {
                 request.session.0 ^= u128::from(pending.attempts) << 96;
             }
+            let (statements, seen) = match &pending.apart {
+                Some(apart) => (apart.statements.clone(), apart.seen.clone()),
+                None => (pending.request.what.statements(), Vec::new()),
+            };
             attempts.push((
                 leader,
                 Attempt {
@@ -112,7 +127,8 @@ impl Gateway {
                     request,
                     number: pending.attempts,
                     part: Part::Whole,
-                    statements: pending.request.what.statements(),
+                    statements,
+                    seen,
                     session: self
                         .sessions
                         .get(&pending.id.session)
@@ -142,6 +158,12 @@ impl Gateway {
                 session,
             } => {
                 self.sessions.insert(id.session, session);
+                let answer = match pending.apart.take() {
+                    // Nothing is left to answer, unless it was executed before: of that only the tag is known.
+                    Some(apart) if answer.is_empty() => apart.answers,
+                    Some(_) => Vec::new(),
+                    None => answer,
+                };
                 Outcome::Done { answer, position }
             }
             Reply::Failed(error) if is_last => Outcome::Failed(error.kind),

@@ -158,6 +158,9 @@ impl Driver {
             self.take_outputs(outputs, context);
         }
         self.talks.expire(&status, context);
+        for (request, apart) in self.talks.poll_commits() {
+            self.gateway.push(request, Some(apart));
+        }
         let mut attempts = self.gateway.poll_attempts(&status, self.node, context);
         attempts.extend(self.talks.poll_attempts());
         self.tell_ended_sessions(&status, context);
@@ -262,7 +265,7 @@ impl Driver {
                     let script = script.clone();
                     self.talks.push(request, script, context);
                 }
-                _ => self.gateway.push(request),
+                _ => self.gateway.push(request, None),
             },
             Kind::Read(Guarantee::Eventual) => self.reads.push_ready(ticket, request, context),
             Kind::Read(Guarantee::Session) if context.has(Bug::IgnoreToken) => {

@@ -1,15 +1,17 @@
 //! Interactive transactions at the node that has their client: what they read before their first write is read here,
-//! in one snapshot; then they hold the writer at the leader, statement by statement. None of them is tried again:
-//! when the leader is lost, so are they.
+//! in one snapshot; then they hold the writer at the leader, statement by statement. None of these is tried again: when
+//! the leader is lost, so are they. Optimistic ones also write here, in a private copy of their snapshot, and what they
+//! come to is the gateway's to commit.
 
 use std::collections::BTreeMap;
 
 use bellwether_node::{Role, Status};
 use bellwether_storage::files::Files;
-use bellwether_storage::{Reader, SessionState};
-use bellwether_types::{ErrorKind, NodeId, RequestId, SessionId, SqlError, Statement, Term};
+use bellwether_storage::{Reader, RowDigest, Seen, SessionState};
+use bellwether_types::{ErrorKind, NodeId, RequestId, SessionId, SqlError, Statement, Term, Value};
 
 use super::context::{Action, Context, NodeEvent, Request};
+use super::gateway::Apart;
 use super::reads::query;
 use crate::observation::{Observation, Outcome};
 use crate::peer::{Attempt, Part, Reply};
@@ -35,10 +37,12 @@ struct Talk {
     script: interactive::Action,
     /// Of each statement so far.
     answers: Vec<Rows>,
-    /// Of these, those that were read here.
-    reads: Vec<(Statement, Rows)>,
+    /// Of these, those that were done here.
+    answered: Vec<(Statement, Seen)>,
     /// In whose snapshot they were.
     reader: Option<Reader>,
+    /// It has written in a private copy of that.
+    has_workspace: bool,
     /// Who was asked for the writer.
     leader: Option<(NodeId, Term)>,
     asked: Option<Asked>,
@@ -47,12 +51,21 @@ struct Talk {
     asked_first: u32,
 }
 
+impl Talk {
+    /// Whether this is the next statement that runs here.
+    fn is_apart_with(&self, step: &interactive::Step) -> bool {
+        let only_reads = !step.writes() && !self.has_workspace;
+        only_reads || self.answers.len() < self.script.apart
+    }
+}
+
 /// The interactive transactions of one node's clients.
 #[derive(Default)]
 pub(super) struct Talks {
     underway: BTreeMap<RequestId, Talk>,
     idle_readers: Vec<Reader>,
     outbox: Vec<(NodeId, Attempt)>,
+    commits: Vec<(Request, Apart)>,
 }
 
 impl Talks {
@@ -66,8 +79,9 @@ impl Talks {
             request,
             script,
             answers: Vec::new(),
-            reads: Vec::new(),
+            answered: Vec::new(),
             reader: None,
+            has_workspace: false,
             leader: None,
             asked: None,
             sent: 0,
@@ -93,6 +107,11 @@ impl Talks {
         std::mem::take(&mut self.outbox)
     }
 
+    /// Optimistic transactions that came to their COMMIT.
+    pub fn poll_commits(&mut self) -> Vec<(Request, Apart)> {
+        std::mem::take(&mut self.commits)
+    }
+
     /// The client has thought, or waited too long for an answer.
     pub fn handle_time(
         &mut self,
@@ -111,11 +130,11 @@ impl Talks {
         }
         let next = talk.script.steps.get(talk.answers.len()).cloned();
         match (next, talk.leader) {
-            (Some(step), None) if !step.writes() => {
+            (Some(step), None) if talk.is_apart_with(&step) => {
                 if status.seeding {
                     return self.end(id, Outcome::Refused, context);
                 }
-                self.read_here(id, &step.statement(), me, files, context);
+                self.run_here(id, &step, me, files, context);
             }
             (Some(_), None) => {
                 let leader = match status.role {
@@ -129,7 +148,8 @@ impl Talks {
                 self.ask(id, Asked::Open, context);
             }
             (Some(_), Some(_)) => self.ask(id, Asked::Step, context),
-            (None, _) => match talk.script.end {
+            (None, leader) => match talk.script.end {
+                End::Commit if leader.is_none() => self.commit_apart(id),
                 End::Commit => self.ask(id, Asked::Commit, context),
                 End::Rollback => self.abandon(id, Outcome::Refused, context),
                 End::Vanish => self.end(id, Outcome::Refused, context),
@@ -137,10 +157,10 @@ impl Talks {
         }
     }
 
-    fn read_here(
+    fn run_here(
         &mut self,
         id: RequestId,
-        statement: &Statement,
+        step: &interactive::Step,
         me: NodeId,
         files: &Files,
         context: &mut Context<'_>,
@@ -169,13 +189,53 @@ impl Talks {
             }
         }
         let reader = talk.reader.as_mut().expect("just opened");
-        match query(reader, statement) {
-            Ok(rows) => {
-                talk.reads.push((statement.clone(), rows.clone()));
+        let statement = step.statement();
+        if step.writes() && !talk.has_workspace {
+            talk.has_workspace = true;
+            if let Err(error) = reader.begin_workspace(&SessionState::default(), &Default::default()) {
+                context.fail_storage(error.is_damage(), error);
+                return self.end(id, Outcome::Refused, context);
+            }
+        }
+        let done = match talk.has_workspace {
+            true => Ok(reader
+                .run_apart(&statement)
+                .map(|result| (Seen::of(&result), result.rows))),
+            false => query(reader, &statement).map(|rows| Some((seen(&rows), rows))),
+        };
+        match done {
+            Ok(Some((seen, rows))) => {
+                talk.answered.push((statement, seen));
                 talk.answers.push(rows);
                 self.think(id, context);
             }
+            // For the writer to do, or to say why not.
+            Ok(None) => {
+                talk.script.apart = 0;
+                self.think(id, context);
+            }
             Err(error) => self.end(id, Outcome::Failed(error.kind), context),
+        }
+    }
+
+    fn commit_apart(&mut self, id: RequestId) {
+        let Some(talk) = self.underway.remove(&id) else {
+            return;
+        };
+        self.take_back(talk.reader);
+        let (statements, seen) = talk.answered.into_iter().unzip();
+        let apart = Apart {
+            statements,
+            seen,
+            answers: talk.answers,
+        };
+        self.commits.push((talk.request, apart));
+    }
+
+    fn take_back(&mut self, reader: Option<Reader>) {
+        if let Some(mut reader) = reader {
+            reader.end_snapshot();
+            self.idle_readers.push(reader);
         }
     }
 
@@ -189,10 +249,8 @@ impl Talks {
         let talk = self.underway.get_mut(&id).expect("the caller found it");
         talk.asked = Some(asked);
         talk.asked_first = talk.sent + 1;
-        if let Some(mut reader) = talk.reader.take() {
-            reader.end_snapshot();
-            self.idle_readers.push(reader);
-        }
+        let reader = talk.reader.take();
+        self.take_back(reader);
         self.send(id, context);
     }
 
@@ -202,12 +260,12 @@ impl Talks {
         let mut statements = Vec::new();
         let part = match asked {
             Asked::Open => Part::Open {
-                reads: talk.reads.clone(),
+                answered: talk.answered.clone(),
             },
             Asked::Step => {
                 statements.push(talk.script.steps[talk.answers.len()].statement());
                 Part::Step {
-                    index: talk.answers.len() as u32 + 1 - talk.reads.len() as u32,
+                    index: talk.answers.len() as u32 + 1 - talk.answered.len() as u32,
                 }
             }
             Asked::Commit => Part::Commit,
@@ -229,6 +287,7 @@ impl Talks {
             number: talk.sent,
             part,
             statements,
+            seen: Vec::new(),
             session: SessionState::default(),
         };
         self.outbox.push((leader, attempt));
@@ -317,13 +376,19 @@ impl Talks {
         let Some(talk) = self.underway.remove(&id) else {
             return;
         };
-        if let Some(mut reader) = talk.reader {
-            reader.end_snapshot();
-            self.idle_readers.push(reader);
-        }
+        self.take_back(talk.reader);
         let Request {
             client, operation, ..
         } = talk.request;
         context.actions.push(Action::Answer(client, operation, outcome));
     }
+}
+
+/// Of a whole answer.
+fn seen(rows: &Rows) -> Seen {
+    let mut digest = RowDigest::default();
+    for row in rows {
+        digest.add(row.iter().map(Value::as_ref));
+    }
+    digest.seen(true)
 }

@@ -6,12 +6,13 @@ mod flight;
 use std::collections::VecDeque;
 
 use bellwether_storage::files::Files;
-use bellwether_storage::{ClientTransaction, GroupStart, Sealed, StorageError, Writer, run_group};
+use bellwether_storage::{Answer, ClientTransaction, GroupStart, Sealed, StorageError, Writer, run_group};
 use bellwether_types::{Entry, ErrorKind, HybridClock, LogIndex, NodeId, Position, SessionId, SqlError};
 use bytes::Bytes;
 
 use super::context::{Context, NodeEvent};
 use super::holder::{Holder, Vacuum, is_alone};
+use crate::bug::Bug;
 use crate::observation::{Logged, Observation};
 use crate::peer::{Attempt, Part, Reply};
 use crate::workload::{Rows, told};
@@ -341,7 +342,12 @@ impl WriterThread {
         batch: &[Submission],
         context: &mut Context<'_>,
     ) -> Result<Vec<Reply>, StorageError> {
+        let forgets = context.has(Bug::ForgetAnswers);
         let transaction = |submission: &Submission| ClientTransaction {
+            seen: match forgets {
+                true => Vec::new(),
+                false => submission.attempt.seen.clone(),
+            },
             request: submission.attempt.request,
             statements: submission.attempt.statements.clone(),
             session: submission.attempt.session,
@@ -363,11 +369,13 @@ impl WriterThread {
             &transactions,
         )?;
         let seen = writer.position();
-        let reply = |answer: Result<bellwether_storage::Answer, SqlError>| match answer {
+        let reply = |(submission, answer): (&Submission, Result<Answer, SqlError>)| match answer {
             Ok(answer) => Reply::Done {
                 answer: answer
                     .results
                     .into_iter()
+                    // Those that were answered before have none, also when a planted bug did not compare them.
+                    .filter(|_| submission.attempt.seen.is_empty() || answer.deduplicated)
                     .map(|result| result.rows)
                     .collect::<Vec<Rows>>(),
                 position: seen,
@@ -375,7 +383,7 @@ impl WriterThread {
             },
             Err(error) => Reply::Failed(error),
         };
-        Ok(answers.into_iter().map(reply).collect())
+        Ok(batch.iter().zip(answers).map(reply).collect())
     }
 
     /// Nothing of the group was done.

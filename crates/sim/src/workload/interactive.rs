@@ -11,6 +11,9 @@ use crate::random::Random;
 pub struct Action {
     /// In order.
     pub steps: Vec<Step>,
+    /// So many statements at least run apart from others, writes too, to be compared when the transaction takes the
+    /// writer or commits.
+    pub apart: usize,
     /// Then.
     pub end: End,
 }
@@ -64,7 +67,11 @@ impl Action {
         }
         steps.push(Step::Mark { mark });
         let end = random.weighted(&[(7, End::Commit), (1, End::Rollback), (1, End::Vanish)]);
-        Action { steps, end }
+        Action {
+            steps,
+            apart: [0, 0, 3, usize::MAX][mark.rem_euclid(4) as usize],
+            end,
+        }
     }
 
     /// What each list read was when it was read; `None` when the answer is not a whole one's.

@@ -8,10 +8,12 @@ use bellwether_types::{
     DecodeError, Decoder, Entry, Fingerprint, Format, LogIndex, Payload, Record, TableId, Term,
 };
 
+use rusqlite::ffi;
+
 use crate::apply::row::ApplyStatements;
 use crate::capture::Purpose;
 use crate::database::VALUE_BYTES_MAX;
-use crate::error::{ApplyError, Divergence, StorageError};
+use crate::error::{ApplyError, Divergence, SqliteError, StorageError};
 use crate::seal;
 use crate::writer::{Phase, Writer};
 
@@ -47,7 +49,22 @@ impl Writer {
         if result.is_err() {
             self.discard();
         }
-        result
+        result.map_err(|error| self.blame(error))
+    }
+
+    /// SQLite does not always say that it met a page that is not what was written: of a schema that it cannot read it
+    /// says that there is no such table. That is no divergence.
+    fn blame(&self, error: ApplyError) -> ApplyError {
+        match (error, self.files.damage.first()) {
+            (ApplyError::Diverged { .. }, Some(fault)) => {
+                ApplyError::Storage(StorageError::Sqlite(SqliteError {
+                    code: ffi::SQLITE_IOERR_DATA,
+                    message: fault.to_string(),
+                    offset: None,
+                }))
+            }
+            (error, _) => error,
+        }
     }
 
     /// Abandons a run of chunks whose record will not come.

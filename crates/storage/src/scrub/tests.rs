@@ -72,6 +72,7 @@ impl Replica {
             sequence: self.index,
         };
         let transaction = ClientTransaction {
+            seen: Vec::new(),
             request,
             statements: statements.iter().map(|sql| Statement::new(*sql)).collect(),
             session: SessionState::default(),

@@ -7,6 +7,7 @@
 //! one is left in the connection's [`Damage`], and for the error's text in [`take_fault`].
 //!
 //! WALs, journals and temporary files are the other VFS's own: SQLite's WAL has checksums by itself ([`crate::wal`]).
+//! A workspace's main file is no file: see [`super::workspace`].
 
 use std::cell::RefCell;
 use std::ffi::{CStr, OsStr, c_char, c_int, c_void};
@@ -18,6 +19,7 @@ use std::sync::OnceLock;
 use rusqlite::{Connection, ffi};
 
 use super::callbacks::{dl_error, dl_open};
+use super::workspace;
 use crate::pages::{self, Damage, PAGE_BYTES, PageFault};
 
 /// The system's files, checked.
@@ -110,6 +112,7 @@ struct Handle {
 }
 
 const _: () = assert!(size_of::<Handle>().is_multiple_of(align_of::<u64>()));
+const _: () = assert!(size_of::<workspace::Handle>() <= size_of::<Handle>());
 
 struct State {
     path: PathBuf,
@@ -173,6 +176,13 @@ unsafe extern "C" fn open(
         let base = base(vfs);
         if flags & ffi::SQLITE_OPEN_MAIN_DB == 0 || name.is_null() {
             return pass!(base, xOpen, base, name, handle, flags, out_flags);
+        }
+        if let Some(source) = workspace::take_expected(CStr::from_ptr(name).to_bytes()) {
+            workspace::open(handle, source);
+            if !out_flags.is_null() {
+                *out_flags = flags;
+            }
+            return ffi::SQLITE_OK;
         }
         (*handle).pMethods = std::ptr::null();
         let file = under(handle);

@@ -19,6 +19,7 @@ pub(crate) mod checked;
 mod file;
 mod lock;
 mod shm;
+pub(crate) mod workspace;
 
 use std::collections::BTreeMap;
 use std::ffi::{CString, c_int};

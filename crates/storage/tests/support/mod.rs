@@ -62,6 +62,7 @@ impl Pair {
     /// One client transaction in a group of its own, committed and applied.
     pub fn try_run(&mut self, statements: &[Statement]) -> Result<Answer, SqlError> {
         let transaction = ClientTransaction {
+            seen: Vec::new(),
             request: self.request(),
             statements: statements.to_vec(),
             session: self.session,
