@@ -1,8 +1,9 @@
 //! The tokio driver: sockets, threads and clocks around the pure rooms. With `cli` the only room that has any.
 //!
-//! A node is one process: per database a thread for the machine and its log, one for the writer and one for
-//! checkpoints (`replica`); connections to the other nodes (`peer`); statements carried to the leader (`forward`);
-//! clients' sessions (`session`) behind the two front doors (`door`); who comes in at any of them (`lock`).
+//! A node is one process: per database a lock for the machine and its log with a thread that keeps its time, a thread for
+//! the writer, one for checkpoints and one for the scrub (`replica`); connections to the other nodes (`peer`);
+//! statements carried to the leader (`forward`); clients' sessions (`session`) behind the two front doors (`door`); who
+//! comes in at any of them (`lock`).
 
 #![allow(
     clippy::result_large_err,

@@ -1,5 +1,6 @@
 //! Connections from other nodes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -99,12 +100,24 @@ async fn take_messages(
     mut reader: FrameReader,
     mut stream: impl AsyncRead + Unpin,
 ) -> Result<(), FrameError> {
+    let mut left = BTreeSet::new();
     loop {
-        let frame = tokio::select! {
-            () = node.stop.asked() => return Ok(()),
-            frame = reader.next(&mut stream, FRAME_BYTES_MAX) => frame?,
+        let frame = match reader.next_buffered(FRAME_BYTES_MAX)? {
+            Some(frame) => frame,
+            None => {
+                // What has arrived together is written and synced together.
+                let replicas = std::mem::take(&mut left).into_iter();
+                replicas
+                    .filter_map(|database| node.replicas.get(database))
+                    .for_each(|replica| replica.drive());
+                let frame = tokio::select! {
+                    () = node.stop.asked() => return Ok(()),
+                    frame = reader.next(&mut stream, FRAME_BYTES_MAX) => frame?,
+                };
+                let Some(frame) = frame else { return Ok(()) };
+                frame
+            }
         };
-        let Some(frame) = frame else { return Ok(()) };
         node.metrics.peer_messages_in.increment();
         node.metrics.peer_bytes_in.add(frame.len() as u64);
         let mut input = Decoder::new(&frame);
@@ -114,9 +127,11 @@ async fn take_messages(
         // A message in another's name, or for a database that is not here, is nonsense: dropped.
         if message.from == hello.from
             && let Some(replica) = node.replicas.get(database)
-            && !replica.deliver(message)
         {
-            node.metrics.peer_messages_dropped.increment();
+            left.insert(database);
+            if !replica.leave(message) {
+                node.metrics.peer_messages_dropped.increment();
+            }
         }
     }
 }

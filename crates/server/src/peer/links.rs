@@ -27,7 +27,7 @@ use crate::stop::Stop;
 /// Bytes that may wait for one connection; a message after them is dropped, and the protocol sends it again.
 const WAITING_BYTES_MAX: usize = 32 << 20;
 
-/// A buffer that has become larger is given back when it is empty.
+/// Room that a larger message had is given back when it is written.
 const KEPT_BYTES_MAX: usize = 1 << 20;
 
 /// Between attempts to connect.
@@ -128,6 +128,8 @@ struct PipeState {
     /// TLS may hold back what was written.
     is_flushed: bool,
     content: Encoder,
+    /// The buffers have held more than they are to keep.
+    is_large: bool,
 }
 
 impl Pipe {
@@ -148,6 +150,7 @@ impl Pipe {
         message.encode(content);
         put_frame(waiting, content.as_slice());
         let bytes = state.waiting.len() - before;
+        state.is_large |= state.waiting.len() > KEPT_BYTES_MAX;
         // What waits is the task's to write, and it is at it.
         let is_mine = before == 0 && state.is_flushed && state.stream.is_some();
         let written = is_mine
@@ -191,8 +194,9 @@ impl PipeState {
         }
         ready!(stream.poll_flush(context))?;
         self.is_flushed = true;
-        if self.waiting.capacity() > KEPT_BYTES_MAX {
+        if std::mem::take(&mut self.is_large) {
             self.waiting = BytesMut::new();
+            self.content = Encoder::new();
         }
         Poll::Ready(Ok(()))
     }

@@ -1,7 +1,7 @@
 //! The thread that moves SQLite's WAL into its main file, never past what the log has durably.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use bellwether_node::Event;
@@ -99,7 +99,7 @@ pub(crate) fn run(
     drive: Arc<Drive<Driver>>,
     stop: Arc<Stop>,
 ) {
-    let (reply, settled) = crossbeam_channel::bounded(1);
+    let (reply, settled) = mpsc::sync_channel(1);
     let mut period = PERIOD;
     let mut fails = false;
     let (mut frames, mut frames_left) = (0, u32::MAX);

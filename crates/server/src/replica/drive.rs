@@ -1,10 +1,10 @@
 //! Who drives a replica's machine: whoever brings it work.
 //!
-//! Machine and log belong to one [`super::driver::Driver`] behind a lock. A thread that brings an input and finds the lock free takes
-//! everything that has arrived and drives until nothing is left: a peer's message is written, synced and answered on the
-//! thread that has read it, a group is proposed and synced on the one that has executed it. Who finds the lock taken
-//! leaves its input: the holder looks again after it has let go. The log thread keeps the time, and drives what those
-//! bring who must not wait for a disk.
+//! Machine and log belong to one [`super::driver::Driver`] behind a lock. A thread that brings an input and finds the lock
+//! free takes what has arrived and drives it, up to four batches; the rest is the log thread's. So a peer's message is
+//! written, synced and answered on the thread that has read it, a group is proposed and synced on the one that has
+//! executed it. Who finds the lock taken leaves its input: the holder looks again after it has let go. The log thread
+//! keeps the time, and drives what those bring who must not wait for a disk.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
@@ -58,11 +58,9 @@ impl<D: Driven> Drive<D> {
         is_in
     }
 
-    /// From a peer's connection, and driven there: as [`Drive::offer`].
-    pub fn deliver(&self, input: D::Input) -> bool {
-        let is_in = self.inbox.offer(input);
-        self.drive();
-        is_in
+    /// For whoever drives next: as [`Drive::offer`].
+    pub fn leave(&self, input: D::Input) -> bool {
+        self.inbox.offer(input)
     }
 
     /// From a thread of the replica, and driven there: waits for room; false when the machine has stopped.
@@ -90,7 +88,8 @@ impl<D: Driven> Drive<D> {
         }
     }
 
-    fn drive(&self) {
+    /// On this thread, unless another is at it: what has arrived, several times.
+    pub fn drive(&self) {
         for _ in 0..TURNS_MAX {
             if self.inbox.is_empty() {
                 return;
@@ -176,9 +175,12 @@ mod tests {
                     for round in 1..=ROUNDS {
                         together.wait();
                         assert!(match sender {
-                            0 => drive.deliver(Ok(())),
+                            0 => drive.leave(Ok(())),
                             _ => drive.send(Ok(())),
                         });
+                        if sender == 0 {
+                            drive.drive();
+                        }
                         together.wait();
                         // The log thread does not run: who was missed now stays missed.
                         assert_eq!(counted.load(Ordering::SeqCst), SENDERS * round);
@@ -216,7 +218,8 @@ mod tests {
                 counted: Arc::default(),
             };
             let drive = Drive::new(counter, "counter", Arc::clone(&stop));
-            drive.deliver(input);
+            assert!(drive.leave(input));
+            drive.drive();
             let why = stop.failure().expect("it is told");
             assert!(why.contains(wanted), "{why}");
             assert!(!drive.offer(Ok(())));

@@ -1,12 +1,12 @@
 //! What owns a replica's machine and its log: the server's half of the driver's contract in `bellwether_node`.
 //!
-//! The log is written by the thread that drives (see [`super::drive`]). Messages are sent before the fsync, so that leader and followers write
-//! at the same time; what arrives meanwhile shares the next fsync. A disk that stalls therefore stalls the
-//! heartbeats as well, and a leader with a stalled disk is replaced: wanted.
+//! The log is written by the thread that drives (see [`super::drive`]). Messages are sent before the fsync, so that
+//! leader and followers write at the same time; what arrives meanwhile shares the next fsync. A disk that stalls
+//! therefore stalls the heartbeats as well, and a leader with a stalled disk is replaced: wanted.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use bellwether_http::Metrics;
@@ -43,7 +43,7 @@ pub(crate) enum Input {
     /// The writer wants to know whether this node leads: answered by [`Command::Confirmed`].
     Confirm(u64),
     /// The checkpointer asks how far it may go.
-    Durable(crossbeam_channel::Sender<Position>),
+    Durable(mpsc::SyncSender<Position>),
     Stop,
 }
 

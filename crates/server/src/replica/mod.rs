@@ -176,9 +176,15 @@ impl ReplicaHandle {
         self.drive.offer(driver::Input::Event(event))
     }
 
-    /// The same from a peer, on a thread that may wait for the log's disk.
-    pub fn deliver(&self, message: Message) -> bool {
-        self.drive.deliver(driver::Input::Event(Event::Message(message)))
+    /// Leaves it what a peer says, until [`ReplicaHandle::drive`] or the log thread's next tick; false as in
+    /// [`ReplicaHandle::offer`].
+    pub fn leave(&self, message: Message) -> bool {
+        self.drive.leave(driver::Input::Event(Event::Message(message)))
+    }
+
+    /// Has it handle what was left to it, on a thread that may wait for the log's disk.
+    pub fn drive(&self) {
+        self.drive.drive();
     }
 
     pub fn stop(&self) {

@@ -276,6 +276,7 @@ fn spawn_threads(
         mark: (Instant::now(), Timestamp::default()),
         starves: false,
         confirms: 0,
+        committed: None,
         expected: 0,
     };
     let drive = Arc::clone(&handle.drive);

@@ -69,6 +69,8 @@ pub(crate) struct WriterThread {
     pub starves: bool,
     /// How often it was asked whether this node leads.
     pub confirms: u64,
+    /// Of a committed group, to be told once its clients are answered.
+    pub committed: Option<LogIndex>,
     /// Clients that are about to come with another transaction: those of a group that was just answered, and those
     /// that waited meanwhile.
     pub expected: usize,
@@ -134,6 +136,9 @@ impl WriterThread {
                 Next::Command(command) => self.handle_command(command),
                 Next::Jobs(jobs) => self.run_jobs(jobs),
             };
+            if let Some(through) = self.committed.take() {
+                self.tell(Event::Applied { through });
+            }
             match step {
                 Ok(()) => {}
                 Err(Halt::Stopped) => return,
@@ -395,9 +400,7 @@ impl WriterThread {
                         return self.fail_commit(error).map(|_| ());
                     }
                     self.publish();
-                    self.tell(Event::Applied {
-                        through: position.index,
-                    });
+                    self.committed = Some(position.index);
                     self.next = Some(next);
                     self.connection_opened();
                     answer(reply, Ok(vacuumed(position, false)));
@@ -577,9 +580,7 @@ impl WriterThread {
                     }
                     self.publish();
                     self.tell_listeners();
-                    self.tell(Event::Applied {
-                        through: position.index,
-                    });
+                    self.committed = Some(position.index);
                     self.next = Some(next);
                     self.metrics
                         .commit_wait_us
