@@ -105,6 +105,22 @@ fn a_transaction_goes_on_when_others_changed_what_it_did_not_read() {
 }
 
 #[test]
+fn a_transaction_that_asked_for_the_time_or_for_chance_writes_all_the_same() {
+    run(async {
+        let cluster = shared_cluster();
+        let client = cluster.connect_to_leader().await;
+        create(&cluster, &client, "CREATE TABLE diced (at TEXT)").await;
+        for (first, _) in pairs(&cluster).await {
+            execute(&first, "BEGIN").await;
+            integer(&first, "SELECT random()").await;
+            execute(&first, "SELECT strftime('%f', 'now'), hex(randomblob(8)), now()").await;
+            execute(&first, "INSERT INTO diced VALUES (now()); COMMIT").await;
+        }
+        assert_eq!(integer(&client, "SELECT count(*) FROM diced").await, 3);
+    });
+}
+
+#[test]
 fn concurrent_increments_are_never_lost() {
     run(async {
         const SESSIONS: i64 = 6;

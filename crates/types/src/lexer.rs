@@ -100,6 +100,12 @@ pub fn mentions(sql: impl AsRef<[u8]>, words: &str) -> bool {
     windows.any(|window| window.eq_ignore_ascii_case(words.as_bytes()))
 }
 
+/// Whether a query may read a table: it names one after FROM, SQLite after IN too, PostgreSQL after TABLE. A no is
+/// certain.
+pub fn may_read_tables(sql: &str) -> bool {
+    significant(sql).any(|token| ["FROM", "IN", "TABLE"].iter().any(|word| token.is_word(word)))
+}
+
 /// All tokens of `sql`.
 pub fn tokens(sql: &str) -> impl Iterator<Item = Token<'_>> + Clone {
     let mut start = 0;
@@ -432,6 +438,16 @@ mod tests {
         }
         for sql in ["", "RETURN", "RETURN ING"] {
             assert!(!mentions(sql, "RETURNING"), "{sql}");
+        }
+    }
+
+    #[test]
+    fn a_query_that_names_no_table_is_told_from_one_that_may() {
+        for sql in ["SELECT random(), 'from', \"from\" -- FROM t", "VALUES (1)"] {
+            assert!(!may_read_tables(sql), "{sql}");
+        }
+        for sql in ["SELECT a FROM t", "SELECT 1 in t", "SELECT (TABLE t)"] {
+            assert!(may_read_tables(sql), "{sql}");
         }
     }
 

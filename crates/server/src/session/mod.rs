@@ -17,10 +17,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bellwether_node::Role;
+use bellwether_pg::catalog;
 use bellwether_session::{Decision, ReplicaState, Settings, route};
 use bellwether_storage::{Description, SessionState};
 use bellwether_types::{
-    CommandTag, ErrorKind, Position, RequestId, SessionId, SqlError, Statement, Term, lexer,
+    Call, CommandTag, ErrorKind, Position, RequestId, SessionId, SqlError, Statement, Term, lexer,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -338,6 +339,7 @@ impl Session {
             read_only: false,
             ..
         }) = &mut self.open
+            && reads_database(&prior.statement.sql)
         {
             apart.answered.push(answered);
         }
@@ -529,6 +531,19 @@ fn is_read(sql: &str) -> bool {
     }
 }
 
+/// Whether what a read answers may depend on the tables or on the schema. What does not is never compared: the time and
+/// chance are never the same twice.
+fn reads_database(sql: &str) -> bool {
+    let reads_schema = |token: lexer::Token<'_>| {
+        let name = token.unquoted();
+        let mut functions = catalog::FUNCTIONS.iter();
+        functions.any(|known| matches!(known.call, Call::Schema(_)) && known.name.eq_ignore_ascii_case(&name))
+    };
+    lexer::verb(sql).as_deref() != Some("SELECT")
+        || lexer::may_read_tables(sql)
+        || lexer::significant(sql).any(reads_schema)
+}
+
 /// `PRAGMA user_version = 7`, `PRAGMA application_id(7)`: they change the file.
 fn is_setting_pragma(sql: &str) -> bool {
     let is_kept = |token: lexer::Token<'_>| token.is_word("user_version") || token.is_word("application_id");
@@ -551,5 +566,25 @@ fn told(refusal: Refusal) -> SqlError {
     match refusal {
         Refusal::Failed(error) => error,
         Refusal::NotLeader | Refusal::Unknown => crate::replica::leader_lost(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_and_chance_are_not_read_from_the_database() {
+        for sql in ["SELECT random()", "SELECT datetime('now'), current_user"] {
+            assert!(!reads_database(sql), "{sql}");
+        }
+        for sql in [
+            "SELECT a FROM t",
+            "SELECT \"PG_get_viewdef\"(16384)",
+            "PRAGMA table_info(t)",
+            "EXPLAIN SELECT 1",
+        ] {
+            assert!(reads_database(sql), "{sql}");
+        }
     }
 }
