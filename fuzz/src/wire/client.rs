@@ -5,7 +5,7 @@ use bellwether_types::lexer;
 use crate::source::Source;
 
 /// What composed queries say, alone or several in a row.
-const STATEMENTS: [&str; 32] = [
+const STATEMENTS: [&str; 36] = [
     "",
     "BEGIN",
     "COMMIT",
@@ -38,6 +38,10 @@ const STATEMENTS: [&str; 32] = [
     "CREATE TABLE t(a)",
     "COPY t FROM STDIN",
     "SELECT $1::int, $2",
+    "FETCH 1 FROM a",
+    "MOVE ALL IN b",
+    "CLOSE c",
+    "DECLARE c CURSOR FOR SELECT 1",
 ];
 
 /// Statements and portals.
@@ -242,9 +246,9 @@ fn bind(body: &mut Vec<u8>, source: &mut Source<'_>) {
 }
 
 /// Composed: a simple query in a transaction, a prepared statement with a portal in pieces, savepoints, several
-/// statements. Raw: what drivers send. And openings.
+/// statements, a portal that is no cursor. Raw: what drivers send. And openings.
 pub(super) fn seeds() -> Vec<Vec<u8>> {
-    let composed: [&[u8]; 6] = [
+    let composed: [&[u8]; 7] = [
         &[0, 1, 0, 6, 0, 4, 0, 2],
         &[
             3, 1, 5, 1, 4, 6, 1, 1, 0, 1, 1, 1, 9, 1, 1, 10, 1, 1, 10, 1, 2, 15,
@@ -257,6 +261,7 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         &[
             0, 160, 9, b'S', b'E', b'L', b'E', b'C', b'T', b' ', b'\'', b'x', 0, 19, 0, 25, 19, 22, 0, 24,
         ],
+        &[0, 1, 3, 1, 23, 0, 6, 1, 1, 0, 0, 0, 15, 0, 32],
     ];
     let mut seeds = Vec::new();
     for (index, choices) in composed.into_iter().enumerate() {

@@ -67,9 +67,8 @@ impl Connection {
         formats: Option<&Formats>,
     ) -> Result<Step, SqlError> {
         let describes = (self.describe_with_rows.take().is_some() || formats.is_none()) && !fetch.moves;
-        let Some(portal) = self.portals.get_mut(&fetch.name) else {
-            return Err(undefined_cursor(&fetch.name));
-        };
+        let (sql, verb) = self.query_of_cursor(&fetch.name)?;
+        let portal = self.portals.get_mut(&fetch.name).expect("seen just now");
         let limit = match fetch.count {
             Count::All => None,
             Count::Rows(count) => Some(count),
@@ -84,12 +83,8 @@ impl Connection {
         match std::mem::replace(&mut portal.progress, PortalProgress::Done { had_rows: true }) {
             PortalProgress::Ready => {
                 portal.progress = PortalProgress::Ready;
-                let prepared = Arc::clone(&portal.prepared);
-                let Command::Sql { verb } = &prepared.command else {
-                    unreachable!("cursors and their portals are of SQL");
-                };
                 let limit = limit.or(NonZeroU32::new(u32::MAX));
-                Ok(self.run_portal(&fetch.name, &prepared.sql, verb, limit, (purpose, describes)))
+                Ok(self.run_portal(&fetch.name, &sql, &verb, limit, (purpose, describes)))
             }
             PortalProgress::Suspended { cursor, encoder } => {
                 let encoder = match encoder {
@@ -136,10 +131,18 @@ impl Connection {
         }
     }
 
-    /// The query behind the cursor that a FETCH names.
-    pub(super) fn query_of_cursor(&self, name: &str) -> Result<Arc<Prepared>, SqlError> {
-        let portal = self.portals.get(name).ok_or_else(|| undefined_cursor(name))?;
-        Ok(Arc::clone(&portal.prepared))
+    /// The text and the verb behind the cursor that a FETCH names. A portal of a command that the connection carries
+    /// out itself is no cursor.
+    pub(super) fn query_of_cursor(&self, name: &str) -> Result<(String, String), SqlError> {
+        let prepared = self.portals.get(name).map(|portal| &*portal.prepared);
+        match prepared {
+            Some(Prepared {
+                sql,
+                command: Command::Sql { verb },
+                ..
+            }) => Ok((sql.clone(), verb.clone())),
+            _ => Err(undefined_cursor(name)),
+        }
     }
 
     /// CLOSE; `None`: all.

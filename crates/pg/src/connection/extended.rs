@@ -124,7 +124,7 @@ impl Connection {
         }
         let sql = match &prepared.command {
             Command::Sql { .. } => prepared.sql.clone(),
-            Command::Fetch(fetch) if !fetch.moves => self.query_of_cursor(&fetch.name)?.sql.clone(),
+            Command::Fetch(fetch) if !fetch.moves => self.query_of_cursor(&fetch.name)?.0,
             _ => return Ok(None),
         };
         Ok(match self.description.take() {

@@ -118,6 +118,92 @@ fn a_driver_reads_a_cursor_by_the_extended_protocol() {
 }
 
 #[test]
+fn a_portal_of_a_command_is_no_cursor() {
+    for fetch in ["FETCH 1 FROM p", "MOVE ALL IN p"] {
+        check(
+            &[
+                query("BEGIN"),
+                [parse("s", "SHOW timezone", &[]), bind("p", "s", &[]), sync()].concat(),
+                query(fetch),
+            ],
+            r#"
+          Begin explicitly
+        < CommandComplete BEGIN
+        < ReadyForQuery T
+        < ParseComplete
+        < BindComplete
+        < ReadyForQuery T
+        < ErrorResponse ERROR 34000: cursor "p" does not exist
+        < ReadyForQuery E
+            "#,
+        );
+    }
+}
+
+#[test]
+fn a_portal_of_a_fetch_fetches_not_from_itself() {
+    check(
+        &[
+            query("BEGIN"),
+            [
+                parse("", "FETCH 1 FROM p", &[]),
+                bind("p", "", &[]),
+                describe_portal("p"),
+                sync(),
+            ]
+            .concat(),
+            query("ROLLBACK; BEGIN"),
+            [
+                parse("", "FETCH 1 FROM p", &[]),
+                bind("p", "", &[]),
+                execute("p", 0),
+                sync(),
+            ]
+            .concat(),
+        ],
+        r#"
+          Begin explicitly
+        < CommandComplete BEGIN
+        < ReadyForQuery T
+        < ParseComplete
+        < BindComplete
+        < ErrorResponse ERROR 34000: cursor "p" does not exist
+        < ReadyForQuery E
+          Rollback
+        < CommandComplete ROLLBACK
+          Begin explicitly
+        < CommandComplete BEGIN
+        < ReadyForQuery T
+        < ParseComplete
+        < BindComplete
+        < ErrorResponse ERROR 34000: cursor "p" does not exist
+        < ReadyForQuery E
+        "#,
+    );
+}
+
+#[test]
+fn a_portal_of_a_command_is_closed_as_a_cursor_is() {
+    check(
+        &[
+            query("BEGIN"),
+            [parse("", "SHOW timezone", &[]), bind("p", "", &[]), sync()].concat(),
+            query("CLOSE p"),
+        ],
+        r#"
+          Begin explicitly
+        < CommandComplete BEGIN
+        < ReadyForQuery T
+        < ParseComplete
+        < BindComplete
+        < ReadyForQuery T
+        < CommandComplete CLOSE CURSOR
+        < ReadyForQuery T
+        "#,
+    );
+}
+
+#[test]
 fn rows_copied_in_are_inserted_many_at_a_time() {
     check(
         &[
