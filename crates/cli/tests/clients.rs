@@ -510,6 +510,95 @@ fn the_schema_can_change_while_statements_are_prepared() {
     });
 }
 
+/// The rows that a simple query gives, columns joined by `|`, a NULL as nothing.
+async fn rows(client: &Client, sql: &str) -> Vec<String> {
+    let answers = client.simple_query(sql).await.expect(sql);
+    let rows = answers.iter().filter_map(|answer| match answer {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    });
+    rows.map(|row| {
+        let values: Vec<&str> = (0..row.len()).map(|at| row.get(at).unwrap_or_default()).collect();
+        values.join("|")
+    })
+    .collect()
+}
+
+#[test]
+fn execute_binds_what_its_arguments_are() {
+    run(async {
+        let cluster = shared_cluster();
+        for (_, client) in at_leader_and_follower(&cluster).await {
+            let cases = [
+                ("", "SELECT $1::int + 1, $1::text", "'41'", "42|41"),
+                ("", "SELECT $1::numeric(5,2)", "1.239", "1.24"),
+                ("", "SELECT $1::date", "'2024-2-1'", "2024-02-01"),
+                ("(text)", "SELECT $1::double precision * 2", "'1.5'", "3"),
+                (
+                    "(int -- one\n, text)",
+                    "SELECT $1 + 1, $2",
+                    "1 -- one\n, 'a' || 'b' --\n",
+                    "2|ab",
+                ),
+                ("(int)", "SELECT $1, typeof($2)", "1.5 + 1, x'00'", "3|blob"),
+                ("(float, int)", "SELECT typeof($1), $1", "2, 3", "real|2"),
+                ("(int[])", "SELECT 2 = ANY ($1)", "ARRAY[1, 2]", "t"),
+                (
+                    "(date, bool)",
+                    "SELECT $1, $2::bool",
+                    "DATE '2024-2-1', 'yes'",
+                    "2024-02-01|t",
+                ),
+                ("(json)", "SELECT $1 ->> 'a'", "'{\"a\": 7}'", "7"),
+                ("", "SELECT now() - INTERVAL '1 day' < $1", "now()", "t"),
+            ];
+            for (types, statement, arguments, expected) in cases {
+                let prepare = format!("PREPARE s {types} AS {statement}");
+                let script = format!("{prepare}; EXECUTE s({arguments}); DEALLOCATE s");
+                assert_eq!(rows(&client, &script).await, [expected], "{script}");
+            }
+            let twice = "PREPARE s AS SELECT $1 = $1; EXECUTE s(random()); DEALLOCATE s";
+            assert_eq!(rows(&client, twice).await, ["t"], "computed once");
+        }
+    });
+}
+
+#[test]
+fn arguments_of_execute_see_no_columns_and_are_of_no_transaction() {
+    run(async {
+        let cluster = shared_cluster();
+        for (node, client) in at_leader_and_follower(&cluster).await {
+            let table = table(&client, "argued", node, "id INTEGER PRIMARY KEY, at TEXT").await;
+            let prepare = format!(
+                "INSERT INTO {table} (id) VALUES (1), (2), (3); \
+                 PREPARE d (int) AS DELETE FROM {table} WHERE id = $1; \
+                 PREPARE i AS INSERT INTO {table} VALUES ($1, $2) RETURNING id"
+            );
+            client.batch_execute(&prepare).await.expect("prepared");
+            for (sql, code) in [
+                ("EXECUTE d(id)", "42703"),
+                ("EXECUTE d((SELECT 1))", "0A000"),
+                ("EXECUTE d('x')", "22P02"),
+                ("EXECUTE d(3000000000)", "22003"),
+                ("EXECUTE d(generate_series(1, 3))", "0A000"),
+                ("EXECUTE d($1)", "08P01"),
+                ("PREPARE p (interval) AS SELECT $1", "0A000"),
+            ] {
+                assert_eq!(sqlstate(client.batch_execute(sql).await), code, "{sql}");
+            }
+            // Outside of a transaction, in one that writes, and in one that has not written yet.
+            assert_eq!(rows(&client, "EXECUTE i(4, now())").await, ["4"]);
+            let script = "BEGIN; EXECUTE d(1); EXECUTE i(5, now())";
+            assert_eq!(rows(&client, script).await, ["5"]);
+            client.batch_execute("ROLLBACK; BEGIN").await.expect("as it was");
+            let script = "EXECUTE i(5 + random() % 1, now()); COMMIT";
+            assert_eq!(rows(&client, script).await, ["5"]);
+            let all = format!("SELECT group_concat(id) FROM {table}");
+            assert_eq!(rows(&client, &all).await, ["1,2,3,4,5"]);
+        }
+    });
+}
+
 #[test]
 fn what_one_node_was_told_every_node_knows() {
     run(async {

@@ -110,7 +110,7 @@ fn psql_prepares_and_executes() {
             "PREPARE fold (int, text) AS INSERT INTO folded_{node} VALUES ($1, upper($2)) RETURNING id, name;
              EXECUTE fold(1, 'dolly'); EXECUTE fold('2', 'cot' || 'ty');
              PREPARE named AS SELECT name FROM folded_{node} WHERE id = $1 OR id = $1 + 1 ORDER BY id;
-             EXECUTE named((SELECT max(1)));
+             EXECUTE named(max(1, abs(-1)));
              DEALLOCATE named"
         );
         let said = stdout(psql.args(["-qAt", "-c", &script]));

@@ -5,7 +5,7 @@ use bellwether_types::lexer;
 use crate::source::Source;
 
 /// What composed queries say, alone or several in a row.
-const STATEMENTS: [&str; 36] = [
+const STATEMENTS: [&str; 40] = [
     "",
     "BEGIN",
     "COMMIT",
@@ -42,6 +42,10 @@ const STATEMENTS: [&str; 36] = [
     "MOVE ALL IN b",
     "CLOSE c",
     "DECLARE c CURSOR FOR SELECT 1",
+    "PREPARE b (int) AS SELECT $1, $2",
+    "EXECUTE b('1', -2.5)",
+    "EXECUTE b(now(), NULL)",
+    "EXECUTE a(b, upper('c'))",
 ];
 
 /// Statements and portals.
@@ -246,9 +250,9 @@ fn bind(body: &mut Vec<u8>, source: &mut Source<'_>) {
 }
 
 /// Composed: a simple query in a transaction, a prepared statement with a portal in pieces, savepoints, several
-/// statements, a portal that is no cursor. Raw: what drivers send. And openings.
+/// statements, a portal that is no cursor, PREPARE and EXECUTE. Raw: what drivers send. And openings.
 pub(super) fn seeds() -> Vec<Vec<u8>> {
-    let composed: [&[u8]; 7] = [
+    let composed: [&[u8]; 8] = [
         &[0, 1, 0, 6, 0, 4, 0, 2],
         &[
             3, 1, 5, 1, 4, 6, 1, 1, 0, 1, 1, 1, 9, 1, 1, 10, 1, 1, 10, 1, 2, 15,
@@ -262,11 +266,14 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
             0, 160, 9, b'S', b'E', b'L', b'E', b'C', b'T', b' ', b'\'', b'x', 0, 19, 0, 25, 19, 22, 0, 24,
         ],
         &[0, 1, 3, 1, 23, 0, 6, 1, 1, 0, 0, 0, 15, 0, 32],
+        &[
+            0, 36, 0, 37, 3, 1, 5, 0, 0, 39, 3, 0, 38, 0, 6, 0, 0, 0, 0, 0, 10, 0, 0, 15,
+        ],
     ];
     let mut seeds = Vec::new();
     for (index, choices) in composed.into_iter().enumerate() {
         let shape = [0, 8, 32, 4][index % 4];
-        seeds.push([&[shape, index as u8 * 40], choices].concat());
+        seeds.push([&[shape, (index as u8).wrapping_mul(40)], choices].concat());
     }
     for (index, choices) in composed.into_iter().enumerate() {
         let mut client = Client::default();

@@ -1,21 +1,24 @@
-//! The grammar of PREPARE and EXECUTE, and what an EXECUTE stands for: the prepared text with its arguments in the
-//! places of the parameters.
+//! The grammar of PREPARE and EXECUTE.
 
 use bellwether_types::lexer::{self, Token};
 use bellwether_types::{ErrorKind, SqlError};
 
 use super::Command;
 use super::reader::Reader;
+use crate::dialect;
+use crate::types::Oid;
 
 /// PREPARE.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prepare {
     /// Of the statement.
     pub name: String,
-    /// Of `$1` …, as they are written; `unknown` and missing ones are inferred.
-    pub types: Vec<String>,
+    /// Of `$1` …; 0 for `unknown`. Those and missing ones are inferred.
+    pub types: Vec<Oid>,
     /// One statement.
     pub sql: String,
+    /// Characters before it.
+    pub start: u32,
 }
 
 /// EXECUTE.
@@ -23,12 +26,12 @@ pub struct Prepare {
 pub struct Execute {
     /// Of the statement.
     pub name: String,
-    /// Expressions, as they are written.
+    /// Expressions, as they are written; no comment is left at their ends.
     pub arguments: Vec<String>,
 }
 
-/// What the arguments of an EXECUTE may take in all their places.
-const MAX_EXPANSION_BYTES: usize = 16 << 20;
+/// Longer names of types are nobody's.
+const MAX_TYPE_BYTES: usize = 200;
 
 /// Statements that can be prepared by SQL.
 const PREPARABLE: [&str; 6] = ["SELECT", "VALUES", "INSERT", "UPDATE", "DELETE", "REPLACE"];
@@ -36,12 +39,14 @@ const PREPARABLE: [&str; 6] = ["SELECT", "VALUES", "INSERT", "UPDATE", "DELETE",
 impl<'a, I: Iterator<Item = Token<'a>>> Reader<'a, I> {
     pub(super) fn prepare(&mut self) -> Result<Command, SqlError> {
         let name = self.name()?;
-        let types = self.pieces()?;
+        let types = self.pieces()?.into_iter().map(parameter_type);
+        let types = types.collect::<Result<_, _>>()?;
         self.expect("AS")?;
         let Some(first) = self.tokens.peek() else {
             return Err(self.unexpected());
         };
-        let sql = self.sql[first.start..].trim_end_matches(|end: char| end == ';' || end.is_whitespace());
+        let (before, sql) = self.sql.split_at(first.start);
+        let sql = sql.trim_end_matches(|end: char| end == ';' || end.is_whitespace());
         while self.tokens.next().is_some() {}
         let verb = lexer::verb(sql).unwrap_or_default();
         if !PREPARABLE.contains(&verb.as_str()) {
@@ -53,104 +58,73 @@ impl<'a, I: Iterator<Item = Token<'a>>> Reader<'a, I> {
             name,
             types,
             sql: sql.to_owned(),
+            start: u32::try_from(before.chars().count()).unwrap_or(u32::MAX),
         }))
     }
 
     pub(super) fn execute(&mut self) -> Result<Command, SqlError> {
         Ok(Command::Execute(Execute {
             name: self.name()?,
-            arguments: self.pieces()?,
+            arguments: self.pieces()?.into_iter().map(str::to_owned).collect(),
         }))
     }
 
-    /// What stands between parentheses, cut at the commas of the first level; none at all without parentheses.
-    fn pieces(&mut self) -> Result<Vec<String>, SqlError> {
+    /// What stands between parentheses, cut at the commas of the first level, each from its first token to its last; none
+    /// at all without parentheses.
+    fn pieces(&mut self) -> Result<Vec<&'a str>, SqlError> {
         let mut pieces = Vec::new();
         if !self.operator("(") {
             return Ok(pieces);
         }
         let mut depth = 0_usize;
-        let mut start = None;
+        let mut piece = None;
         loop {
             let Some(token) = self.tokens.next() else {
                 return Err(self.unexpected());
             };
-            let from = *start.get_or_insert(token.start);
-            let ends = depth == 0 && (token.is_operator(",") || token.is_operator(")"));
-            if !ends {
-                if token.is_operator("(") {
-                    depth += 1;
-                } else if token.is_operator(")") {
-                    depth -= 1;
+            if depth == 0 && (token.is_operator(",") || token.is_operator(")")) {
+                let Some((start, end)) = piece.take() else {
+                    let message = format!("syntax error at or near \"{}\"", token.text);
+                    return Err(SqlError::new(ErrorKind::Syntax, message));
+                };
+                pieces.push(&self.sql[start..end]);
+                if token.is_operator(")") {
+                    return Ok(pieces);
                 }
                 continue;
             }
-            let piece = self.sql[from..token.start].trim();
-            if piece.is_empty() {
-                let message = format!("syntax error at or near \"{}\"", token.text);
-                return Err(SqlError::new(ErrorKind::Syntax, message));
+            if token.is_operator("(") {
+                depth += 1;
+            } else if token.is_operator(")") {
+                depth -= 1;
             }
-            pieces.push(piece.to_owned());
-            if token.is_operator(")") {
-                return Ok(pieces);
-            }
-            start = None;
+            let (start, _) = piece.unwrap_or((token.start, 0));
+            piece = Some((start, token.end()));
         }
     }
 }
 
-impl Prepare {
-    /// What an EXECUTE with these arguments runs.
-    pub fn with(&self, arguments: &[String]) -> Result<String, SqlError> {
-        let parameters = lexer::tokens(&self.sql).filter_map(|token| token.parameter_number());
-        let count = parameters
-            .max()
-            .map_or(0, |highest| highest as usize)
-            .max(self.types.len());
-        if arguments.len() != count {
-            let message = format!(
-                "wrong number of parameters for prepared statement \"{}\"",
-                self.name
-            );
-            return Err(
-                SqlError::new(ErrorKind::WrongParameterCount, message).with_detail(format!(
-                    "Expected {count} parameters but got {}.",
-                    arguments.len()
-                )),
-            );
-        }
-        let mut sql = String::with_capacity(self.sql.len());
-        // An argument may stand in many places.
-        let mut size_left = MAX_EXPANSION_BYTES;
-        for token in lexer::tokens(&self.sql) {
-            let number = token.parameter_number().map(|number| number as usize);
-            let argument = number.and_then(|number| Some((arguments.get(number.checked_sub(1)?)?, number)));
-            let Some((argument, number)) = argument else {
-                sql.push_str(token.text);
-                continue;
-            };
-            size_left = size_left.checked_sub(argument.len()).ok_or_else(|| {
-                SqlError::new(
-                    ErrorKind::ProgramLimit,
-                    "the statement with its arguments is too long",
-                )
-            })?;
-            sql.push('(');
-            sql.push_str(argument);
-            sql.push(')');
-            let declared = self.types.get(number - 1);
-            if let Some(declared) = declared.filter(|declared| !declared.eq_ignore_ascii_case("unknown")) {
-                sql.push_str("::");
-                sql.push_str(declared);
-            }
-        }
-        Ok(sql)
+/// A type as PREPARE names it. Lengths and precisions are of no matter, as in PostgreSQL.
+fn parameter_type(written: &str) -> Result<Oid, SqlError> {
+    if written.eq_ignore_ascii_case("unknown") {
+        return Ok(Oid::default());
     }
+    if written.len() > MAX_TYPE_BYTES {
+        let message = format!("the name of a type is longer than {MAX_TYPE_BYTES} bytes");
+        return Err(SqlError::new(ErrorKind::ProgramLimit, message));
+    }
+    let known = dialect::declared_type(written).ok_or_else(|| {
+        let message = format!("parameters of type {written} are not supported");
+        SqlError::new(ErrorKind::NotSupported, message)
+            .with_hint("Declare it unknown, and write a cast in the statement: $1::text.")
+    })?;
+    Ok(known.oid())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::Type;
 
     fn parse(sql: &str) -> Command {
         Command::parse(sql).expect(sql)
@@ -171,27 +145,45 @@ mod tests {
     }
 
     #[test]
-    fn arguments_take_the_places_of_parameters() {
-        let sheep = prepare("PREPARE Sheep (int, numeric(5,2), unknown) AS SELECT $1, $2, '$1', $3 -- $2\n;");
+    fn types_are_told_by_all_their_names_and_texts_kept() {
+        let sheep = prepare(
+            "PREPARE Sheep (int, numeric(5,2), unknown, timestamp with time zone) AS SELECT $1, '$1' -- $2\n;",
+        );
         assert_eq!(sheep.name, "sheep");
-        let call = execute("EXECUTE sheep(1 + f(2, 3), 4.5, 'a,b)')");
-        assert_eq!(
-            sheep.with(&call.arguments).as_deref(),
-            Ok("SELECT (1 + f(2, 3))::int, (4.5)::numeric(5,2), '$1', ('a,b)') -- $2")
-        );
-        assert_eq!(
-            sheep.with(&[]).expect_err("too few").kind,
-            ErrorKind::WrongParameterCount
-        );
+        let [int, numeric, moment] = [Type::Int4, Type::Numeric, Type::Timestamptz].map(Type::oid);
+        assert_eq!(sheep.types, [int, numeric, Oid(0), moment]);
+        assert_eq!((sheep.sql.as_str(), sheep.start), ("SELECT $1, '$1' -- $2", 72));
     }
 
     #[test]
-    fn what_has_no_parameters_needs_no_parentheses() {
-        let one = prepare("PREPARE one AS SELECT 1");
+    fn arguments_are_cut_at_commas_outside_of_parentheses_and_texts() {
+        let call = execute("EXECUTE sheep(1 + f(2, 3), 4.5 , 'a,b)' )");
+        assert_eq!(call.arguments, ["1 + f(2, 3)", "4.5", "'a,b)'"]);
+        assert!(execute("EXECUTE one").arguments.is_empty());
+    }
+
+    #[test]
+    fn a_comment_ends_no_type_and_no_argument() {
         assert_eq!(
-            one.with(&execute("EXECUTE one").arguments).as_deref(),
-            Ok("SELECT 1")
+            prepare("PREPARE s (int -- whole\n, text /* any */) AS SELECT $1, $2").types,
+            [Type::Int4.oid(), Type::Text.oid()]
         );
+        let call = execute("EXECUTE s(1 -- one\n, /* before */ 'a' -- two\n)");
+        assert_eq!(call.arguments, ["1", "'a'"]);
+    }
+
+    #[test]
+    fn types_that_parameters_cannot_have_are_refused() {
+        let long = format!("int{}", "[]".repeat(100));
+        for (written, kind) in [
+            ("nosuch", ErrorKind::NotSupported),
+            ("interval", ErrorKind::NotSupported),
+            ("int, int text", ErrorKind::NotSupported),
+            (&long, ErrorKind::ProgramLimit),
+        ] {
+            let sql = format!("PREPARE s ({written}) AS SELECT $1");
+            assert_eq!(Command::parse(&sql).expect_err(&sql).kind, kind, "{sql}");
+        }
     }
 
     #[test]

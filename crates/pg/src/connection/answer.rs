@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bellwether_types::{CommandTag, ErrorKind, SqlError, ValueRef};
 
+use super::prepare::not_one_row;
 use super::{Connection, Ending, Phase, PortalProgress, Purpose, Rows, Transaction, Waiting};
 use crate::backend::Severity;
 use crate::command::TransactionModes;
@@ -83,6 +84,7 @@ impl Connection {
             Purpose::Copy(layout) => copy::put_row(layout, encoder, values, self.output.bytes_mut()),
             Purpose::Move { .. } | Purpose::Notify | Purpose::Hold => Ok(()),
             Purpose::Query | Purpose::Fetch { .. } => encoder.encode(values, self.output.bytes_mut()),
+            Purpose::Arguments => self.take_arguments(values),
         }
     }
 
@@ -94,6 +96,12 @@ impl Connection {
             return;
         }
         let Some(rows) = self.end_rows() else { return };
+        if rows.purpose == Purpose::Arguments {
+            if self.computed.is_none() {
+                self.failed(not_one_row());
+            }
+            return;
+        }
         if let Purpose::Copy(layout) = &rows.purpose {
             if rows.encoder.is_none() {
                 let message = "COPY TO needs a query that answers rows";
@@ -126,7 +134,9 @@ impl Connection {
                 self.complete_command(CommandTag::counted(rows.purpose.verb(), given));
             }
             Purpose::Hold => self.complete_command(CommandTag::plain("DECLARE CURSOR")),
-            Purpose::Query | Purpose::Copy(_) | Purpose::Notify => self.output.portal_suspended(),
+            Purpose::Query | Purpose::Copy(_) | Purpose::Notify | Purpose::Arguments => {
+                self.output.portal_suspended();
+            }
         }
     }
 

@@ -118,6 +118,8 @@ impl Connection {
                 .map(|text| Value::Text(text.to_owned()))
                 .to_vec(),
         };
-        Ok(self.ask_rows(self.run(statement, "NOTIFY"), Purpose::Notify))
+        Ok(Step::Ask(
+            self.ask_rows(self.run(statement, "NOTIFY"), Purpose::Notify),
+        ))
     }
 }

@@ -125,7 +125,7 @@ impl Connection {
         if copy.layout.is_binary() {
             run.formats = Formats::Binary;
         }
-        self.ask_rows(run, Purpose::Copy(copy.layout.clone()))
+        Step::Ask(self.ask_rows(run, Purpose::Copy(copy.layout.clone())))
     }
 
     fn copy_in(&mut self, copy: &Copy) -> Result<Step, SqlError> {

@@ -135,14 +135,8 @@ impl Connection {
     /// out itself is no cursor.
     pub(super) fn query_of_cursor(&self, name: &str) -> Result<(String, String), SqlError> {
         let prepared = self.portals.get(name).map(|portal| &*portal.prepared);
-        match prepared {
-            Some(Prepared {
-                sql,
-                command: Command::Sql { verb },
-                ..
-            }) => Ok((sql.clone(), verb.clone())),
-            _ => Err(undefined_cursor(name)),
-        }
+        let query = prepared.and_then(|prepared| Some((prepared.sql.clone(), prepared.verb()?.to_owned())));
+        query.ok_or_else(|| undefined_cursor(name))
     }
 
     /// CLOSE; `None`: all.

@@ -76,7 +76,7 @@ impl Connection {
     }
 
     /// Has it run for its rows, which are no portal's.
-    pub(super) fn ask_rows(&mut self, run: Run, purpose: Purpose) -> Step {
+    pub(super) fn ask_rows(&mut self, run: Run, purpose: Purpose) -> Request {
         self.waiting = Waiting::Rows(Box::new(Rows {
             portal: None,
             cursor: None,
@@ -84,7 +84,7 @@ impl Connection {
             describe: purpose == Purpose::Query,
             purpose,
         }));
-        Step::Ask(Request::Run(run))
+        Request::Run(run)
     }
 
     pub(super) fn begin_implicit(&mut self) -> Request {
@@ -147,6 +147,7 @@ impl Connection {
             }
             Command::DiscardAll => self.discard_all()?,
             Command::Prepare(prepare) => return self.prepare(prepare),
+            Command::Execute(execute) => return self.execute(execute, is_last),
             Command::Deallocate(name) => self.deallocate(name.as_deref())?,
             Command::Listen(channel) => {
                 self.channels.listen(channel)?;
@@ -163,7 +164,7 @@ impl Connection {
             Command::Close(name) => self.close_cursor(name.as_deref())?,
             Command::Copy(copy) => return self.copy(copy, is_last),
             Command::Role(role) => return self.change_role(role),
-            Command::Sql { .. } | Command::Execute(_) => unreachable!("callers run SQL themselves"),
+            Command::Sql { .. } => unreachable!("callers run SQL themselves"),
         }
         Ok(Step::Done)
     }
@@ -328,7 +329,6 @@ impl Connection {
         self.settings.reset_all();
         self.channels.unlisten(None);
         self.statements.clear();
-        self.texts.clear();
         self.portals.clear();
         self.complete_command(CommandTag::plain("DISCARD ALL"));
         Ok(())
@@ -338,11 +338,9 @@ impl Connection {
         let tag = match name {
             None => {
                 self.statements.retain(|name, _| name.is_empty());
-                self.texts.clear();
                 "DEALLOCATE ALL"
             }
             Some(name) if self.statements.remove(name).is_some() => "DEALLOCATE",
-            Some(name) if self.texts.remove(name).is_some() => "DEALLOCATE",
             Some(name) => {
                 let message = format!("prepared statement \"{name}\" does not exist");
                 return Err(SqlError::new(ErrorKind::UndefinedStatement, message));

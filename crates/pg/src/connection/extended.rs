@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 use bellwether_types::{CommandTag, ErrorKind, SqlError, Statement, Value, lexer};
 
 use super::execute::{highest_parameter, local_fields};
+use super::prepare::Call;
 use super::{
     Connection, CursorId, Ending, Portal, PortalProgress, Prepared, Purpose, Request, Rows, Run, Scope, Step,
     Transaction, Waiting,
@@ -32,7 +33,7 @@ impl Prepared {
     /// The columns, if they are known; `Some(None)`: there are none.
     fn fields(&self) -> Option<Option<Arc<[Field]>>> {
         match &self.command {
-            Command::Sql { .. } | Command::Fetch(Fetch { moves: false, .. }) => {
+            Command::Sql { .. } | Command::Execute(_) | Command::Fetch(Fetch { moves: false, .. }) => {
                 self.described.get().map(|description| description.fields.clone())
             }
             local => Some(local_fields(local)),
@@ -40,7 +41,7 @@ impl Prepared {
     }
 
     /// The type of the parameter at `index`, from 0; text if nobody knows.
-    fn parameter_type(&self, index: usize) -> Oid {
+    pub(super) fn parameter_type(&self, index: usize) -> Oid {
         let said = self.client_types.get(index).copied().unwrap_or_default();
         let inferred = || {
             self.described
@@ -54,7 +55,7 @@ impl Prepared {
             .unwrap_or(Type::Text.oid())
     }
 
-    fn all_types_said(&self) -> bool {
+    pub(super) fn all_types_said(&self) -> bool {
         self.client_types.len() >= self.parameter_count && self.client_types.iter().all(|oid| *oid != Oid(0))
     }
 }
@@ -67,38 +68,25 @@ impl Connection {
         client_types: Vec<Oid>,
         next_tag: Option<u8>,
     ) -> Result<Step, SqlError> {
-        if !name.is_empty() && (self.statements.contains_key(name) || self.texts.contains_key(name)) {
-            let message = format!("prepared statement \"{name}\" already exists");
-            return Err(SqlError::new(ErrorKind::DuplicateStatement, message));
-        }
+        self.check_statement_name(name)?;
         if lexer::split(sql).len() > 1 {
             let message = "cannot insert multiple commands into a prepared statement";
             return Err(SqlError::new(ErrorKind::Syntax, message));
         }
-        let (sql, command) = self.understand(sql)?;
-        let sql = &*sql;
+        let command = Command::parse(sql)?;
         self.refuse_when_failed(&command)?;
-        let parameter_count = match &command {
+        let text = match &command {
             // Those in its text are not this statement's.
-            Command::Prepare(_) => client_types.len(),
-            _ => highest_parameter(sql).max(client_types.len()),
+            Command::Prepare(_) | Command::Execute(_) => "",
+            _ => sql,
         };
-        if parameter_count > MAX_PARAMETERS {
-            let message = format!("${parameter_count} is too high: the limit is {MAX_PARAMETERS} parameters");
-            return Err(SqlError::new(ErrorKind::ProgramLimit, message));
-        }
+        let parameter_count = count_parameters(text, &client_types)?;
         let described = OnceLock::new();
         if matches!(command, Command::Sql { .. }) && next_tag != Some(tag::BIND) {
             match self.description.take() {
                 Some(description) => described.set(description).expect("set once"),
                 None => return Ok(self.ask_description(sql)),
             }
-        }
-        if self.statements.len() >= MAX_STATEMENTS && !self.statements.contains_key(name) {
-            return Err(
-                SqlError::new(ErrorKind::ProgramLimit, "too many prepared statements")
-                    .with_hint("DEALLOCATE those that are no longer used."),
-            );
         }
         let prepared = Prepared {
             sql: sql.to_owned(),
@@ -118,12 +106,13 @@ impl Connection {
     }
 
     /// The statement's description is there, or was asked for.
-    fn describe_first(&mut self, prepared: &Prepared) -> Result<Option<Step>, SqlError> {
+    pub(super) fn describe_first(&mut self, prepared: &Prepared) -> Result<Option<Step>, SqlError> {
         if prepared.described.get().is_some() {
             return Ok(None);
         }
         let sql = match &prepared.command {
             Command::Sql { .. } => prepared.sql.clone(),
+            Command::Execute(execute) => self.statement_to_execute(&execute.name)?.sql.clone(),
             Command::Fetch(fetch) if !fetch.moves => self.query_of_cursor(&fetch.name)?.0,
             _ => return Ok(None),
         };
@@ -136,7 +125,7 @@ impl Connection {
         })
     }
 
-    fn statement(&self, name: &str) -> Result<Arc<Prepared>, SqlError> {
+    pub(super) fn statement(&self, name: &str) -> Result<Arc<Prepared>, SqlError> {
         self.statements.get(name).cloned().ok_or_else(|| {
             let message = match name {
                 "" => "unnamed prepared statement does not exist".to_owned(),
@@ -170,8 +159,18 @@ impl Connection {
         }
         self.forget_portal(bind.portal);
         self.check_portal_count()?;
+        let (prepared, parameters) = match &prepared.command {
+            Command::Execute(execute) => match self.call(execute)? {
+                Call::Ready { prepared, parameters } => (prepared, parameters),
+                Call::After(step) => return Ok(step),
+            },
+            _ => {
+                let parameters = decode_parameters(&prepared, bind)?;
+                (prepared, parameters)
+            }
+        };
         let portal = Portal {
-            parameters: decode_parameters(&prepared, bind)?,
+            parameters,
             formats: Formats::from_codes(&bind.result_formats)?,
             told: prepared.fields().flatten(),
             prepared,
@@ -387,6 +386,16 @@ impl Connection {
     }
 }
 
+/// How many parameters a statement has, of which these types were said.
+pub(super) fn count_parameters(sql: &str, types: &[Oid]) -> Result<usize, SqlError> {
+    let count = highest_parameter(sql).max(types.len());
+    if count > MAX_PARAMETERS {
+        let message = format!("${count} is too high: the limit is {MAX_PARAMETERS} parameters");
+        return Err(SqlError::new(ErrorKind::ProgramLimit, message));
+    }
+    Ok(count)
+}
+
 fn undefined_portal(name: &str) -> SqlError {
     SqlError::new(
         ErrorKind::UndefinedCursor,
@@ -416,7 +425,7 @@ fn decode_parameters(prepared: &Prepared, bind: &Bind<'_>) -> Result<Vec<Value>,
     bind.parameters.iter().enumerate().map(decode).collect()
 }
 
-fn of_parameter(index: usize, mut error: SqlError) -> SqlError {
+pub(super) fn of_parameter(index: usize, mut error: SqlError) -> SqlError {
     error.message = format!("parameter ${}: {}", index + 1, error.message);
     error
 }

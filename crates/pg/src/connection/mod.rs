@@ -44,7 +44,7 @@ use bellwether_session::settings::SESSION_TOKEN;
 use bellwether_types::{CommandTag, ErrorKind, SqlError, Value};
 
 use crate::backend::{Output, Severity, Status};
-use crate::command::{Command, Prepare};
+use crate::command::Command;
 use crate::copy::Layout;
 use crate::frontend::{Frontend, FrontendError, tag};
 use crate::input::{Frame, Input};
@@ -67,8 +67,6 @@ pub struct Connection {
     /// Names of savepoints in the transaction, oldest first.
     savepoints: Vec<String>,
     statements: BTreeMap<String, Arc<Prepared>>,
-    /// By SQL's PREPARE.
-    texts: BTreeMap<String, Arc<Prepare>>,
     portals: BTreeMap<String, Portal>,
     /// A portal whose description is sent with its rows, since its Execute follows at once.
     describe_with_rows: Option<String>,
@@ -78,6 +76,8 @@ pub struct Connection {
     waiting: Waiting,
     /// The answer to the last `Request::Describe`, for the message that asked.
     description: Option<Arc<Description>>,
+    /// The arguments of the EXECUTE that asked for them.
+    computed: Option<Vec<Value>>,
     /// After an error in the extended protocol: messages up to Sync are dropped.
     skip_to_sync: bool,
     /// A simple query is over: ReadyForQuery is due.
@@ -208,6 +208,8 @@ enum Purpose {
     Notify,
     /// DECLARE … WITH HOLD: its rows are kept.
     Hold,
+    /// What EXECUTE gives its statement: one row.
+    Arguments,
 }
 
 impl Purpose {
@@ -220,6 +222,7 @@ impl Purpose {
             Purpose::Move { .. } => "MOVE",
             Purpose::Notify => "NOTIFY",
             Purpose::Hold => "DECLARE CURSOR",
+            Purpose::Arguments => "EXECUTE",
         }
     }
 }
@@ -264,13 +267,13 @@ impl Connection {
             transaction: Transaction::None,
             savepoints: Vec::new(),
             statements: BTreeMap::new(),
-            texts: BTreeMap::new(),
             portals: BTreeMap::new(),
             describe_with_rows: None,
             script: None,
             copying: None,
             waiting: Waiting::Nothing,
             description: None,
+            computed: None,
             skip_to_sync: false,
             owes_ready: false,
             closing: VecDeque::new(),
@@ -475,6 +478,7 @@ impl Connection {
     fn report_failure(&mut self, error: &SqlError) {
         self.describe_with_rows = None;
         self.description = None;
+        self.computed = None;
         self.output.error(Severity::Error, error);
         match self.transaction {
             Transaction::None => {

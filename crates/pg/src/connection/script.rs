@@ -99,7 +99,7 @@ impl Connection {
         // Counted as begun from here on, so that an error is placed in this statement.
         script.next += 1;
         let text = script.sql[piece].to_owned();
-        let (text, command) = self.understand(&text)?;
+        let command = Command::parse(&text)?;
         let Command::Sql { verb } = command else {
             self.refuse_when_failed(&command)?;
             let step = self.execute_command(&command, None, is_last)?;
@@ -113,7 +113,6 @@ impl Connection {
             return Err(SqlError::new(ErrorKind::WrongParameterCount, message)
                 .with_hint("Use the extended protocol, or write the values into the text."));
         }
-        let sql = text.into_owned();
         if self.transaction == Transaction::Failed {
             return Err(self.transaction_failed());
         }
@@ -122,7 +121,8 @@ impl Connection {
             self.script.as_mut().expect("still there").next -= 1;
             return Ok(Step::AskFirst(self.begin_implicit()));
         }
-        Ok(self.ask_rows(self.run(Statement::new(sql), verb), Purpose::Query))
+        let run = self.run(Statement::new(text), verb);
+        Ok(Step::Ask(self.ask_rows(run, Purpose::Query)))
     }
 
     fn end_script(&mut self) -> Step {

@@ -1,12 +1,13 @@
 //! Casts: `x::type` and typed literals mean what they mean in PostgreSQL. `CAST(x AS type)` is SQLite's where SQLite
 //! has such a type, and PostgreSQL's elsewhere.
 
-use bellwether_types::SqlError;
+use bellwether_types::{SqlError, Value as Constant};
 use sqlparser::ast::{CastKind, DataType, Expr, TypedString, Value};
 
-use super::sql::{as_call, call, integer, literal, take, text};
-use super::type_name::{Target, parameter_type, target, target_of_name};
+use super::sql::{as_call, call, computed, integer, literal, take, text};
+use super::type_name::{Target, parameter_type, target, target_of_name, target_of_type};
 use super::{Translator, interval};
+use crate::types::Type;
 
 /// `x::type`, `CAST(x AS type)`, `DATE '…'`.
 pub(super) fn rewrite(expr: &mut Expr, translator: &mut Translator<'_>) -> Result<(), SqlError> {
@@ -142,6 +143,23 @@ pub(super) fn to_name(value: Expr, type_name: &str) -> Expr {
     match target_of_name(type_name) {
         Some(known) => to(value, &known),
         None => value,
+    }
+}
+
+/// A constant as one of this type. `None`: it is none, or the cast takes more than a function of ours.
+pub(crate) fn cast_constant(value: &Constant, type_: Type) -> Option<Constant> {
+    match (target_of_type(type_)?, value) {
+        (_, Constant::Null) => Some(Constant::Null),
+        (Target::Text, Constant::Text(text)) => Some(Constant::Text(text.clone())),
+        (Target::Function(name, arguments), _) => {
+            let further = arguments.into_iter().map(Constant::Integer);
+            let arguments: Vec<Constant> = std::iter::once(value.clone()).chain(further).collect();
+            computed(name, &arguments)
+        }
+        (Target::Array(element), Constant::Text(_)) => {
+            computed("cast_array", &[value.clone(), Constant::Text(element)])
+        }
+        _ => None,
     }
 }
 

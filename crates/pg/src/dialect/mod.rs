@@ -34,9 +34,10 @@ mod statement;
 mod table;
 mod type_name;
 
+pub(crate) use cast::cast_constant;
 pub(crate) use depth::is_shallow;
 pub use meant::needs_translation;
-pub(crate) use type_name::{cast_type, parameter_type_of_name};
+pub(crate) use type_name::{cast_name, cast_type, declared_type, parameter_type_of_name};
 
 use bellwether_types::lexer::{self, TokenKind};
 use bellwether_types::{ErrorKind, SqlError};

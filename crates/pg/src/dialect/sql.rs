@@ -152,15 +152,7 @@ pub(super) fn take(expr: &mut Expr) -> Expr {
 pub(super) fn constant(expr: &Expr) -> Option<Expr> {
     let (name, args) = as_call(expr)?;
     let args: Option<Vec<bellwether_types::Value>> = args.into_iter().map(value_of).collect();
-    let args = args?;
-    let function = FUNCTIONS
-        .iter()
-        .find(|function| function.name == name && function.arguments.takes(args.len()))?;
-    let Call::Pure(call) = function.call else {
-        return None;
-    };
-    let values: Vec<ValueRef<'_>> = args.iter().map(bellwether_types::Value::as_ref).collect();
-    Some(match call(&values).ok()? {
+    Some(match computed(name, &args?)? {
         bellwether_types::Value::Null => null(),
         bellwether_types::Value::Integer(number) => integer(number),
         bellwether_types::Value::Real(number) => {
@@ -169,6 +161,18 @@ pub(super) fn constant(expr: &Expr) -> Option<Expr> {
         bellwether_types::Value::Text(spelled) => text(spelled),
         bellwether_types::Value::Blob(_) => return None,
     })
+}
+
+/// What one of our functions answers; `None`: it is none of ours, or it fails.
+pub(super) fn computed(name: &str, args: &[bellwether_types::Value]) -> Option<bellwether_types::Value> {
+    let function = FUNCTIONS
+        .iter()
+        .find(|function| function.name == name && function.arguments.takes(args.len()))?;
+    let Call::Pure(call) = function.call else {
+        return None;
+    };
+    let args: Vec<ValueRef<'_>> = args.iter().map(bellwether_types::Value::as_ref).collect();
+    call(&args).ok()
 }
 
 fn value_of(expr: &Expr) -> Option<bellwether_types::Value> {

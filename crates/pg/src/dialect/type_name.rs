@@ -1,6 +1,7 @@
 //! PostgreSQL's types by all their names, as far as casts go.
 
 use sqlparser::ast::DataType;
+use sqlparser::tokenizer::Token;
 
 use crate::types::Type;
 
@@ -149,8 +150,70 @@ pub(crate) fn parameter_type_of_name(name: &str) -> Option<Type> {
     }
 }
 
-/// The same of a type's name as it is written.
+/// The type of parameters that PREPARE declares so. `None`: it is not known, or only casts have it.
+pub(crate) fn declared_type(written: &str) -> Option<Type> {
+    let mut parser = super::sql::parser(written).ok()?;
+    let data_type = parser.parse_data_type().ok()?;
+    if parser.peek_token_ref().token != Token::EOF {
+        return None;
+    }
+    match target(&data_type)? {
+        Target::Registered(_) | Target::Interval => None,
+        known => parameter_type(&known),
+    }
+}
+
+/// What a cast names a type.
+pub(crate) fn cast_name(type_: Type) -> String {
+    match (type_.element(), type_) {
+        (Some(element), _) => format!("{}[]", cast_name(element)),
+        (None, Type::Char) => "\"char\"".to_owned(),
+        (None, _) => type_.name().to_owned(),
+    }
+}
+
+/// What a cast to a type converts to.
+pub(super) fn target_of_type(type_: Type) -> Option<Target> {
+    match type_.element() {
+        Some(element) => Some(Target::Array(cast_name(element))),
+        None => of_name(&cast_name(type_), Vec::new()),
+    }
+}
+
+/// What a cast to a type of this name converts to.
 pub(super) fn target_of_name(name: &str) -> Option<Target> {
     let mut parser = super::sql::parser(name).ok()?;
     target(&parser.parse_data_type().ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_can_be_cast_to_by_its_name() {
+        for type_ in Type::all() {
+            assert!(target_of_type(type_).is_some(), "{type_:?}");
+            assert!(target_of_name(&cast_name(type_)).is_some(), "{type_:?}");
+        }
+    }
+
+    #[test]
+    fn types_are_declared_by_all_their_names() {
+        for (written, expected) in [
+            ("int", Some(Type::Int4)),
+            ("numeric(5,2)", Some(Type::Numeric)),
+            ("double precision", Some(Type::Float8)),
+            ("timestamp (3) with time zone", Some(Type::Timestamptz)),
+            ("pg_catalog.int8 -- so it is", Some(Type::Int8)),
+            ("text[]", Some(Type::TextArray)),
+            ("int) FROM t", None),
+            ("interval", None),
+            ("regclass", None),
+            ("nosuch", None),
+            ("", None),
+        ] {
+            assert_eq!(declared_type(written), expected, "{written}");
+        }
+    }
 }

@@ -158,23 +158,24 @@ fn unknown_settings_and_commands_are_errors() {
 }
 
 #[test]
-fn what_sql_prepares_it_executes_with_arguments_in_their_places() {
+fn what_sql_prepares_it_executes_with_values_bound() {
     check(
         &[
             query("EXECUTE x"),
-            query("PREPARE x (int) AS SELECT $1 + 1; EXECUTE x(41)"),
+            query("PREPARE x (int) AS SELECT $1 + $1; EXECUTE x(41)"),
             query("EXECUTE x(1, 2)"),
             query("PREPARE x AS SELECT 1"),
             [parse("", "EXECUTE x('7')", &[]), bind("", "", &[]), execute("", 0), sync()].concat(),
+            [bind("", "x", &["8"]), execute("", 0), sync()].concat(),
             query("DEALLOCATE x"),
             query("EXECUTE x(1)"),
         ],
         "
         < ErrorResponse ERROR 26000: prepared statement \"x\" does not exist
         < ReadyForQuery I
-          Describe SELECT $1 + 1
+          Describe SELECT $1 + $1
         < CommandComplete PREPARE
-          Run Single SELECT: SELECT (41)::int + 1
+          Run Single SELECT: SELECT $1 + $1 (41)
         < CommandComplete SELECT 1
         < ReadyForQuery I
         < ErrorResponse ERROR 08P01: wrong number of parameters for prepared statement \"x\" [D Expected 1 parameters but got 2.]
@@ -183,13 +184,192 @@ fn what_sql_prepares_it_executes_with_arguments_in_their_places() {
         < ReadyForQuery I
         < ParseComplete
         < BindComplete
-          Run Single SELECT: SELECT ('7')::int + 1
+          Run Single SELECT: SELECT $1 + $1 (7)
+        < CommandComplete SELECT 1
+        < ReadyForQuery I
+        < BindComplete
+          Run Single SELECT: SELECT $1 + $1 (8)
         < CommandComplete SELECT 1
         < ReadyForQuery I
         < CommandComplete DEALLOCATE
         < ReadyForQuery I
         < ErrorResponse ERROR 26000: prepared statement \"x\" does not exist
         < ReadyForQuery I
+        ",
+    );
+}
+
+#[test]
+fn constants_are_read_as_the_types_that_are_declared_or_inferred() {
+    check(
+        &[
+            query(
+                "PREPARE x (text, bool, date, numeric, int[]) AS INSERT $1, $2, $3, $4, $5; \
+                 EXECUTE x('it''s', 't', '2024-2-1', -1.50, '{1, 2}'); EXECUTE x(NULL, TRUE, NULL, +3, NULL)",
+            ),
+            // The driver infers that all are int8.
+            query("PREPARE y AS INSERT $1, $2; EXECUTE y('12', 1.5)"),
+            query("EXECUTE y('x', 1)"),
+        ],
+        "
+          Describe INSERT $1, $2, $3, $4, $5
+        < CommandComplete PREPARE
+          Begin implicitly
+          Run Transaction INSERT: INSERT $1, $2, $3, $4, $5 ('it's', 1, '2024-02-01', -1.5, '{1,2}')
+        < CommandComplete INSERT 0 1
+          Run Transaction INSERT: INSERT $1, $2, $3, $4, $5 (NULL, 1, NULL, 3, NULL)
+          Commit
+        < CommandComplete INSERT 0 1
+        < token 1@1.1
+        < ReadyForQuery I
+          Describe INSERT $1, $2
+        < CommandComplete PREPARE
+          Run Single INSERT: INSERT $1, $2 (12, 1.5)
+        < CommandComplete INSERT 0 1
+        < token 1@1.2
+        < ReadyForQuery I
+        < ErrorResponse ERROR 22P02: parameter $1: invalid input syntax for type int8: \"x\"
+        < ReadyForQuery I
+        ",
+    );
+}
+
+#[test]
+fn arguments_that_are_no_constants_are_computed_once_and_alone() {
+    check(
+        &[
+            query("PREPARE x (int, unknown) AS DELETE $1, $1::numeric(5,2), $2"),
+            query("EXECUTE x(id -- all\n, 1 + 1)"),
+            query("SELECT 1; EXECUTE x(now(), 2)"),
+            query("EXECUTE x((SELECT a FROM t), 2)"),
+            [
+                parse("", "EXECUTE x(random(), 2)", &[]),
+                bind("", "", &[]),
+                execute("", 0),
+                sync(),
+            ]
+            .concat(),
+            query("EXECUTE x(fail(), 2)"),
+            query("EXECUTE x($1, 2)"),
+            query("BEGIN; EXECUTE x(1 + 1, 2)"),
+        ],
+        "
+          Describe DELETE $1, $1::numeric(5,2), $2
+        < CommandComplete PREPARE
+        < ReadyForQuery I
+          Run Single SELECT: SELECT (id)::int4, (1 + 1)
+          Run Single DELETE: DELETE $1, $1::numeric(5,2), $2 ('7', 7)
+        < CommandComplete DELETE 1
+        < token 1@1.1
+        < ReadyForQuery I
+          Begin implicitly
+          Run Transaction SELECT: SELECT 1
+        < CommandComplete SELECT 1
+          Run Transaction SELECT: SELECT (now())::int4, (2)
+          Run Transaction DELETE: DELETE $1, $1::numeric(5,2), $2 ('7', 7)
+          Commit
+        < CommandComplete DELETE 1
+        < token 1@1.2
+        < ReadyForQuery I
+        < ErrorResponse ERROR 0A000: cannot use subquery in EXECUTE parameter [H Write it into the statement that is prepared.]
+        < ReadyForQuery I
+        < ParseComplete
+          Run Single SELECT: SELECT (random())::int4, (2)
+        < BindComplete
+          Run Single DELETE: DELETE $1, $1::numeric(5,2), $2 ('7', 7)
+        < CommandComplete DELETE 1
+        < token 1@1.3
+        < ReadyForQuery I
+          Run Single SELECT: SELECT (fail())::int4, (2)
+        < ErrorResponse ERROR 23505: made to fail [D Why.] [H What.] [P 3] [s public] [t t]
+        < ReadyForQuery I
+        < ErrorResponse ERROR 08P01: there are no parameters in the arguments of EXECUTE [H Bind the values to the prepared statement itself, by its name.]
+        < ReadyForQuery I
+          Begin explicitly
+        < CommandComplete BEGIN
+          Run Transaction SELECT: SELECT (1 + 1)::int4, (2)
+          Run Transaction DELETE: DELETE $1, $1::numeric(5,2), $2 ('7', 7)
+        < CommandComplete DELETE 1
+        < ReadyForQuery T
+        ",
+    );
+}
+
+#[test]
+fn an_argument_has_one_value() {
+    check(
+        &[
+            query("PREPARE x AS SELECT rows 1 WHERE $1"),
+            query("EXECUTE x(rows 2)"),
+            query("EXECUTE x(rows 0)"),
+        ],
+        "
+          Describe SELECT rows 1 WHERE $1
+        < CommandComplete PREPARE
+        < ReadyForQuery I
+          Run Single SELECT: SELECT (rows 2)
+        < ErrorResponse ERROR 0A000: set-returning functions are not allowed in EXECUTE parameters [H Write them into the statement that is prepared.]
+        < ReadyForQuery I
+          Run Single SELECT: SELECT (rows 0)
+        < ErrorResponse ERROR 0A000: set-returning functions are not allowed in EXECUTE parameters [H Write them into the statement that is prepared.]
+        < ReadyForQuery I
+        ",
+    );
+}
+
+#[test]
+fn an_execute_is_described_as_its_statement() {
+    check(
+        &[
+            query("PREPARE x (int) AS SELECT rows 3 WHERE $1"),
+            [
+                parse("e", "EXECUTE x(5)", &[]),
+                describe_statement("e"),
+                bind_as("p", "e", &[], [0, 1]),
+                describe_portal("p"),
+                execute("p", 2),
+                execute("p", 0),
+                sync(),
+            ]
+            .concat(),
+            query("BEGIN"),
+            [bind("p", "e", &[]), sync()].concat(),
+            query("FETCH 1 FROM p"),
+            [parse("", "EXECUTE e", &[]), describe_statement(""), sync()].concat(),
+        ],
+        "
+          Describe SELECT rows 3 WHERE $1
+        < CommandComplete PREPARE
+        < ReadyForQuery I
+        < ParseComplete
+          Describe SELECT rows 3 WHERE $1
+        < ParameterDescription 
+        < RowDescription n:20 t:25
+        < BindComplete
+        < RowDescription n:20b t:25b
+          Begin implicitly
+          Run Transaction SELECT: SELECT rows 3 WHERE $1 (5), at most 2, keep the rest
+        < DataRow [0, 0, 0, 0, 0, 0, 0, 1] | row 1
+        < DataRow [0, 0, 0, 0, 0, 0, 0, 2] | NULL
+        < PortalSuspended
+          Fetch the rest
+        < DataRow [0, 0, 0, 0, 0, 0, 0, 3] | row 3
+        < CommandComplete SELECT 1
+          Commit
+        < ReadyForQuery I
+          Begin explicitly
+        < CommandComplete BEGIN
+        < ReadyForQuery T
+        < BindComplete
+        < ReadyForQuery T
+          Run Transaction SELECT: SELECT rows 3 WHERE $1 (5), at most 1, keep the rest
+        < RowDescription n:20 t:25
+        < DataRow 1 | row 1
+        < CommandComplete FETCH 1
+        < ReadyForQuery T
+        < ParseComplete
+        < ErrorResponse ERROR 0A000: prepared statement \"e\" cannot be run by EXECUTE [H Bind it by the protocol, or send its text.]
+        < ReadyForQuery E
         ",
     );
 }
