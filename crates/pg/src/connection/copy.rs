@@ -134,8 +134,7 @@ impl Connection {
             return Err(SqlError::new(ErrorKind::ReadOnly, message));
         }
         let Some(description) = self.description.take() else {
-            self.waiting = Waiting::Description;
-            return Ok(Step::AskFirst(Request::Describe { sql: copy.select() }));
+            return Ok(self.ask_description(&copy.select()));
         };
         let fields = description.fields.clone().unwrap_or_default();
         let format = match copy.layout.is_binary() {

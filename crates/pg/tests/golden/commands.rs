@@ -200,6 +200,33 @@ fn what_sql_prepares_it_executes_with_values_bound() {
 }
 
 #[test]
+fn statements_of_both_kinds_share_their_names_and_their_number() {
+    let many: Vec<Vec<u8>> = (0..9_999)
+        .map(|n| parse(&n.to_string(), "SELECT 1", &[]))
+        .collect();
+    let trace = super::session(&[
+        [many.concat(), sync()].concat(),
+        query("PREPARE \"7\" AS SELECT 1"),
+        query("PREPARE last AS SELECT 1"),
+        query("PREPARE more AS SELECT 1"),
+        [parse("last", "SELECT 1", &[]), sync()].concat(),
+        [parse("more", "SELECT 1", &[]), sync()].concat(),
+    ])
+    .trace;
+    let full = "54000: too many prepared statements [H DEALLOCATE those that are no longer used.]";
+    let errors: Vec<&str> = trace.lines().filter(|line| line.contains("ERROR")).collect();
+    assert_eq!(
+        errors,
+        [
+            "< ErrorResponse ERROR 42P05: prepared statement \"7\" already exists",
+            &format!("< ErrorResponse ERROR {full}"),
+            "< ErrorResponse ERROR 42P05: prepared statement \"last\" already exists",
+            &format!("< ErrorResponse ERROR {full}"),
+        ]
+    );
+}
+
+#[test]
 fn constants_are_read_as_the_types_that_are_declared_or_inferred() {
     check(
         &[
