@@ -156,6 +156,37 @@ fn what_a_private_copy_cannot_do_is_done_by_the_writer_after_all_that_came_befor
 }
 
 #[test]
+fn the_time_and_chance_are_asked_for_without_harm_and_an_id_that_was_told_is_the_id() {
+    run(async {
+        let cluster = shared_cluster();
+        let [leader, follower, other] =
+            sessions(&cluster, "CREATE TABLE given (id INTEGER PRIMARY KEY, at TEXT)").await;
+        for session in [&leader, &follower] {
+            execute(
+                session,
+                "BEGIN; INSERT INTO given (at) VALUES (now()); SELECT random(), now(); COMMIT",
+            )
+            .await;
+            execute(session, "BEGIN; INSERT INTO given (at) VALUES (now())").await;
+            let id = integer(session, "SELECT last_insert_rowid()").await;
+            execute(&other, "INSERT INTO given (at) VALUES ('another')").await;
+            assert_eq!(
+                sqlstate(session.batch_execute("COMMIT").await),
+                "40001",
+                "{id} is taken"
+            );
+            execute(session, "BEGIN; INSERT INTO given (at) VALUES ('again')").await;
+            let id = integer(session, "SELECT last_insert_rowid()").await;
+            execute(session, "COMMIT").await;
+            let at = session
+                .query_one("SELECT at FROM given WHERE id = $1", &[&id])
+                .await;
+            assert_eq!(at.expect("the row").get::<_, String>(0), "again");
+        }
+    });
+}
+
+#[test]
 fn increments_that_are_read_back_are_never_lost_whatever_node_they_come_from() {
     run(async {
         const INCREMENTS: i64 = 12;

@@ -10,7 +10,7 @@ use bellwether_storage::{ClientTransaction, Seen, SessionState, StorageError};
 use bellwether_types::{ErrorKind, Facts, RequestId, SqlError, Statement};
 use tokio::sync::Mutex;
 
-use super::{Open, Rows, Session, Stage};
+use super::{Open, Rows, Session, Stage, is_read, reads_counters, reads_database};
 use crate::patience::with_patience;
 use crate::replica::{Answered, PooledReader, leader_lost, unreadable};
 
@@ -132,10 +132,12 @@ impl Session {
         let Some(result) = with_patience(|| reader.run_apart(statement)) else {
             return Ok(None);
         };
-        apart.answered.push(Answered {
-            statement: statement.clone(),
-            seen: Seen::of(&result),
-        });
+        if !is_read(&statement.sql) || reads_database(&statement.sql) || reads_counters(&statement.sql) {
+            apart.answered.push(Answered {
+                statement: statement.clone(),
+                seen: Seen::of(&result),
+            });
+        }
         Ok(Some(Rows::gathered(result.columns, result.rows, result.tag)))
     }
 

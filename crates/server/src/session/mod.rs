@@ -339,7 +339,7 @@ impl Session {
             read_only: false,
             ..
         }) = &mut self.open
-            && reads_database(&prior.statement.sql)
+            && reads_database(&answered.statement.sql)
         {
             apart.answered.push(answered);
         }
@@ -544,6 +544,15 @@ fn reads_database(sql: &str) -> bool {
         || lexer::significant(sql).any(reads_schema)
 }
 
+/// Whether a read may answer what the session's own writes came to.
+fn reads_counters(sql: &str) -> bool {
+    const COUNTERS: [&str; 3] = ["last_insert_rowid", "changes", "total_changes"];
+    lexer::significant(sql).any(|token| {
+        let name = token.unquoted();
+        COUNTERS.iter().any(|counter| counter.eq_ignore_ascii_case(&name))
+    })
+}
+
 /// `PRAGMA user_version = 7`, `PRAGMA application_id(7)`: they change the file.
 fn is_setting_pragma(sql: &str) -> bool {
     let is_kept = |token: lexer::Token<'_>| token.is_word("user_version") || token.is_word("application_id");
@@ -572,6 +581,12 @@ fn told(refusal: Refusal) -> SqlError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_writes_came_to_is_told_from_other_answers_without_a_table() {
+        assert!(reads_counters("SELECT \"Last_Insert_Rowid\"()") && reads_counters("SELECT 1 + changes()"));
+        assert!(!reads_counters("SELECT random(), now()"));
+    }
 
     #[test]
     fn time_and_chance_are_not_read_from_the_database() {
