@@ -130,6 +130,7 @@ fn psql_points_at_the_error() {
                 "42703",
                 "nosuch",
             ),
+            ("SELECT 'é'; PREPARE p AS SELECT 1 + nosuch", "42703", "nosuch"),
         ] {
             let Some(mut psql) = psql(cluster.pg(node)) else {
                 return;

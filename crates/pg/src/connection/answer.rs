@@ -12,11 +12,25 @@ use crate::copy;
 use crate::row::{Description, Formats, RowEncoder};
 use crate::types::Format;
 
+impl Waiting {
+    /// Moves an error's position from the text that was asked about to the client's statement, if it is a part of that.
+    fn place(&self, mut error: SqlError) -> SqlError {
+        let before = match self {
+            Waiting::Description { before } => *before,
+            Waiting::Rows(rows) => (rows.purpose == Purpose::Query).then_some(0),
+            _ => None,
+        };
+        let moved = error.position.zip(before);
+        error.position = moved.map(|(position, before)| position.saturating_add(before));
+        error
+    }
+}
+
 impl Connection {
     /// Answers `Describe`.
     pub fn described(&mut self, description: Arc<Description>) {
         debug_assert!(
-            self.is_closed() || matches!(self.waiting, Waiting::Description),
+            self.is_closed() || matches!(self.waiting, Waiting::Description { .. }),
             "no description was asked for"
         );
         self.waiting = Waiting::Nothing;
@@ -42,7 +56,7 @@ impl Connection {
                     ));
                 }
                 portal.progress = PortalProgress::Done { had_rows: true };
-                if !matches!(rows.purpose, Purpose::Query) {
+                if !rows.purpose.is_statement() {
                     portal.told = Some(Arc::clone(encoder.fields()));
                 }
                 portal.formats.clone()
@@ -83,7 +97,9 @@ impl Connection {
         match &rows.purpose {
             Purpose::Copy(layout) => copy::put_row(layout, encoder, values, self.output.bytes_mut()),
             Purpose::Move { .. } | Purpose::Notify | Purpose::Hold => Ok(()),
-            Purpose::Query | Purpose::Fetch { .. } => encoder.encode(values, self.output.bytes_mut()),
+            Purpose::Query | Purpose::Execute | Purpose::Fetch { .. } => {
+                encoder.encode(values, self.output.bytes_mut())
+            }
             Purpose::Arguments => self.take_arguments(values),
         }
     }
@@ -111,7 +127,7 @@ impl Connection {
             self.output.copy_done();
         }
         self.complete_command(match rows.purpose {
-            Purpose::Query => tag,
+            Purpose::Query | Purpose::Execute => tag,
             Purpose::Hold => CommandTag::plain("DECLARE CURSOR"),
             Purpose::Notify => CommandTag::plain("NOTIFY"),
             other => CommandTag::counted(other.verb(), tag.rows.unwrap_or(0)),
@@ -134,8 +150,8 @@ impl Connection {
                 self.complete_command(CommandTag::counted(rows.purpose.verb(), given));
             }
             Purpose::Hold => self.complete_command(CommandTag::plain("DECLARE CURSOR")),
-            Purpose::Query | Purpose::Copy(_) | Purpose::Notify | Purpose::Arguments => {
-                self.output.portal_suspended();
+            Purpose::Query | Purpose::Execute | Purpose::Copy(_) | Purpose::Notify | Purpose::Arguments => {
+                self.output.portal_suspended()
             }
         }
     }
@@ -233,6 +249,7 @@ impl Connection {
 
     /// Answers any request: it failed. Before the client is let in, that ends the connection.
     pub fn fail(&mut self, error: SqlError) {
+        let error = self.waiting.place(error);
         match std::mem::replace(&mut self.waiting, Waiting::Nothing) {
             Waiting::Copy => self.copy_failed(error),
             Waiting::Nothing => debug_assert!(self.is_closed(), "nothing was asked that could fail: {error}"),

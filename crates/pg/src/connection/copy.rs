@@ -134,7 +134,7 @@ impl Connection {
             return Err(SqlError::new(ErrorKind::ReadOnly, message));
         }
         let Some(description) = self.description.take() else {
-            return Ok(self.ask_description(&copy.select()));
+            return Ok(self.ask_description(&copy.select(), None));
         };
         let fields = description.fields.clone().unwrap_or_default();
         let format = match copy.layout.is_binary() {

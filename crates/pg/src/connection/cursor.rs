@@ -46,6 +46,7 @@ impl Connection {
                 Formats::Text
             },
             told: None,
+            is_as_sent: false,
             progress: PortalProgress::Ready,
             held: declare.is_held.then_some(Held {
                 is_committed: self.transaction == Transaction::None,

@@ -81,7 +81,7 @@ impl Connection {
             portal: None,
             cursor: None,
             encoder: None,
-            describe: purpose == Purpose::Query,
+            describe: purpose.is_statement(),
             purpose,
         }));
         Request::Run(run)

@@ -85,7 +85,7 @@ impl Connection {
         if matches!(command, Command::Sql { .. }) && next_tag != Some(tag::BIND) {
             match self.description.take() {
                 Some(description) => described.set(description).expect("set once"),
-                None => return Ok(self.ask_description(sql)),
+                None => return Ok(self.ask_description(sql, Some(0))),
             }
         }
         let prepared = Prepared {
@@ -100,8 +100,9 @@ impl Connection {
         Ok(Step::Done)
     }
 
-    pub(super) fn ask_description(&mut self, sql: &str) -> Step {
-        self.waiting = Waiting::Description;
+    /// `before`: the characters of the client's statement before it; `None`: the client has not sent it.
+    pub(super) fn ask_description(&mut self, sql: &str, before: Option<u32>) -> Step {
+        self.waiting = Waiting::Description { before };
         Step::AskFirst(Request::Describe { sql: sql.to_owned() })
     }
 
@@ -110,10 +111,10 @@ impl Connection {
         if prepared.described.get().is_some() {
             return Ok(None);
         }
-        let sql = match &prepared.command {
-            Command::Sql { .. } => prepared.sql.clone(),
-            Command::Execute(execute) => self.statement_to_execute(&execute.name)?.sql.clone(),
-            Command::Fetch(fetch) if !fetch.moves => self.query_of_cursor(&fetch.name)?.0,
+        let (sql, before) = match &prepared.command {
+            Command::Sql { .. } => (prepared.sql.clone(), Some(0)),
+            Command::Execute(execute) => (self.statement_to_execute(&execute.name)?.sql.clone(), None),
+            Command::Fetch(fetch) if !fetch.moves => (self.query_of_cursor(&fetch.name)?.0, None),
             _ => return Ok(None),
         };
         Ok(match self.description.take() {
@@ -121,7 +122,7 @@ impl Connection {
                 prepared.described.get_or_init(|| description);
                 None
             }
-            None => Some(self.ask_description(&sql)),
+            None => Some(self.ask_description(&sql, before)),
         })
     }
 
@@ -159,6 +160,7 @@ impl Connection {
         }
         self.forget_portal(bind.portal);
         self.check_portal_count()?;
+        let is_as_sent = !matches!(prepared.command, Command::Execute(_));
         let (prepared, parameters) = match &prepared.command {
             Command::Execute(execute) => match self.call(execute)? {
                 Call::Ready { prepared, parameters } => (prepared, parameters),
@@ -174,6 +176,7 @@ impl Connection {
             formats: Formats::from_codes(&bind.result_formats)?,
             told: prepared.fields().flatten(),
             prepared,
+            is_as_sent,
             progress: PortalProgress::Ready,
             held: None,
         };
@@ -302,7 +305,11 @@ impl Connection {
             return Ok(Step::AskFirst(self.begin_implicit()));
         }
         let describe = self.describe_with_rows.take().is_some();
-        Ok(self.run_portal(name, &prepared.sql, verb, max_rows, (Purpose::Query, describe)))
+        let purpose = match self.portal(name)?.is_as_sent {
+            true => Purpose::Query,
+            false => Purpose::Execute,
+        };
+        Ok(self.run_portal(name, &prepared.sql, verb, max_rows, (purpose, describe)))
     }
 
     pub(super) fn run_portal(

@@ -136,6 +136,8 @@ struct Portal {
     progress: PortalProgress,
     /// The columns that the client was told, by Describe of the portal or of its statement.
     told: Option<Arc<[Field]>>,
+    /// The client has sent its statement as it is: errors have their places there.
+    is_as_sent: bool,
     /// `None`: it ends with its transaction.
     held: Option<Held>,
 }
@@ -164,7 +166,10 @@ enum PortalProgress {
 enum Waiting {
     Nothing,
     Authentication,
-    Description,
+    /// Of a text that so many characters of the client's statement stand before; `None`: the client has not sent it.
+    Description {
+        before: Option<u32>,
+    },
     Begin {
         tag: Option<&'static str>,
         read_only: Option<bool>,
@@ -196,8 +201,10 @@ struct Rows {
 /// What a result is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Purpose {
-    /// A statement, or a portal's.
+    /// A statement as the client has sent it, or a portal's of one.
     Query,
+    /// EXECUTE, and portals of texts that are only a part of what the client has sent.
+    Execute,
     /// COPY TO: rows are written so.
     Copy(Layout),
     /// FETCH: it is complete when so many rows were given.
@@ -213,10 +220,15 @@ enum Purpose {
 }
 
 impl Purpose {
+    /// The rows are the client's, as they come.
+    fn is_statement(&self) -> bool {
+        matches!(self, Purpose::Query | Purpose::Execute)
+    }
+
     /// For CommandComplete.
     fn verb(&self) -> &'static str {
         match self {
-            Purpose::Query => "SELECT",
+            Purpose::Query | Purpose::Execute => "SELECT",
             Purpose::Copy(_) => "COPY",
             Purpose::Fetch { .. } => "FETCH",
             Purpose::Move { .. } => "MOVE",

@@ -140,7 +140,7 @@ impl Connection {
         self.check_statement_name(&prepare.name)?;
         let parameter_count = count_parameters(&prepare.sql, &prepare.types)?;
         let Some(description) = self.description.take() else {
-            return Ok(self.ask_description(&prepare.sql));
+            return Ok(self.ask_description(&prepare.sql, Some(prepare.start)));
         };
         let prepared = Prepared {
             sql: prepare.sql.clone(),
@@ -171,7 +171,7 @@ impl Connection {
         };
         let verb = prepared.verb().unwrap_or_default();
         Ok(Step::Ask(
-            self.ask_rows(self.run(statement, verb), Purpose::Query),
+            self.ask_rows(self.run(statement, verb), Purpose::Execute),
         ))
     }
 

@@ -14,6 +14,8 @@ pub(super) struct Script {
     sql: String,
     pieces: Vec<Range<usize>>,
     next: usize,
+    /// The statement that is run, or that something is asked for before.
+    current: usize,
     held: Option<CommandTag>,
 }
 
@@ -29,6 +31,7 @@ impl Script {
             sql: sql.to_owned(),
             pieces,
             next: 0,
+            current: 0,
             held: None,
         }
     }
@@ -53,7 +56,7 @@ impl Script {
 
     /// Moves an error's position from the failed statement's text to the whole query's.
     pub(super) fn place(&self, mut error: SqlError) -> SqlError {
-        let failed = self.pieces.get(self.next.saturating_sub(1));
+        let failed = self.pieces.get(self.current);
         if let (Some(position), Some(piece)) = (error.position, failed) {
             let before = self
                 .sql
@@ -96,7 +99,7 @@ impl Connection {
             return Ok(self.end_script());
         };
         let is_last = script.is_at_last();
-        // Counted as begun from here on, so that an error is placed in this statement.
+        script.current = script.next;
         script.next += 1;
         let text = script.sql[piece].to_owned();
         let command = Command::parse(&text)?;

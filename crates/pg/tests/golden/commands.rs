@@ -308,7 +308,7 @@ fn arguments_that_are_no_constants_are_computed_once_and_alone() {
         < token 1@1.3
         < ReadyForQuery I
           Run Single SELECT: SELECT (fail())::int4, (2)
-        < ErrorResponse ERROR 23505: made to fail [D Why.] [H What.] [P 3] [s public] [t t]
+        < ErrorResponse ERROR 23505: made to fail [D Why.] [H What.] [s public] [t t]
         < ReadyForQuery I
         < ErrorResponse ERROR 08P01: there are no parameters in the arguments of EXECUTE [H Bind the values to the prepared statement itself, by its name.]
         < ReadyForQuery I
@@ -318,6 +318,96 @@ fn arguments_that_are_no_constants_are_computed_once_and_alone() {
           Run Transaction DELETE: DELETE $1, $1::numeric(5,2), $2 ('7', 7)
         < CommandComplete DELETE 1
         < ReadyForQuery T
+        ",
+    );
+}
+
+#[test]
+fn an_error_has_its_place_in_what_the_client_has_sent_or_none() {
+    check(
+        &[
+            query("SELECT 'é'; PREPARE x AS SELECT fail"),
+            [
+                parse("", "PREPARE 🐑 AS SELECT fail", &[]),
+                bind("", "", &[]),
+                execute("", 0),
+                sync(),
+            ]
+            .concat(),
+            query("PREPARE x AS SELECT rows 1; EXECUTE x; SELECT fail"),
+            query("COPY (SELECT fail) TO STDOUT; COPY t FROM STDIN"),
+            query("COPY fail FROM STDIN"),
+            query("BEGIN; DECLARE c CURSOR FOR SELECT fail; FETCH c"),
+        ],
+        "
+          Begin implicitly
+          Run Transaction SELECT: SELECT 'é'
+        < CommandComplete SELECT 1
+          Describe SELECT fail
+        < ErrorResponse ERROR 23505: made to fail [D Why.] [H What.] [P 28] [s public] [t t]
+          Rollback
+        < ReadyForQuery I
+        < ParseComplete
+        < BindComplete
+          Describe SELECT fail
+        < ErrorResponse ERROR 23505: made to fail [D Why.] [H What.] [P 16] [s public] [t t]
+        < ReadyForQuery I
+          Describe SELECT rows 1
+        < CommandComplete PREPARE
+          Begin implicitly
+          Run Transaction SELECT: SELECT rows 1
+        < RowDescription n:20 t:25
+        < DataRow 1 | row 1
+        < CommandComplete SELECT 1
+          Run Transaction SELECT: SELECT fail
+        < ErrorResponse ERROR 23505: made to fail [D Why.] [H What.] [P 42] [s public] [t t]
+          Rollback
+        < ReadyForQuery I
+          Begin implicitly
+          Run Transaction SELECT: SELECT fail
+        < ErrorResponse ERROR 23505: made to fail [D Why.] [H What.] [s public] [t t]
+          Rollback
+        < ReadyForQuery I
+          Describe SELECT * FROM fail
+        < ErrorResponse ERROR 23505: made to fail [D Why.] [H What.] [s public] [t t]
+        < ReadyForQuery I
+          Begin explicitly
+        < CommandComplete BEGIN
+        < CommandComplete DECLARE CURSOR
+          Run Transaction SELECT: SELECT fail, at most 1, keep the rest
+        < ErrorResponse ERROR 23505: made to fail [D Why.] [H What.] [s public] [t t]
+        < ReadyForQuery E
+        ",
+    );
+}
+
+#[test]
+fn an_error_of_a_text_that_execute_runs_has_no_place() {
+    // Bound at once, it is not looked at before it is run.
+    super::check_once(
+        &[
+            [parse("y", "SELECT fail", &[]), bind("y", "y", &[]), sync()].concat(),
+            query("EXECUTE y"),
+            [
+                parse("", "EXECUTE y", &[]),
+                bind("", "", &[]),
+                execute("", 0),
+                sync(),
+            ]
+            .concat(),
+        ],
+        "
+        < ParseComplete
+        < BindComplete
+        < ReadyForQuery I
+          Run Single SELECT: SELECT fail
+        < ErrorResponse ERROR 23505: made to fail [D Why.] [H What.] [s public] [t t]
+        < ReadyForQuery I
+        < ParseComplete
+        < BindComplete
+          Run Single SELECT: SELECT fail
+        < ErrorResponse ERROR 23505: made to fail [D Why.] [H What.] [s public] [t t]
+        < ReadyForQuery I
         ",
     );
 }
