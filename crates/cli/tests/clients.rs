@@ -525,6 +525,47 @@ async fn rows(client: &Client, sql: &str) -> Vec<String> {
 }
 
 #[test]
+fn a_column_has_one_name_however_it_is_asked_for() {
+    run(async {
+        let cluster = shared_cluster();
+        for (node, client) in at_leader_and_follower(&cluster).await {
+            let table = table(&client, "called", node, "id INTEGER PRIMARY KEY, Name TEXT").await;
+            let insert = format!("INSERT INTO {table} VALUES (1, 'Dolly')");
+            client.batch_execute(&insert).await.expect("inserted");
+            let queries = [
+                format!("SELECT name FROM {table}"),
+                format!("SELECT (name), ({table}.id) FROM {table}"),
+                format!("SELECT (SELECT name FROM {table} WHERE id = 1)"),
+                format!(
+                    "INSERT INTO {table} (name) VALUES ('x') RETURNING (SELECT max(1)), (SELECT name FROM {table})"
+                ),
+            ];
+            for sql in &queries {
+                let answers = client.simple_query(sql).await.expect(sql);
+                let simple = answers.iter().find_map(|answer| match answer {
+                    SimpleQueryMessage::Row(row) => Some(row.columns()),
+                    _ => None,
+                });
+                let simple: Vec<&str> = simple
+                    .expect("a row")
+                    .iter()
+                    .map(|column| column.name())
+                    .collect();
+                let prepared = client.prepare(&format!("{sql} -- again")).await.expect(sql);
+                let described: Vec<&str> = prepared.columns().iter().map(|column| column.name()).collect();
+                assert_eq!(simple, described, "{sql}");
+                // More than are remembered.
+                for other in 0..300 {
+                    let other = format!("SELECT {other}");
+                    client.simple_query(&other).await.expect("answered");
+                }
+                assert_eq!(client.query(&prepared, &[]).await.expect(sql).len(), 1);
+            }
+        }
+    });
+}
+
+#[test]
 fn execute_binds_what_its_arguments_are() {
     run(async {
         let cluster = shared_cluster();

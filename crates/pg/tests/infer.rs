@@ -460,6 +460,11 @@ fn columns_without_an_alias_are_called_as_postgresql_calls_them() {
             2,
             "sqlite0 lower",
         ),
+        (
+            "SELECT (id), ((item.name)), (1) FROM item",
+            3,
+            "sqlite0 sqlite1 ?column?",
+        ),
         ("PRAGMA table_info(item)", 1, "sqlite0"),
     ] {
         assert_eq!(called(sql, count), expected, "{sql}");

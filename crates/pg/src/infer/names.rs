@@ -55,8 +55,16 @@ fn of_query(query: &Query) -> &[SelectItem] {
 
 fn name(item: &SelectItem) -> Option<String> {
     match item {
-        SelectItem::UnnamedExpr(Expr::Identifier(_) | Expr::CompoundIdentifier(_)) => None,
-        SelectItem::UnnamedExpr(expr) => Some(column_name::name(expr)),
+        SelectItem::UnnamedExpr(expr) if !is_column(expr) => Some(column_name::name(expr)),
         _ => None,
+    }
+}
+
+/// Parentheses are nothing to SQLite: it names the column inside.
+fn is_column(expr: &Expr) -> bool {
+    match expr {
+        Expr::Nested(inner) => is_column(inner),
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => true,
+        _ => false,
     }
 }

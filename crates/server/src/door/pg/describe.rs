@@ -134,18 +134,17 @@ impl Client {
         ))
     }
 
-    /// Declared types where every column has one; else as inferred from the text.
+    /// Declared types where every column has one, which is cheap; else as inferred from the text, as `describe` does. Of
+    /// subqueries SQLite tells a declared type, but calls them by their text: these have a name to be inferred.
     pub(super) async fn fields(&mut self, sql: &str, columns: &[Column]) -> Result<Arc<[Field]>, SqlError> {
         if let Some(fields) = self.known.get(sql, columns) {
             return Ok(fields);
         }
-        let has_type = |column: &Column| {
-            column
-                .declared_type
-                .as_deref()
-                .is_some_and(|text| !text.is_empty())
+        let is_told = |column: &Column| {
+            let declared = column.declared_type.as_deref().unwrap_or_default();
+            !declared.is_empty() && !column.name.contains('(')
         };
-        if columns.iter().all(has_type) {
+        if columns.iter().all(is_told) {
             return Ok(columns.iter().map(declared).collect());
         }
         let translation = self.translations.get(sql).cloned();
