@@ -571,7 +571,7 @@ impl Client {
             ..
         } = run;
         let started = match started {
-            Ok(open) if holds => self.gather(open).await,
+            Ok(open) if holds => self.read_whole(open).await,
             started => started,
         };
         let open = match started {

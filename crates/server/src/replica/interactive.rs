@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::desk::{Command, NextStep, Opening, Piece, Refusal, SavepointAction, Step};
 use super::writer::{Flight, Halt, WriterThread, answer};
 
-/// Rows gathered before they are handed on.
+/// Rows collected before they are handed on.
 const PIECE_ROWS: usize = 256;
 const PIECE_BYTES: usize = 64 << 10;
 

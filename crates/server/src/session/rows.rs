@@ -125,11 +125,11 @@ impl Rows {
     }
 
     pub fn empty(tag: CommandTag) -> Rows {
-        Rows::gathered(Vec::new(), Vec::new(), tag)
+        Rows::whole(Vec::new(), Vec::new(), tag)
     }
 
-    /// Of several statements, all of them done.
-    pub fn gathered(columns: Vec<Column>, rows: Vec<Vec<Value>>, tag: CommandTag) -> Rows {
+    /// All there is, of statements that are done.
+    pub fn whole(columns: Vec<Column>, rows: Vec<Vec<Value>>, tag: CommandTag) -> Rows {
         let pieces = Pieces {
             columns,
             rows: rows.into_iter(),

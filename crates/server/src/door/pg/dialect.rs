@@ -152,7 +152,7 @@ impl Client {
     /// The rows of all of them, in order, are the answer, and their counts add up.
     async fn start_each(&mut self, run: &Run, translation: &Translation) -> Result<Open, SqlError> {
         let only = translation.statements.len() == 1;
-        let mut gathered = Gathered::default();
+        let mut whole = Whole::default();
         for (index, sql) in translation.statements.iter().enumerate() {
             let statement = part(sql, &run.statement.parameters);
             let started = self.start_statement(statement, run.read_only).await;
@@ -160,20 +160,20 @@ impl Client {
             if only {
                 return Ok(open);
             }
-            gathered.take_rows(&mut open).await?;
+            whole.take_rows(&mut open).await?;
             let session = self.session.as_mut().expect("let in");
             let tag = session.finish(open.rows, self.connection.settings_mut());
-            gathered.add(tag);
+            whole.add(tag);
         }
-        let tag = gathered.tag.unwrap_or_else(|| CommandTag::plain("SELECT"));
-        let rows = Rows::gathered(gathered.columns, gathered.rows, tag);
+        let tag = whole.tag.unwrap_or_else(|| CommandTag::plain("SELECT"));
+        let rows = Rows::whole(whole.columns, whole.rows, tag);
         Open::of(rows).await
     }
 }
 
 impl Client {
     /// Reads all rows of a result, to be kept when its transaction is over. What is held at once is bounded.
-    pub(super) async fn gather(&mut self, mut open: Open) -> Result<Open, SqlError> {
+    pub(super) async fn read_whole(&mut self, mut open: Open) -> Result<Open, SqlError> {
         if open.rows.columns().is_empty() {
             return Err(SqlError::new(
                 ErrorKind::NotSupported,
@@ -181,32 +181,32 @@ impl Client {
             ));
         }
         let held: usize = self.cursors.values().map(|open| open.parked_bytes).sum();
-        let mut gathered = Gathered {
+        let mut whole = Whole {
             bytes: held,
-            ..Gathered::default()
+            ..Whole::default()
         };
-        gathered.take_rows(&mut open).await?;
+        whole.take_rows(&mut open).await?;
         let session = self.session.as_mut().expect("let in");
         let tag = session.finish(open.rows, self.connection.settings_mut());
-        let parked_bytes = gathered.bytes - held;
+        let parked_bytes = whole.bytes - held;
         Ok(Open {
             parked_bytes,
             is_held: true,
-            ..Open::of(Rows::gathered(gathered.columns, gathered.rows, tag)).await?
+            ..Open::of(Rows::whole(whole.columns, whole.rows, tag)).await?
         })
     }
 }
 
-/// What several statements have answered.
+/// All that several statements have answered, or one that is kept.
 #[derive(Default)]
-struct Gathered {
+struct Whole {
     columns: Vec<Column>,
     rows: Vec<Vec<Value>>,
     bytes: usize,
     tag: Option<CommandTag>,
 }
 
-impl Gathered {
+impl Whole {
     async fn take_rows(&mut self, open: &mut Open) -> Result<(), SqlError> {
         if !open.rows.columns().is_empty() {
             self.columns = open.rows.columns().to_vec();
