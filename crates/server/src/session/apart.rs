@@ -138,7 +138,7 @@ impl Session {
                 seen: Seen::of(&result),
             });
         }
-        Ok(Some(Rows::gathered(result.columns, result.rows, result.tag)))
+        Ok(Some(Rows::whole(result.columns, result.rows, result.tag)))
     }
 
     /// COMMIT.
