@@ -38,7 +38,7 @@ pub struct Goal {
 /// All of them.
 pub const GOALS: [Goal; 6] = [
     goal(Workload::Upsert, 32, Kind::Postgres, Measure::Rate, 4.0),
-    goal(Workload::Tpcb, 32, Kind::Postgres, Measure::Rate, 5.0),
+    goal(Workload::TpcbOptimistic, 32, Kind::Postgres, Measure::Rate, 5.0),
     goal(Workload::ReadFollower, 32, Kind::Postgres, Measure::Rate, 1.3),
     goal(Workload::Upsert, 1, Kind::Postgres, Measure::Latency, 0.6),
     Goal {

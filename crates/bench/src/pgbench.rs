@@ -138,6 +138,9 @@ impl Pgbench {
             command
         };
         command.args(self.arguments(address, load));
+        if let Some(options) = load.workload.session_options() {
+            command.env("PGOPTIONS", options);
+        }
         for (part, number) in parts.iter().zip(1..) {
             let script = dir.path().join(format!("script{number}.sql"));
             std::fs::write(&script, part.script).map_err(unusable)?;
@@ -197,6 +200,9 @@ impl Pgbench {
         option("--jobs", threads.to_string());
         option("--time", load.seconds.to_string());
         option("--protocol", self.protocol.name().to_owned());
+        if load.workload.tries() > 1 {
+            option("--max-tries", load.workload.tries().to_string());
+        }
         if sampling < 1.0 {
             option("--sampling-rate", sampling.to_string());
         }

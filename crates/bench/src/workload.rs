@@ -21,6 +21,8 @@ pub enum Workload {
     Insert,
     /// An interactive transaction of five statements and one hot row, at the leader
     Tpcb,
+    /// The same, in optimistic transactions where there are such
+    TpcbOptimistic,
     /// A row by its key, at the leader
     ReadLeader,
     /// A row by its key, at a follower
@@ -67,6 +69,7 @@ impl Workload {
             Workload::Upsert => "upsert",
             Workload::Insert => "insert",
             Workload::Tpcb => "tpcb",
+            Workload::TpcbOptimistic => "tpcb-optimistic",
             Workload::ReadLeader => "read-leader",
             Workload::ReadFollower => "read-follower",
             Workload::ReadMostly => "read-mostly",
@@ -79,9 +82,25 @@ impl Workload {
         match self {
             Workload::Upsert => vec![UPSERT],
             Workload::Insert => vec![alone(include_str!("../scripts/insert.sql"))],
-            Workload::Tpcb => vec![alone(include_str!("../scripts/tpcb.sql"))],
+            Workload::Tpcb | Workload::TpcbOptimistic => {
+                vec![alone(include_str!("../scripts/tpcb.sql"))]
+            }
             Workload::ReadLeader | Workload::ReadFollower => vec![READ],
             Workload::ReadMostly => vec![Part { weight: 19, ..READ }, UPSERT],
+        }
+    }
+
+    /// What its clients' sessions are started with, in PGOPTIONS. PostgreSQL takes settings that it does not know when
+    /// their names have a dot.
+    pub fn session_options(self) -> Option<&'static str> {
+        (self == Workload::TpcbOptimistic).then_some("-c bellwether.transaction_mode=optimistic")
+    }
+
+    /// How often a transaction is tried that could not be serialized (40001); its latency is that of all tries.
+    pub fn tries(self) -> u32 {
+        match self {
+            Workload::TpcbOptimistic => 100,
+            _ => 1,
         }
     }
 
@@ -96,7 +115,7 @@ impl Workload {
     /// The numbers of clients that say most about it.
     pub fn usual_clients(self) -> &'static [u32] {
         match self {
-            Workload::Upsert | Workload::Tpcb => &[1, 32],
+            Workload::Upsert | Workload::Tpcb | Workload::TpcbOptimistic => &[1, 32],
             _ => &[32],
         }
     }
@@ -115,6 +134,7 @@ impl Workload {
         match self {
             Workload::Upsert | Workload::Insert | Workload::Tpcb => Some(self),
             Workload::ReadMostly => Some(Workload::Upsert),
+            Workload::TpcbOptimistic => Some(Workload::Tpcb),
             Workload::ReadLeader | Workload::ReadFollower => None,
         }
     }
@@ -125,7 +145,10 @@ impl Workload {
             Workload::Upsert => Some("SELECT sum(n) FROM bench_counters"),
             Workload::Insert => Some("SELECT count(*) FROM bench_events"),
             Workload::Tpcb => Some("SELECT count(*) FROM pgbench_history"),
-            Workload::ReadLeader | Workload::ReadFollower | Workload::ReadMostly => None,
+            Workload::TpcbOptimistic
+            | Workload::ReadLeader
+            | Workload::ReadFollower
+            | Workload::ReadMostly => None,
         }
     }
 

@@ -53,10 +53,11 @@ fn workloads(results: &Value) -> Vec<&str> {
     names.collect()
 }
 
-const ALL: [&str; 6] = [
+const ALL: [&str; 7] = [
     "upsert",
     "insert",
     "tpcb",
+    "tpcb-optimistic",
     "read-leader",
     "read-follower",
     "read-mostly",
