@@ -56,7 +56,7 @@ pub use group::{Begin, GroupStart, NoRows, RowSink, Sealed};
 pub use kind::StatementKind;
 pub use pages::Damage;
 pub use reader::{Description, InterruptHandle, Reader};
-pub use run::{Answer, ClientTransaction, RESULT_BYTES_MAX, StatementResult, run_group};
+pub use run::{Answer, ClientTransaction, GroupRun, RESULT_BYTES_MAX, StatementResult, run_group};
 pub use seen::{RowDigest, Seen};
 pub use session::SessionState;
 pub use writer::Writer;

@@ -56,36 +56,86 @@ pub struct StatementResult {
     pub tag: CommandTag,
 }
 
-/// Runs autocommit transactions as one group: each in its savepoint, deduplicated; one that fails changes nothing. When
-/// one's error loses the group, the others are run again. The group is left open, to be sealed; after an error
-/// of this function it is rolled back.
+/// A group of autocommit transactions under way: each in its savepoint, deduplicated; one that fails changes nothing.
+/// When one's error loses the group, the others are run again. It is left open, to be sealed; after an error of any
+/// of these functions it is rolled back.
+#[derive(Debug)]
+pub struct GroupRun {
+    start: GroupStart,
+    members: Vec<Member>,
+}
+
+#[derive(Debug)]
+struct Member {
+    transaction: ClientTransaction,
+    answer: Result<Answer, SqlError>,
+    /// Not run again, or the group would be lost again.
+    has_lost_group: bool,
+}
+
+impl GroupRun {
+    /// An empty one, open.
+    pub fn begin(writer: &mut Writer, start: GroupStart) -> Result<GroupRun, StorageError> {
+        writer.begin_group(start)?;
+        Ok(GroupRun {
+            start,
+            members: Vec::new(),
+        })
+    }
+
+    /// Runs one more.
+    pub fn run(&mut self, writer: &mut Writer, transaction: ClientTransaction) -> Result<(), StorageError> {
+        let answer = run_one(writer, &transaction);
+        self.members.push(Member {
+            transaction,
+            answer,
+            has_lost_group: false,
+        });
+        let mut latest = self.members.len() - 1;
+        while writer.is_group_lost() {
+            self.members[latest].has_lost_group = true;
+            writer.rollback()?;
+            writer.begin_group(self.start)?;
+            for (place, member) in self.members.iter_mut().enumerate() {
+                if !member.has_lost_group {
+                    latest = place;
+                    member.answer = run_one(writer, &member.transaction);
+                    if writer.is_group_lost() {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How many were run.
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Whether none was.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// What each is answered once the group is committed, in the order they were run.
+    pub fn into_answers(self) -> Vec<Result<Answer, SqlError>> {
+        self.members.into_iter().map(|member| member.answer).collect()
+    }
+}
+
+/// Runs these as a [`GroupRun`], which is left open.
 pub fn run_group(
     writer: &mut Writer,
     start: GroupStart,
     transactions: &[ClientTransaction],
 ) -> Result<Vec<Result<Answer, SqlError>>, StorageError> {
-    let mut answers: Vec<Option<Result<Answer, SqlError>>> = vec![None; transactions.len()];
-    // Those that lost a group: not run again, or it would be lost again.
-    let mut culprits = vec![false; transactions.len()];
-    writer.begin_group(start)?;
-    let mut next = 0;
-    while next < transactions.len() {
-        if !culprits[next] {
-            answers[next] = Some(run_one(writer, &transactions[next]));
-            if writer.is_group_lost() {
-                culprits[next] = true;
-                writer.rollback()?;
-                writer.begin_group(start)?;
-                next = 0;
-                continue;
-            }
-        }
-        next += 1;
+    let mut group = GroupRun::begin(writer, start)?;
+    for transaction in transactions {
+        group.run(writer, transaction.clone())?;
     }
-    Ok(answers
-        .into_iter()
-        .map(|answer| answer.expect("each was run"))
-        .collect())
+    Ok(group.into_answers())
 }
 
 fn run_one(writer: &mut Writer, transaction: &ClientTransaction) -> Result<Answer, SqlError> {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bellwether_storage::{Answer, ClientTransaction, Description, InterruptHandle, Seen, SessionState};
 use bellwether_types::{
@@ -13,7 +13,7 @@ use bellwether_types::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use super::gather::Gather;
+use super::gather::{Filling, Gather};
 use super::lease::Lease;
 
 /// Transactions that may wait for the writer of one database. A client beyond them waits before it queues.
@@ -243,6 +243,8 @@ struct State {
     /// With so many jobs the writer thread wants to be woken.
     wanted: usize,
     gather: Gather,
+    /// The group that transactions can join.
+    filling: Option<Filling>,
     /// The interactive transaction that holds the writer, and its next step.
     holder: Option<u64>,
     step: Option<Step>,
@@ -415,44 +417,81 @@ impl Desk {
         }
     }
 
-    /// The writer thread: a command, or else up to `max` jobs. Waits for either; for `expected` jobs no longer than
-    /// [`Gather`] has it.
+    /// The writer thread: a command, or else up to `max` jobs for a new group, to which [`Desk::join`] brings others.
+    /// Waits for either; of `expected` jobs for the first ones, no longer than [`Gather`] has it.
     pub fn next(&self, max: usize, expected: usize) -> Next {
-        let expected = expected.min(max);
         let mut state = self.lock();
-        let before = state.jobs.len();
-        let patience = state.gather.patience(before, expected);
-        let ends = Instant::now() + patience;
+        let waiting = state.jobs.len();
+        let mut filling = state.gather.begin(waiting, expected.min(max), Instant::now());
         loop {
             if let Some(command) = state.commands.pop_front() {
                 return Next::Command(command);
             }
-            let left = match patience.is_zero() {
-                true => Duration::ZERO,
-                false => ends.saturating_duration_since(Instant::now()),
-            };
+            let now = Instant::now();
+            let waiting = state.jobs.len();
             let has_alone = state.jobs.iter().any(Job::is_alone);
-            let is_due = has_alone || state.jobs.len() >= expected || left.is_zero();
-            if state.leading.is_some() && !state.jobs.is_empty() && is_due {
-                if !patience.is_zero() && !has_alone {
-                    let came = state.jobs.len().saturating_sub(before);
-                    state.gather.learn(expected - before, came);
-                }
+            if state.leading.is_some() && (has_alone || filling.is_due(waiting, now)) {
                 let jobs = take_jobs(&mut state, max);
                 if !jobs.is_empty() {
+                    filling.joined(jobs.len(), now);
+                    state.filling = (!has_alone).then_some(filling);
                     return Next::Jobs(jobs);
                 }
-                continue;
-            }
-            if left.is_zero() {
-                state.wanted = 1;
-                state = self.wake.wait(state).expect("no holder of this lock panics");
             } else {
-                state.wanted = expected;
-                let waited = self.wake.wait_timeout(state, left);
-                state = waited.expect("no holder of this lock panics").0;
+                state = self.wait(state, &filling, now);
             }
         }
+    }
+
+    /// The writer thread, with a group open: up to `max` that join it, waited for as [`Desk::next`] does. None: the
+    /// group is complete.
+    pub fn join(&self, max: usize) -> Vec<Job> {
+        let mut state = self.lock();
+        let Some(mut filling) = state.filling.take() else {
+            return Vec::new();
+        };
+        loop {
+            let now = Instant::now();
+            if !state.commands.is_empty() || !state.jobs.iter().all(Job::joins) {
+                return Vec::new();
+            }
+            if max == 0 || filling.is_closed(now) {
+                break;
+            }
+            if filling.is_due(state.jobs.len(), now) {
+                let jobs = take_jobs(&mut state, max);
+                if !jobs.is_empty() {
+                    filling.joined(jobs.len(), now);
+                    state.filling = Some(filling);
+                    return jobs;
+                }
+            } else if filling.waits_until(now).is_some() {
+                state = self.wait(state, &filling, now);
+            } else {
+                break;
+            }
+        }
+        state.gather.learn(&filling);
+        Vec::new()
+    }
+
+    /// Until something comes, or enough of a group.
+    fn wait<'a>(
+        &self,
+        mut state: MutexGuard<'a, State>,
+        filling: &Filling,
+        now: Instant,
+    ) -> MutexGuard<'a, State> {
+        state.wanted = filling.wanted(now);
+        match filling.waits_until(now) {
+            Some(until) => self
+                .wake
+                .wait_timeout(state, until - now)
+                .map(|woken| woken.0)
+                .ok(),
+            None => self.wake.wait(state).ok(),
+        }
+        .expect("no holder of this lock panics")
     }
 
     /// The writer thread, when nothing can be executed: all that wait.
@@ -541,6 +580,11 @@ impl Job {
             Work::Autocommit { transaction, .. } => is_vacuum(transaction),
             Work::EndSession { .. } | Work::Outcome { .. } => false,
         }
+    }
+
+    /// Whether it may be executed in a group that is open already. Outcomes are not told of what is not committed.
+    fn joins(&self) -> bool {
+        !self.is_alone() && !matches!(self.work, Work::Outcome { .. })
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! One group is in flight at a time: executed and captured inside one open SQLite transaction, proposed, and
 //! committed only when the machine says so. While it waits for its quorum the next one queues at the desk, so that
-//! groups grow with load.
+//! groups grow with load; who comes while a group is executed joins it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use bellwether_http::Metrics;
 use bellwether_node::Event;
 use bellwether_storage::{
-    Answer, ApplyError, ClientTransaction, Files, GroupStart, Sealed, SessionState, StatementResult,
-    StorageError, Writer, run_group,
+    Answer, ApplyError, ClientTransaction, Files, GroupRun, GroupStart, Sealed, SessionState,
+    StatementResult, StorageError, Writer,
 };
 use bellwether_types::record::Transaction;
 use bellwether_types::{
@@ -104,6 +104,8 @@ pub(super) enum Flight {
 }
 
 type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
+
+type Autocommit = (ClientTransaction, Reply<Done>);
 
 /// Answers a client that may have left.
 pub(super) fn answer<T>(reply: oneshot::Sender<T>, value: T) {
@@ -315,13 +317,13 @@ impl WriterThread {
         let _ = self.drive.send(Input::Event(event));
     }
 
+    /// What shares its group with nobody comes alone.
     fn run_jobs(&mut self, jobs: Vec<Job>) -> Result<(), Halt> {
         if self.next.is_none() {
             self.refuse_jobs(jobs);
             return Ok(());
         }
         let mut transactions = Vec::with_capacity(jobs.len());
-        let mut replies = Vec::with_capacity(jobs.len());
         for job in jobs {
             match job.work {
                 Work::Autocommit {
@@ -331,10 +333,7 @@ impl WriterThread {
                 }
                 Work::Autocommit {
                     transaction, reply, ..
-                } => {
-                    transactions.push(transaction);
-                    replies.push(reply);
-                }
+                } => transactions.push((transaction, reply)),
                 Work::Open {
                     opening,
                     transaction,
@@ -353,7 +352,7 @@ impl WriterThread {
         if transactions.is_empty() {
             Ok(())
         } else {
-            self.run_autocommits(&transactions, replies)
+            self.run_autocommits(transactions)
         }
     }
 
@@ -423,18 +422,14 @@ impl WriterThread {
         }
     }
 
-    fn run_autocommits(
-        &mut self,
-        transactions: &[ClientTransaction],
-        replies: Vec<Reply<Done>>,
-    ) -> Result<(), Halt> {
-        self.metrics.group_transactions.observe(transactions.len() as u64);
-        let start = self.start_group();
-        let results = match run_group(self.writer(), start, transactions) {
+    fn run_autocommits(&mut self, first: Vec<Autocommit>) -> Result<(), Halt> {
+        let mut replies = Vec::with_capacity(first.len());
+        let results = match self.run_group(first, &mut replies) {
             Ok(results) => results,
             Err(error) if !self.survives(&error) => return Err(error.into()),
             Err(error) => return self.refuse_group(replies, &error.into_sql_error()),
         };
+        self.metrics.group_transactions.observe(results.len() as u64);
         match self.seal_and_fly()? {
             Ok(Flight::Committed(position)) => {
                 if replies.len() > 1 {
@@ -467,6 +462,49 @@ impl WriterThread {
             }
         }
         Ok(())
+    }
+
+    /// Executes these, and those that come in time to share their group; results and replies are in the same order.
+    fn run_group(
+        &mut self,
+        first: Vec<Autocommit>,
+        replies: &mut Vec<Reply<Done>>,
+    ) -> Result<Vec<Result<Answer, SqlError>>, StorageError> {
+        let start = self.start_group();
+        let mut group = GroupRun::begin(self.writer(), start)?;
+        let mut joining = first;
+        while !joining.is_empty() {
+            let (transactions, theirs): (Vec<_>, Vec<_>) = joining.into_iter().unzip();
+            replies.extend(theirs);
+            for transaction in transactions {
+                group.run(self.writer(), transaction)?;
+            }
+            joining = self.join_group(GROUP_MAX.saturating_sub(group.len()));
+        }
+        Ok(group.into_answers())
+    }
+
+    /// At most so many that come in time for the open group.
+    fn join_group(&mut self, max: usize) -> Vec<Autocommit> {
+        let mut joining = Vec::new();
+        while joining.is_empty() {
+            let jobs = self.desk.join(max);
+            if jobs.is_empty() {
+                break;
+            }
+            for job in jobs {
+                match job.work {
+                    Work::Autocommit {
+                        transaction, reply, ..
+                    } => joining.push((transaction, reply)),
+                    Work::EndSession { session } => self.ended.push(session),
+                    Work::Open { .. } | Work::Outcome { .. } => {
+                        unreachable!("these do not join a group that is open")
+                    }
+                }
+            }
+        }
+        joining
     }
 
     fn answer_committed(
