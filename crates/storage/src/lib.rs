@@ -8,6 +8,7 @@ mod catalog;
 pub mod checkpoint;
 mod cursor;
 mod database;
+mod doublewrite;
 pub mod error;
 mod execute;
 mod extension;

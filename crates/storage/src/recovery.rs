@@ -8,6 +8,9 @@
 //! file and a WAL cut behind that position are a sound database; and along one WAL, nothing that the log knows comes
 //! after something beyond it. Looks at each candidate through a read-only overlay of the files, and cuts once.
 //!
+//! Before that, main file and WAL are made to fit each other (`doublewrite`): a WAL that power failure left in
+//! pieces goes, when the main file is whole without it.
+//!
 //! What stays of the WAL is written once more and synced: the process before may have met a failed sync, and frames that
 //! are only in memory would be checkpointed as if they could not be lost ([`bellwether_types::disk::write_again`]).
 
@@ -20,6 +23,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use bellwether_types::Position;
 use bellwether_types::disk::{Disk, DiskFile};
 
+use crate::doublewrite::{self, Restored};
 use crate::files::{ConnectionRole, Files, OpenError, Vfs, beside};
 use crate::pages::Damage;
 use crate::position::stored_position;
@@ -36,6 +40,8 @@ pub struct Recovery {
     pub position: Position,
     /// Transactions that were cut off the WAL.
     pub commits_cut: usize,
+    /// There was a WAL that did not fit the main file, which is whole without it: what it held comes from the log.
+    pub wal_given_up: bool,
 }
 
 /// Cuts transactions off the WAL until the position stored in SQLite is `allowed`, and makes the others durable: known to the log, that is not
@@ -48,9 +54,11 @@ pub fn repair_ahead(files: &Files, allowed: impl Fn(Position) -> bool) -> Result
         // A restore was interrupted between removing the old main file and placing the new one.
         remove(&*disk, &files.wal_path())?;
         remove(&*disk, &files.shm_path())?;
+        remove_records(&*disk, files)?;
         return Ok(Recovery {
             position: Position::ZERO,
             commits_cut: 0,
+            wal_given_up: false,
         });
     }
     if has_content(&*disk, &beside(&files.path, "-journal"))? {
@@ -61,6 +69,16 @@ pub fn repair_ahead(files: &Files, allowed: impl Fn(Position) -> bool) -> Result
                 .map_err(RecoveryError::Open)?,
         );
     }
+    let restored = doublewrite::restore(files, &*disk);
+    let wal_given_up = match restored.map_err(|error| RecoveryError::io(&files.path, &error))? {
+        Restored::WalKept => false,
+        Restored::WalGivenUp => true,
+        Restored::HalfMoved => {
+            return Err(RecoveryError::HalfMoved {
+                path: files.path.clone(),
+            });
+        }
+    };
     let scan = scan(&*disk, &files.wal_path())?;
     let candidates = Candidates {
         files,
@@ -73,6 +91,7 @@ pub fn repair_ahead(files: &Files, allowed: impl Fn(Position) -> bool) -> Result
     Ok(Recovery {
         position,
         commits_cut,
+        wal_given_up,
     })
 }
 
@@ -90,8 +109,13 @@ pub fn set_aside(files: &Files) -> Result<(), RecoveryError> {
     rename().map_err(|error| RecoveryError::io(&files.path, &error))?;
     remove(&*disk, &files.wal_path())?;
     remove(&*disk, &files.shm_path())?;
+    remove_records(&*disk, files)?;
     files.damage.take();
     Ok(())
+}
+
+fn remove_records(disk: &dyn Disk, files: &Files) -> Result<(), RecoveryError> {
+    doublewrite::remove(files, disk).map_err(|error| RecoveryError::io(&files.path, &error))
 }
 
 struct Candidates<'a> {
@@ -343,6 +367,11 @@ pub enum RecoveryError {
     },
     /// The file cannot be opened or read.
     Open(OpenError),
+    /// The WAL is not what it was while pages were moved out of it: the main file has some of them.
+    HalfMoved {
+        /// The main file.
+        path: PathBuf,
+    },
     /// The overlay cannot be registered.
     Register(vfs::RegisterError),
     /// The disk refused.
@@ -359,7 +388,11 @@ pub enum RecoveryError {
 impl RecoveryError {
     /// Whether the main file is damaged.
     pub fn is_damage(&self) -> bool {
-        matches!(self, RecoveryError::Open(error) if error.is_damage())
+        match self {
+            RecoveryError::Open(error) => error.is_damage(),
+            RecoveryError::HalfMoved { .. } => true,
+            _ => false,
+        }
     }
 
     fn io(path: &Path, error: &io::Error) -> RecoveryError {
@@ -381,6 +414,13 @@ impl fmt::Display for RecoveryError {
                 )
             }
             RecoveryError::Open(error) => error.fmt(f),
+            RecoveryError::HalfMoved { path } => {
+                let path = path.display();
+                write!(
+                    f,
+                    "{path}: SQLite's WAL is not what was written, and the file is nothing without it"
+                )
+            }
             RecoveryError::Register(error) => error.fmt(f),
             RecoveryError::Io { path, message, .. } => write!(f, "{}: {message}", path.display()),
         }

@@ -348,6 +348,10 @@ impl Drop for Registered {
 /// A new replica with the position table and a table `t` that gets one row with each record.
 pub(crate) fn create_replica(files: &Files) -> Connection {
     let writer = files.connect(ConnectionRole::Writer).expect("a new file");
+    // So that its own checkpoints, which product code leaves to a `Checkpointer`, are durable.
+    writer
+        .pragma_update(None, "synchronous", "NORMAL")
+        .expect("a pragma");
     let schema = "CREATE TABLE _bellwether_position(
                       one INTEGER PRIMARY KEY CHECK (one = 1), term, log_index, timestamp);
                   CREATE TABLE t(n INTEGER PRIMARY KEY, filler BLOB)";

@@ -33,6 +33,15 @@ pub struct WalScan {
     pub commits: Vec<CommitFrame>,
 }
 
+/// A place in a log: behind the last frame of a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WalEnd {
+    /// The log's; those of the one before and after are others.
+    pub salts: [u32; 2],
+    /// From 1.
+    pub frames: u32,
+}
+
 /// The last frame of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CommitFrame {
@@ -74,6 +83,13 @@ impl WalScan {
                 return Ok(scan);
             }
         }
+    }
+
+    /// Whether it is the log of that place, and holds all transactions before it.
+    pub(crate) fn reaches(&self, end: WalEnd) -> bool {
+        let frame_bytes = FRAME_HEADER_BYTES as u64 + u64::from(self.page_bytes);
+        let wanted = HEADER_BYTES as u64 + u64::from(end.frames) * frame_bytes;
+        self.salts == end.salts && self.bytes_after(self.commits.len()) >= wanted
     }
 
     /// The length of a log that holds only the first `commits` transactions.

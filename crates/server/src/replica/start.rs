@@ -86,10 +86,14 @@ fn open_database(
     let known =
         |position: Position| position == log.base() || log.term_at(position.index) == Some(position.term);
     match repair_ahead(files, known) {
-        Ok(recovery) if recovery.commits_cut > 0 => {
-            tracing::warn!(%database, commits = recovery.commits_cut, "SQLite was ahead of the log: cut back");
+        Ok(recovery) => {
+            if recovery.wal_given_up {
+                tracing::info!(%database, position = %recovery.position, "SQLite's WAL was given up: the log goes on from there");
+            }
+            if recovery.commits_cut > 0 {
+                tracing::warn!(%database, commits = recovery.commits_cut, "SQLite was ahead of the log: cut back");
+            }
         }
-        Ok(_) => {}
         // A snapshot was installed, and the crash came before the log was reset: it has replaced what the log says.
         Err(RecoveryError::CheckpointBeyondLog { position, .. }) => {
             tracing::warn!(%database, %position, "the log starts anew after an installed snapshot");

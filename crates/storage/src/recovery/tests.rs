@@ -47,7 +47,8 @@ fn a_replica_that_is_not_ahead_is_left_alone() {
         recovery,
         Recovery {
             position: Position::new(1, 12),
-            commits_cut: 0
+            commits_cut: 0,
+            wal_given_up: false,
         }
     );
 }
@@ -119,7 +120,8 @@ fn a_log_that_ends_with_the_main_file_leaves_nothing_of_the_wal() {
         recovery,
         Recovery {
             position: Position::new(1, 2),
-            commits_cut: SINGLE_STEPS_MAX * 2
+            commits_cut: SINGLE_STEPS_MAX * 2,
+            wal_given_up: false,
         }
     );
 }
@@ -159,6 +161,7 @@ fn a_new_replica_and_one_whose_restore_was_interrupted_are_at_zero() {
     let zero = Recovery {
         position: Position::ZERO,
         commits_cut: 0,
+        wal_given_up: false,
     };
     assert_eq!(repair_ahead(&files, |_| false), Ok(zero));
     replica(&files, 5, 12);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use bellwether_types::disk::{Disk, DiskFile};
 
 use super::{Measure, SnapshotError, SnapshotInfo, directory, remove_if_there};
+use crate::doublewrite;
 use crate::files::{ConnectionRole, Files, beside};
 use crate::position::stored_position;
 
@@ -138,6 +139,7 @@ fn place(disk: &dyn Disk, files: &Files, source: &Path, info: SnapshotInfo) -> R
         disk.sync_dir(directory)?;
         remove_if_there(disk, &files.wal_path())?;
         remove_if_there(disk, &files.shm_path())?;
+        doublewrite::remove(files, disk)?;
         remove_if_there(disk, &beside(&files.path, "-journal"))?;
         disk.sync_dir(directory)?;
         disk.rename(source, &files.path)?;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, params};
 
 use super::*;
-use crate::files::{ConnectionRole, Files, Spill, Vfs};
+use crate::files::{ConnectionRole, Files, OpenError, Spill, Vfs};
 use crate::testing::{ForgetfulDisk, Registered};
 
 fn files(vfs: &Registered) -> Files {
@@ -18,6 +18,14 @@ fn files(vfs: &Registered) -> Files {
         extended: Default::default(),
         damage: Default::default(),
     }
+}
+
+/// One that syncs as SQLite does by itself, which a replica's connections leave to checkpoints.
+fn syncing_writer(files: &Files) -> Result<Connection, OpenError> {
+    let writer = files.connect(ConnectionRole::Writer)?;
+    let set = writer.pragma_update(None, "synchronous", "NORMAL");
+    set.map_err(|error| OpenError::sqlite(&files.path, &error))?;
+    Ok(writer)
 }
 
 fn numbers(connection: &Connection) -> Vec<i64> {
@@ -195,7 +203,7 @@ fn vacuum_and_large_sorts_need_no_files_of_their_own() {
 /// whose outcome is unknown only in the second number.
 fn work_until_crash(files: &Files, random: &mut Random, committed_before: i64) -> (i64, i64) {
     let mut committed = committed_before;
-    let Ok(writer) = files.connect(ConnectionRole::Writer) else {
+    let Ok(writer) = syncing_writer(files) else {
         return (committed, committed);
     };
     let schema = "CREATE TABLE IF NOT EXISTS t(n INTEGER PRIMARY KEY, filler BLOB)";
@@ -276,7 +284,7 @@ fn what_was_checkpointed_or_synced_survives_a_crash() {
     for seed in 0..100 {
         let disk = ForgetfulDisk::new(seed);
         let vfs = Registered::new(disk.clone(), seed);
-        let writer = files(&vfs).connect(ConnectionRole::Writer).expect("a new file");
+        let writer = syncing_writer(&files(&vfs)).expect("a new file");
         writer
             .execute_batch("CREATE TABLE t(n); INSERT INTO t VALUES (1)")
             .expect("a table");

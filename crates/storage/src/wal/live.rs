@@ -3,12 +3,18 @@
 //! SQLite compares a WAL's checksums when it recovers one and never again, so a byte that rots there would go into the
 //! main file, where its page gets a checksum like any other. Whoever moves or copies frames looks here first. A frame is
 //! read once per [`LiveWal`]; what rots after that and before it is moved is for the scrub to find.
+//!
+//! Keeps of each frame which page it is of, until told that it was moved.
 
+use std::collections::BTreeMap;
 use std::ffi::c_int;
+use std::ptr::null_mut;
 
 use rusqlite::{Connection, ffi};
 
-use super::{Checksum, FRAME_HEADER_BYTES, HEADER_BYTES, READ_BYTES, WalScan, frame_fits, parse_header};
+use super::{
+    Checksum, FRAME_HEADER_BYTES, HEADER_BYTES, READ_BYTES, WalEnd, WalScan, frame_fits, parse_header, word,
+};
 use crate::files::SqliteFile;
 
 /// Another writer may start the log anew between two of our looks. That often in a row it does not.
@@ -20,6 +26,20 @@ pub(crate) struct LiveWal {
     header: [u8; HEADER_BYTES],
     frames: u32,
     sums: [u32; 2],
+    /// Frames that were moved.
+    moved: u32,
+    /// Of the frames after those, in order: the page, and how many pages the database then had; 0 but for the last one
+    /// of a transaction.
+    pages: Vec<(u32, u32)>,
+}
+
+/// Pages that are to be moved, each with its newest frame.
+pub(crate) struct Moving {
+    pub(crate) frames: BTreeMap<u32, u32>,
+    /// In how many frames they are.
+    pub(crate) frame_count: u32,
+    /// Pages of the whole database after them.
+    pub(crate) database_pages: u32,
 }
 
 /// A frame of the log is not what was written.
@@ -77,6 +97,8 @@ impl LiveWal {
                 header,
                 frames: 0,
                 sums: checksum.sums,
+                moved: 0,
+                pages: Vec::new(),
             };
         }
         checksum.sums = self.sums;
@@ -105,8 +127,75 @@ impl LiveWal {
             }
             self.frames += 1;
             self.sums = checksum.sums;
+            self.pages.push((word(frame, 0), word(frame, 4)));
         }
         Ok(())
+    }
+
+    fn salts(&self) -> [u32; 2] {
+        [word(&self.header, 16), word(&self.header, 20)]
+    }
+
+    /// The last frame that was looked at.
+    pub(crate) fn end(&self) -> WalEnd {
+        WalEnd {
+            salts: self.salts(),
+            frames: self.frames,
+        }
+    }
+
+    /// What is to be moved up to there; `None`: nothing, also when the log has begun anew since, which it does only
+    /// when all is moved.
+    pub(crate) fn moving(&self, end: WalEnd) -> Option<Moving> {
+        if end.salts != self.salts() || end.frames <= self.moved || end.frames > self.frames {
+            return None;
+        }
+        let pages = &self.pages[..(end.frames - self.moved) as usize];
+        let numbered = (self.moved + 1..).zip(pages);
+        Some(Moving {
+            frames: numbered.map(|(frame, (page, _))| (*page, frame)).collect(),
+            frame_count: pages.len() as u32,
+            database_pages: pages.last().map_or(0, |(_, database_pages)| *database_pages),
+        })
+    }
+
+    /// So many frames are in the main file, durably.
+    pub(crate) fn moved(&mut self, frames: u32) {
+        let moved = frames.min(self.frames);
+        if moved > self.moved {
+            self.pages.drain(..(moved - self.moved) as usize);
+            self.moved = moved;
+        }
+    }
+
+    /// Reads the page of a frame that was looked at.
+    pub(crate) fn read_page(connection: &Connection, frame: u32, page: &mut [u8]) -> Result<(), LookError> {
+        let Some(file) = SqliteFile::of(connection, ffi::SQLITE_FCNTL_JOURNAL_POINTER) else {
+            return Err(LookError::Sqlite(ffi::SQLITE_MISUSE));
+        };
+        let frame_bytes = (FRAME_HEADER_BYTES + page.len()) as u64;
+        let offset = HEADER_BYTES as u64 + u64::from(frame - 1) * frame_bytes + FRAME_HEADER_BYTES as u64;
+        read_whole(&file, offset, page)
+    }
+}
+
+/// What the connection's read transaction sees of the log; `None` when it sees the main file alone, of a log that
+/// was never written.
+pub(crate) fn snapshot_end(connection: &Connection) -> Option<WalEnd> {
+    let mut snapshot: *mut ffi::sqlite3_snapshot = null_mut();
+    // SAFETY: an open connection, a static name, an out parameter. What it is set to is freed below, and is SQLite's
+    // header of the WAL's index, 48 bytes (sqlite.org/walformat.html, §2.1), as a test compares.
+    unsafe {
+        let code = ffi::sqlite3_snapshot_get(connection.handle(), c"main".as_ptr(), &raw mut snapshot);
+        if code != ffi::SQLITE_OK || snapshot.is_null() {
+            return None;
+        }
+        let bytes: [u8; 48] = snapshot.cast::<[u8; 48]>().read_unaligned();
+        ffi::sqlite3_snapshot_free(snapshot);
+        Some(WalEnd {
+            salts: [word(&bytes, 32), word(&bytes, 36)],
+            frames: u32::from_ne_bytes([bytes[16], bytes[17], bytes[18], bytes[19]]),
+        })
     }
 }
 
