@@ -251,3 +251,37 @@ fn a_transaction_that_is_open_when_the_leader_dies_commits_at_the_next_one() {
         cluster.wait_for_leader_other_than(old);
     });
 }
+
+#[test]
+fn a_transaction_has_one_time_and_may_read_chance_before_it_writes() {
+    run(async {
+        let cluster = shared_cluster();
+        let sessions = sessions(&cluster, "CREATE TABLE drawn (id INTEGER PRIMARY KEY, n INTEGER)").await;
+        for (own, session) in sessions.iter().enumerate() {
+            for mode in ["pessimistic", "optimistic"] {
+                execute(session, &format!("SET bellwether.transaction_mode = {mode}")).await;
+                execute(session, "BEGIN").await;
+                let sql = "SELECT now()::text, random(), gen_random_uuid()::text, count(*) FROM drawn";
+                let first = session.query_one(sql, &[]).await.expect("a row");
+                // Until the clock has gone on.
+                let clock = "SELECT clock_timestamp()::text > now()::text";
+                while !session
+                    .query_one(clock, &[])
+                    .await
+                    .expect("a row")
+                    .get::<_, bool>(0)
+                {}
+                let insert = format!("INSERT INTO drawn(n) VALUES ({own}) RETURNING now()::text");
+                let written: String = session.query_one(&insert, &[]).await.expect("a row").get(0);
+                let second = session.query_one(sql, &[]).await.expect("a row");
+                execute(session, "COMMIT").await;
+                assert_eq!(first.get::<_, String>(0), second.get::<_, String>(0), "{mode}");
+                assert_eq!(first.get::<_, String>(0), written, "{mode}");
+                assert_ne!(first.get::<_, i64>(1), second.get::<_, i64>(1));
+                assert_ne!(first.get::<_, String>(2), second.get::<_, String>(2));
+                let after: String = session.query_one(sql, &[]).await.expect("a row").get(0);
+                assert!(after > written, "{after} after {written}");
+            }
+        }
+    });
+}

@@ -105,9 +105,5 @@ async fn exists(
 ) -> Result<bool, SqlError> {
     let reader = system.readers.get().await.map_err(|error| unreadable(&error))?;
     let mut reader = reader;
-    let statement = Statement {
-        sql: sql.to_owned(),
-        parameters,
-    };
-    reader.open_cursor(&statement)?.step()
+    reader.open_cursor(&Statement::bound(sql, parameters))?.step()
 }

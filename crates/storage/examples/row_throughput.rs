@@ -93,10 +93,7 @@ fn main() {
                 session: SessionId(u128::from(session) << 64 | 7),
                 sequence,
             },
-            statements: vec![Statement {
-                sql: sql.to_owned(),
-                parameters,
-            }],
+            statements: vec![Statement::bound(sql, parameters)],
             session: SessionState::default(),
             facts: Default::default(),
         }

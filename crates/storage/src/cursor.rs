@@ -51,7 +51,7 @@ impl Cursor {
             ));
         }
         // SAFETY: not borrowed: the bytes are copied.
-        unsafe { prepared.bind_parameters(&statement.parameters, false)? };
+        unsafe { prepared.bind_client(statement, false)? };
         database.begin_statement();
         let columns = prepared.columns();
         Ok(Cursor {

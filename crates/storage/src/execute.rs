@@ -62,7 +62,7 @@ pub(crate) fn run_part(
         _ => {}
     }
     // SAFETY: the parameters live until `give_back` has forgotten them, or the statement is finalised.
-    unsafe { prepared.bind_parameters(&statement.parameters, true)? };
+    unsafe { prepared.bind_client(statement, true)? };
     database.begin_statement();
     open.returned_rows = prepared.column_count() > 0;
     let is_schema = prepared.kind() == StatementKind::Schema;

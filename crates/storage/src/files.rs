@@ -17,6 +17,7 @@ use bellwether_types::disk::Disk;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, ffi};
 
+use crate::environment;
 use crate::extension::Extended;
 use crate::os_disk::OsDisk;
 use crate::pages::{CHECKSUM_BYTES, Damage, PAGE_BYTES};
@@ -104,7 +105,7 @@ impl Files {
             .map_err(|error| OpenError::sqlite(&self.path, &error))?;
         checked::watch(&connection, &self.damage);
         let mode = configure(&connection, role)
-            .and_then(|mode| self.extended.register_pure(&connection).map(|()| mode))
+            .and_then(|mode| self.register(&connection).map(|()| mode))
             .map_err(|error| match has_checksums(&connection) {
                 true => OpenError::sqlite(&self.path, &error),
                 false => {
@@ -136,13 +137,19 @@ impl Files {
             let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let connection = Connection::open_with_flags_and_vfs(&path, flags, self.vfs_name()?)?;
             let mode = configure(&connection, ConnectionRole::Workspace)?;
-            self.extended.register_pure(&connection)?;
+            self.register(&connection)?;
             Ok((connection, mode))
         };
         match open().map_err(|error| OpenError::sqlite(&path, &error))? {
             (connection, mode) if mode == "memory" => Ok(connection),
             (_, mode) => Err(OpenError::NotWal { path, mode }),
         }
+    }
+
+    /// The functions that expressions of the schema may call.
+    fn register(&self, connection: &Connection) -> rusqlite::Result<()> {
+        environment::register(connection)?;
+        self.extended.register_pure(connection)
     }
 
     fn vfs_name(&self) -> rusqlite::Result<&str> {

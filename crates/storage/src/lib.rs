@@ -9,6 +9,7 @@ pub mod checkpoint;
 mod cursor;
 mod database;
 mod doublewrite;
+mod environment;
 pub mod error;
 mod execute;
 mod extension;

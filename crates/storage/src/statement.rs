@@ -9,11 +9,12 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use bellwether_types::lexer::{self, TokenKind};
-use bellwether_types::{Column, ErrorKind, SqlError, Value, ValueRef};
+use bellwether_types::{Column, ErrorKind, SqlError, Statement, ValueRef};
 use rusqlite::ffi;
 
 use crate::authorizer::ClientScope;
 use crate::database::Database;
+use crate::environment::{self, Running};
 use crate::error::SqliteError;
 use crate::kind::{self, StatementKind};
 
@@ -33,6 +34,8 @@ pub(crate) struct Prepared {
     /// By SQLite's parameter index less one: the number that the client knows it by.
     numbers: Box<[u32]>,
     columns: Option<(Arc<[Column]>, c_int)>,
+    /// Of the execution under way.
+    running: Option<Running>,
 }
 
 // SAFETY: SQLite's statements may be used by any thread, one at a time (the gate of their connection).
@@ -61,6 +64,7 @@ impl Prepared {
             kind: StatementKind::Query,
             numbers: Box::default(),
             columns: None,
+            running: None,
         })
     }
 
@@ -82,6 +86,7 @@ impl Prepared {
             kind,
             numbers: Box::default(),
             columns: None,
+            running: None,
         };
         prepared.numbers = prepared.parameter_numbers()?;
         Ok(prepared)
@@ -197,15 +202,17 @@ impl Prepared {
         self.check(code)
     }
 
-    /// Binds a client's parameters by number.
+    /// Binds a client's parameters, by number, and its environment.
     ///
     /// # Safety
     /// With `borrowed`: as [`Prepared::bind_borrowed`].
-    pub(crate) unsafe fn bind_parameters(
+    pub(crate) unsafe fn bind_client(
         &mut self,
-        parameters: &[Value],
+        statement: &Statement,
         borrowed: bool,
     ) -> Result<(), SqlError> {
+        self.running = statement.environment.map(Running::new);
+        let parameters = &statement.parameters;
         let highest = self.numbers.iter().copied().max().unwrap_or(0) as usize;
         if parameters.len() != highest {
             return Err(SqlError::new(
@@ -245,7 +252,10 @@ impl Prepared {
     /// As [`Prepared::step`], should SQLite compile it anew: as a client's.
     pub(crate) fn step_client(&mut self) -> Result<bool, SqlError> {
         let _scope = scope(&self.verb, self.kind);
-        self.step().map_err(|error| error.into_sql_error(&self.text))
+        let mut running = self.running.take();
+        let result = environment::step(&mut running, || self.step());
+        self.running = running;
+        result.map_err(|error| error.into_sql_error(&self.text))
     }
 
     /// Runs to the end and makes ready for the next run. For our own statements.

@@ -156,7 +156,7 @@ impl Workspace {
             return Ok(None);
         }
         // SAFETY: the parameters live until `give_back` has forgotten them, or the statement is finalised.
-        unsafe { prepared.bind_parameters(&statement.parameters, true)? };
+        unsafe { prepared.bind_client(statement, true)? };
         database.begin_statement();
         self.looks.store(0, Ordering::Relaxed);
         // What a trigger tells is told when it runs for good. A query that tells is a write, which answers rows.

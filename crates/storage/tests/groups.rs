@@ -453,10 +453,7 @@ fn a_cursor_streams_within_an_interactive_transaction() {
         .begin(request, SessionState::default())
         .expect("a transaction");
     execute(&mut pair.leader, "INSERT INTO t VALUES (4)").expect("a row");
-    let select = Statement {
-        sql: "SELECT a FROM t WHERE a > $1 ORDER BY a".to_owned(),
-        parameters: vec![Value::Integer(1)],
-    };
+    let select = Statement::bound("SELECT a FROM t WHERE a > $1 ORDER BY a", vec![Value::Integer(1)]);
     let mut cursor = pair.leader.open_cursor(&select).expect("a query");
     assert!(cursor.step().expect("a row"));
     execute(&mut pair.leader, "INSERT INTO t VALUES (9)").expect("a row beside the cursor");
@@ -472,10 +469,10 @@ fn a_cursor_streams_within_an_interactive_transaction() {
 fn parameters_bind_by_their_number_wherever_they_stand() {
     let mut pair = Pair::new();
     let run = |pair: &mut Pair, sql: &str, parameters: &[i64]| {
-        let statement = Statement {
-            sql: sql.to_owned(),
-            parameters: parameters.iter().map(|value| Value::Integer(*value)).collect(),
-        };
+        let statement = Statement::bound(
+            sql,
+            parameters.iter().map(|value| Value::Integer(*value)).collect(),
+        );
         pair.try_run(&[statement])
             .map(|mut answer| answer.results.pop().expect("one").rows.pop().expect("a row"))
     };

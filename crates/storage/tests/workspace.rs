@@ -3,7 +3,7 @@
 mod support;
 
 use bellwether_storage::{ClientTransaction, Reader, Seen, SessionState, StatementResult};
-use bellwether_types::{ErrorKind, SqlError, Statement, Value};
+use bellwether_types::{Environment, ErrorKind, SqlError, Statement, Value};
 use support::Pair;
 
 /// A client whose transaction runs in a workspace.
@@ -27,16 +27,21 @@ impl Apart {
         }
     }
 
-    fn try_run(&mut self, sql: &str) -> Option<StatementResult> {
-        let statement = Statement::new(sql);
+    fn try_run(&mut self, statement: Statement) -> Option<StatementResult> {
         let result = self.reader.run_apart(&statement)?;
         self.statements.push(statement);
         self.seen.push(Seen::of(&result));
         Some(result)
     }
 
+    fn run_statement(&mut self, statement: Statement) -> StatementResult {
+        let sql = statement.sql.clone();
+        self.try_run(statement)
+            .unwrap_or_else(|| panic!("{sql} is given up"))
+    }
+
     fn run(&mut self, sql: &str) -> StatementResult {
-        self.try_run(sql).unwrap_or_else(|| panic!("{sql} is given up"))
+        self.run_statement(Statement::new(sql))
     }
 
     fn read(&mut self, sql: &str) -> Vec<Vec<Value>> {
@@ -209,8 +214,8 @@ fn what_a_workspace_cannot_do_ends_it_without_a_trace() {
         let mut pair = accounts();
         let mut apart = Apart::new(&pair);
         apart.run("INSERT INTO entry VALUES (1, 1)");
-        assert_eq!(apart.try_run(sql), None, "{sql}");
-        assert_eq!(apart.try_run("SELECT 1"), None, "after {sql}");
+        assert_eq!(apart.try_run(Statement::new(sql)), None, "{sql}");
+        assert_eq!(apart.try_run(Statement::new("SELECT 1")), None, "after {sql}");
         assert_eq!(integers(&pair.run(&["SELECT count(*) FROM entry"]).rows), [0]);
         // Its reader serves on, and the next workspace is as good as new.
         apart.reader.end_snapshot();
@@ -269,8 +274,48 @@ fn foreign_keys_and_triggers_act_in_a_workspace_as_at_the_writer() {
     assert_eq!(integers(&pair.run(&["SELECT id FROM audit"]).rows), [1]);
     let mut apart = Apart::new(&pair);
     assert_eq!(
-        apart.try_run("INSERT INTO child VALUES (77777)"),
+        apart.try_run(Statement::new("INSERT INTO child VALUES (77777)")),
         None,
         "there is no such parent"
     );
+}
+
+#[test]
+fn time_and_chance_are_the_same_when_a_transaction_runs_for_good() {
+    let mut pair = Pair::new();
+    pair.run(&[
+        "CREATE TABLE t(id INTEGER PRIMARY KEY, at TEXT DEFAULT CURRENT_TIMESTAMP, lot INTEGER DEFAULT (random()))",
+        "CREATE TABLE seen(at REAL, lot BLOB)",
+        "CREATE TRIGGER notes AFTER INSERT ON t BEGIN
+             INSERT INTO seen VALUES (julianday('now'), randomblob(5)); END",
+    ]);
+    let mut apart = Apart::new(&pair);
+    let mut environment = Environment {
+        transaction_ms: 981_173_106_789,
+        statement_ms: 981_173_107_000,
+        seed: [7; 32],
+    };
+    let mut answers = Vec::new();
+    for sql in [
+        "SELECT datetime('now'), strftime('%f'), CURRENT_DATE, random(), hex(randomblob(3)), count(*) FROM t",
+        "SELECT datetime('now'), strftime('%f'), CURRENT_DATE, random(), hex(randomblob(3)), count(*) FROM t",
+        "INSERT INTO t(id) VALUES (1), (2)",
+        "SELECT at, lot FROM t ORDER BY id",
+        "SELECT at, lot FROM seen ORDER BY random()",
+        "SELECT statement_epoch()",
+    ] {
+        environment.seed[0] += 1;
+        environment.statement_ms += 1;
+        let mut statement = Statement::new(sql);
+        statement.environment = Some(environment);
+        answers.push(apart.run_statement(statement).rows);
+    }
+    assert_eq!(answers[0][0][0], Value::Text("2001-02-03 04:05:06".to_owned()));
+    assert_eq!(answers[0][0][1], Value::Text("06.789".to_owned()));
+    assert_eq!(answers[1][0][..3], answers[0][0][..3], "one time for all");
+    assert_ne!(answers[1][0][3], answers[0][0][3], "to each its own chance");
+    assert_ne!(answers[3][0][1], answers[3][1][1], "nor is it one for two rows");
+    assert_eq!(answers[5][0][0], Value::Real(981_173_107.006));
+    apart.commit(&mut pair).expect("it is answered the same");
+    assert_eq!(pair.run(&["SELECT at, lot FROM t ORDER BY id"]).rows, answers[3]);
 }

@@ -33,6 +33,6 @@ pub use notification::Notification;
 pub use position::{LogIndex, Position, Term};
 pub use record::{Payload, Record};
 pub use schema::{ObjectId, Schema};
-pub use statement::{Column, CommandTag, Statement};
+pub use statement::{Column, CommandTag, Environment, Statement};
 pub use timestamp::{HybridClock, Timestamp};
 pub use value::{Value, ValueRef};

@@ -13,14 +13,56 @@ pub struct Statement {
     pub sql: String,
     /// Values of `$1` …; as many as the highest number used.
     pub parameters: Vec<Value>,
+    /// `None`: the clock's time and the system's chance, as it runs.
+    pub environment: Option<Environment>,
+}
+
+/// What a statement is executed with besides its parameters, so that it is answered the same if it is executed again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Environment {
+    /// When its transaction began, in ms since 1970: `now` of SQL, in all its forms.
+    pub transaction_ms: i64,
+    /// When it arrived itself, in ms since 1970.
+    pub statement_ms: i64,
+    /// What `random()` and `randomblob()` are drawn from. Nobody else has the same.
+    pub seed: [u8; 32],
+}
+
+impl Environment {
+    fn encode(&self, out: &mut Encoder) {
+        out.i64(self.transaction_ms);
+        out.i64(self.statement_ms);
+        for half in self.seed.chunks_exact(16) {
+            out.u128(u128::from_le_bytes(half.try_into().expect("sixteen bytes")));
+        }
+    }
+
+    fn decode(input: &mut Decoder<'_>) -> Result<Environment, DecodeError> {
+        let (transaction_ms, statement_ms) = (input.i64()?, input.i64()?);
+        let mut seed = [0; 32];
+        for half in seed.chunks_exact_mut(16) {
+            half.copy_from_slice(&input.u128()?.to_le_bytes());
+        }
+        Ok(Environment {
+            transaction_ms,
+            statement_ms,
+            seed,
+        })
+    }
 }
 
 impl Statement {
     /// Without parameters.
     pub fn new(sql: impl Into<String>) -> Statement {
+        Statement::bound(sql, Vec::new())
+    }
+
+    /// With the values of `$1` …
+    pub fn bound(sql: impl Into<String>, parameters: Vec<Value>) -> Statement {
         Statement {
             sql: sql.into(),
-            parameters: Vec::new(),
+            parameters,
+            environment: None,
         }
     }
 
@@ -31,6 +73,9 @@ impl Statement {
         for value in &self.parameters {
             value.encode(out);
         }
+        out.option(self.environment.as_ref(), |out, environment| {
+            environment.encode(out)
+        });
     }
 
     /// Reads what `encode` wrote.
@@ -39,7 +84,11 @@ impl Statement {
         let parameters = (0..input.count()?)
             .map(|_| Value::decode(input))
             .collect::<Result<_, _>>()?;
-        Ok(Statement { sql, parameters })
+        Ok(Statement {
+            sql,
+            parameters,
+            environment: input.option(Environment::decode)?,
+        })
     }
 }
 

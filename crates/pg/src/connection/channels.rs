@@ -112,12 +112,8 @@ impl Connection {
         if self.transaction == Transaction::None && !is_last {
             return Ok(Step::AskFirst(self.begin_implicit()));
         }
-        let statement = Statement {
-            sql: "SELECT pg_notify($1, $2)".to_owned(),
-            parameters: [channel, payload]
-                .map(|text| Value::Text(text.to_owned()))
-                .to_vec(),
-        };
+        let parameters = [channel, payload].map(|text| Value::Text(text.to_owned()));
+        let statement = Statement::bound("SELECT pg_notify($1, $2)", parameters.to_vec());
         Ok(Step::Ask(
             self.ask_rows(self.run(statement, "NOTIFY"), Purpose::Notify),
         ))

@@ -95,7 +95,7 @@ impl CopyIn {
         }
         self.rows += self.batch_rows as u64;
         (self.batch_rows, self.batch_bytes) = (0, 0);
-        Statement { sql, parameters }
+        Statement::bound(sql, parameters)
     }
 
     /// Where in the data an INSERT failed.

@@ -321,10 +321,7 @@ impl Connection {
         (purpose, describe): (Purpose, bool),
     ) -> Step {
         let portal = self.portals.get_mut(name).expect("execute_portal has found it");
-        let statement = Statement {
-            sql: sql.to_owned(),
-            parameters: std::mem::take(&mut portal.parameters),
-        };
+        let statement = Statement::bound(sql, std::mem::take(&mut portal.parameters));
         let formats = portal.formats.clone();
         portal.progress = PortalProgress::Done { had_rows: false };
         let mut run = Run {

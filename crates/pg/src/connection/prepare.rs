@@ -165,10 +165,7 @@ impl Connection {
             Call::Ready { prepared, parameters } => (prepared, parameters),
             Call::After(step) => return Ok(step),
         };
-        let statement = Statement {
-            sql: prepared.sql.clone(),
-            parameters,
-        };
+        let statement = Statement::bound(prepared.sql.clone(), parameters);
         let verb = prepared.verb().unwrap_or_default();
         Ok(Step::Ask(
             self.ask_rows(self.run(statement, verb), Purpose::Execute),

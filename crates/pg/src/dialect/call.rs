@@ -150,9 +150,8 @@ fn special(name: &str, function: &mut Function, is_qualified: bool) -> Option<Ex
     }
     let precise = has_arguments(function);
     match name {
-        "now" | "transaction_timestamp" | "statement_timestamp" | "clock_timestamp" => {
-            Some(now("cast_timestamptz"))
-        }
+        "now" | "transaction_timestamp" => Some(now("cast_timestamptz")),
+        "statement_timestamp" | "clock_timestamp" => Some(arrival()),
         "current_timestamp" if precise => Some(now("cast_timestamptz")),
         "localtimestamp" => Some(now("cast_timestamp")),
         "localtime" => Some(Expr::Identifier("CURRENT_TIME".into())),
@@ -206,7 +205,17 @@ fn is_postgresqls_format(template: &str) -> bool {
     })
 }
 
-/// The clock, converted by this function.
+/// When the statement arrived.
+fn arrival() -> Expr {
+    let format = text("%Y-%m-%d %H:%M:%f");
+    let epoch = call("statement_epoch", Vec::new());
+    call(
+        "cast_timestamptz",
+        vec![call("strftime", vec![format, epoch, text("unixepoch")])],
+    )
+}
+
+/// When the transaction began, converted by this function.
 fn now(convert: &str) -> Expr {
     call(
         convert,

@@ -28,7 +28,7 @@ use limit::{TimeLimit, check_result};
 
 use crate::lock::{Admission, ConnectionPermit, Login, Roles, Stream, change_role};
 use crate::node::Node;
-use crate::random::random_bytes;
+use crate::random::{random_array, random_bytes};
 use crate::replica::{Listener, Reign, SavepointAction};
 use crate::session::{Cancel, PARKED_BYTES, Rows, Session, SessionFacts};
 use crate::sockets::accept;
@@ -442,10 +442,12 @@ impl Client {
                     "this node has no replica of the database",
                 )
             })?;
-        let random = random_bytes().map_err(|error| {
+        let no_randomness = |error: std::io::Error| {
             SqlError::new(ErrorKind::Internal, "the system gave no random bytes")
                 .with_detail(error.to_string())
-        })?;
+        };
+        let random = random_bytes().map_err(no_randomness)?;
+        let chance = random_array().map_err(no_randomness)?;
         let id = SessionId(u128::from_le_bytes(random));
         let secret = i32::from_le_bytes([random[3], random[7], random[11], random[15]]);
         let number = (self.node.number() & 0x3FFF_FFFF) as i32;
@@ -454,7 +456,7 @@ impl Client {
         let in_hot_standby = reign.borrow_and_update().role != Role::Leader;
         self.reign = Some(reign);
         let facts = self.facts(startup, key.pid);
-        let session = Session::new(Arc::clone(&self.node), replica, id, facts);
+        let session = Session::new(Arc::clone(&self.node), replica, id, chance, facts);
         let cancel = Arc::clone(&session.cancel);
         self.cancels
             .lock()

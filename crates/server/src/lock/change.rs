@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::book::{PUBLIC, Roles, starting};
 use crate::node::Node;
-use crate::random::random_bytes;
+use crate::random::{random_array, random_bytes};
 use crate::session::{Session, SessionFacts};
 use bellwether_pg::role::{Membership, Password, Privilege, RoleCommand, RoleName, RoleOptions, ValidUntil};
 use bellwether_pg::scram::Verifier;
@@ -38,9 +38,10 @@ pub(crate) async fn change_role(
         return Ok(());
     }
     let random = random_bytes().map_err(|error| no_randomness(&error))?;
+    let chance = random_array().map_err(|error| no_randomness(&error))?;
     let facts = SessionFacts::new(node.config.cluster, 0, Facts::default());
     let id = SessionId(u128::from_le_bytes(random));
-    let mut session = Session::new(Arc::clone(node), Arc::clone(system), id, facts);
+    let mut session = Session::new(Arc::clone(node), Arc::clone(system), id, chance, facts);
     let changed = session.change(statements, settings).await;
     session.close().await;
     let position = changed?;
@@ -114,10 +115,8 @@ impl Plan<'_> {
     }
 
     fn run(&mut self, sql: &str, parameters: impl IntoIterator<Item = Value>) {
-        self.statements.push(Statement {
-            sql: sql.to_owned(),
-            parameters: parameters.into_iter().collect(),
-        });
+        self.statements
+            .push(Statement::bound(sql, parameters.into_iter().collect()));
     }
 
     fn create(&mut self, name: String, options: RoleOptions) -> Result<(), SqlError> {

@@ -21,7 +21,8 @@ use bellwether_pg::catalog;
 use bellwether_session::{Decision, ReplicaState, Settings, route};
 use bellwether_storage::{Description, SessionState};
 use bellwether_types::{
-    Call, CommandTag, ErrorKind, Position, RequestId, SessionId, SqlError, Statement, Term, lexer,
+    Call, CommandTag, Environment, ErrorKind, Position, RequestId, SessionId, SqlError, Statement, Term,
+    lexer,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -35,7 +36,9 @@ use write::Patience;
 
 use crate::forward::no_leader;
 use crate::node::Node;
-use crate::replica::{Answered, OpenTransaction, Refusal, ReplicaHandle, SavepointAction, unreadable};
+use crate::replica::{
+    Answered, OpenTransaction, Refusal, ReplicaHandle, SavepointAction, unix_ms, unreadable,
+};
 
 /// Statements that are kept for comparison; a transaction that ran more of them takes the writer with its next one.
 const ANSWERED_MAX: usize = 1000;
@@ -49,6 +52,8 @@ const PIECES_MAX: usize = 4;
 /// An open transaction.
 struct Open {
     request: RequestId,
+    /// SQL's `now`.
+    began_ms: i64,
     read_only: bool,
     /// Replayed on the writer when it is taken; oldest first.
     savepoints: Vec<String>,
@@ -73,6 +78,9 @@ pub(crate) struct Session {
     pub id: SessionId,
     /// Of the last request; 0 before the first.
     sequence: u64,
+    /// What chance is drawn from, with the number of the statement.
+    chance: [u8; 32],
+    statements: u64,
     state: SessionState,
     facts: SessionFacts,
     rights: HeldRights,
@@ -87,6 +95,7 @@ impl Session {
         node: Arc<Node>,
         replica: Arc<ReplicaHandle>,
         id: SessionId,
+        chance: [u8; 32],
         mut facts: SessionFacts,
     ) -> Session {
         facts.follow(node.lock.book.subscribe());
@@ -96,6 +105,8 @@ impl Session {
             replica,
             id,
             sequence: 0,
+            chance,
+            statements: 0,
             state: SessionState::default(),
             facts,
             rights,
@@ -110,6 +121,7 @@ impl Session {
         let request = self.next_request();
         self.open = Some(Open {
             request,
+            began_ms: unix_ms().cast_signed(),
             // Who may not write never takes the writer.
             read_only: read_only || !self.rights.may_write(),
             savepoints: Vec::new(),
@@ -209,7 +221,7 @@ impl Session {
     /// [`Session::fail`].
     pub async fn execute(
         &mut self,
-        statement: Statement,
+        mut statement: Statement,
         read_only: bool,
         settings: &mut Settings,
     ) -> Result<Rows, SqlError> {
@@ -236,10 +248,26 @@ impl Session {
             let message = "VACUUM cannot run inside a transaction block";
             return Err(SqlError::new(ErrorKind::TransactionState, message));
         }
+        statement.environment = Some(self.environment());
         match &self.open {
             Some(_) => self.execute_in_transaction(statement, reads, settings).await,
             None if reads => self.read(statement, settings).await,
             None => self.write(statement, settings).await,
+        }
+    }
+
+    /// Of the next statement: the transaction's time, a chance of its own.
+    fn environment(&mut self) -> Environment {
+        self.statements += 1;
+        let now_ms = unix_ms().cast_signed();
+        let mut seed = self.chance;
+        for (byte, number) in seed.iter_mut().zip(self.statements.to_le_bytes()) {
+            *byte ^= number;
+        }
+        Environment {
+            transaction_ms: self.open.as_ref().map_or(now_ms, |open| open.began_ms),
+            statement_ms: now_ms,
+            seed,
         }
     }
 
@@ -531,8 +559,8 @@ fn is_read(sql: &str) -> bool {
     }
 }
 
-/// Whether what a read answers may depend on the tables or on the schema. What does not is never compared: the time and
-/// chance are never the same twice.
+/// Whether what a read answers may depend on the tables or on the schema. What does not is never compared: the leader
+/// may know it otherwise, such as whether it is in recovery.
 fn reads_database(sql: &str) -> bool {
     let reads_schema = |token: lexer::Token<'_>| {
         let name = token.unquoted();
@@ -589,7 +617,7 @@ mod tests {
     }
 
     #[test]
-    fn time_and_chance_are_not_read_from_the_database() {
+    fn what_names_no_table_is_not_read_from_the_database() {
         for sql in ["SELECT random()", "SELECT datetime('now'), current_user"] {
             assert!(!reads_database(sql), "{sql}");
         }

@@ -27,12 +27,7 @@ enum Source {
     /// This node's replica.
     Replica(Box<OfReplica>),
     /// This node's replica, in a transaction that may write later.
-    Snapshot {
-        cursor: Cursor,
-        statement: Statement,
-        digest: RowDigest,
-        whole: bool,
-    },
+    Snapshot(Box<OfSnapshot>),
     /// The writer.
     Streamed {
         pieces: Pieces,
@@ -67,6 +62,32 @@ impl Watch {
             .wait_for(|reign| reign.term > self.term && reign.leader.is_some());
         if later.await.is_err() {
             std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// A query of a transaction's snapshot, and what of it was fetched.
+struct OfSnapshot {
+    cursor: Cursor,
+    statement: Statement,
+    digest: RowDigest,
+    whole: bool,
+}
+
+impl OfSnapshot {
+    fn step(&mut self) -> Result<bool, SqlError> {
+        let more = with_patience(|| self.cursor.step())?;
+        if more {
+            self.digest.add_current(&self.cursor);
+        }
+        self.whole = !more;
+        Ok(more)
+    }
+
+    fn into_answered(self) -> Answered {
+        Answered {
+            statement: self.statement,
+            seen: self.digest.seen(self.whole),
         }
     }
 }
@@ -154,12 +175,12 @@ impl Rows {
     }
 
     pub fn of_snapshot(cursor: Cursor, statement: Statement) -> Rows {
-        Rows::of(Source::Snapshot {
+        Rows::of(Source::Snapshot(Box::new(OfSnapshot {
             cursor,
             statement,
             digest: RowDigest::default(),
             whole: false,
-        })
+        })))
     }
 
     pub fn streamed(
@@ -216,19 +237,7 @@ impl Rows {
                 }
                 more
             }
-            Source::Snapshot {
-                cursor,
-                digest,
-                whole,
-                ..
-            } => {
-                let more = with_patience(|| cursor.step())?;
-                if more {
-                    digest.add_current(cursor);
-                }
-                *whole = !more;
-                more
-            }
+            Source::Snapshot(query) => query.step()?,
             Source::Streamed {
                 pieces,
                 ended,
@@ -311,15 +320,7 @@ impl Rows {
             position: None,
         };
         let prior = match std::mem::replace(&mut self.source, parked) {
-            Source::Snapshot {
-                statement,
-                digest,
-                whole,
-                ..
-            } => Some(Answered {
-                statement,
-                seen: digest.seen(whole),
-            }),
+            Source::Snapshot(query) => Some(query.into_answered()),
             _ => None,
         };
         Ok((prior, bytes))
@@ -346,7 +347,7 @@ impl Rows {
     pub fn columns(&self) -> &[Column] {
         match &self.source {
             Source::Replica(query) => query.cursor.columns(),
-            Source::Snapshot { cursor, .. } => cursor.columns(),
+            Source::Snapshot(query) => query.cursor.columns(),
             Source::Streamed { pieces, .. }
             | Source::Leader { pieces, .. }
             | Source::Buffered { pieces, .. } => &pieces.columns,
@@ -357,7 +358,7 @@ impl Rows {
     pub fn value(&self, column: usize) -> ValueRef<'_> {
         match &self.source {
             Source::Replica(query) => query.cursor.value(column),
-            Source::Snapshot { cursor, .. } => cursor.value(column),
+            Source::Snapshot(query) => query.cursor.value(column),
             Source::Streamed { pieces, .. }
             | Source::Leader { pieces, .. }
             | Source::Buffered { pieces, .. } => {
@@ -381,16 +382,12 @@ impl Rows {
         let unknown = || CommandTag::counted("SELECT", self.count);
         match self.source {
             Source::Replica(query) => (counted(query.cursor.verb()), None, query.position, None),
-            Source::Snapshot {
-                cursor,
-                statement,
-                digest,
-                whole,
-            } => {
-                let seen = digest.seen(whole);
-                let answered = Answered { statement, seen };
-                (counted(cursor.verb()), Some(answered), None, None)
-            }
+            Source::Snapshot(query) => (
+                counted(query.cursor.verb()),
+                Some(query.into_answered()),
+                None,
+                None,
+            ),
             Source::Streamed { .. } => (self.tag.unwrap_or_else(unknown), None, None, None),
             Source::Leader { position, .. } => (self.tag.unwrap_or_else(unknown), None, position, None),
             Source::Buffered {

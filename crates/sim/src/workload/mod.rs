@@ -235,10 +235,7 @@ impl Mix {
 
 /// A statement with its parameters.
 pub(crate) fn sql<const N: usize>(text: &str, parameters: [Value; N]) -> Statement {
-    Statement {
-        sql: text.to_owned(),
-        parameters: parameters.into(),
-    }
+    Statement::bound(text, parameters.into())
 }
 
 /// Shorter than naming the variant.

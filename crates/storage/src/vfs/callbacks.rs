@@ -17,8 +17,8 @@ use super::file::{self, OpenFile};
 use super::{FileSystem, lock};
 
 /// Julian day 2440587.5, the Unix epoch, in milliseconds.
-const UNIX_EPOCH_JULIAN_MS: i64 = 210_866_760_000_000;
-const DAY_MS: f64 = 86_400_000.0;
+pub(super) const UNIX_EPOCH_JULIAN_MS: i64 = 210_866_760_000_000;
+pub(super) const DAY_MS: f64 = 86_400_000.0;
 
 /// What SQLite takes as the size of an atomically written unit when it must guess; most disks' physical sector.
 const SECTOR_BYTES: c_int = 4096;

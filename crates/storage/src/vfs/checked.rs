@@ -18,8 +18,9 @@ use std::sync::OnceLock;
 
 use rusqlite::{Connection, ffi};
 
-use super::callbacks::{dl_error, dl_open};
+use super::callbacks::{DAY_MS, UNIX_EPOCH_JULIAN_MS, dl_error, dl_open};
 use super::workspace;
+use crate::environment;
 use crate::pages::{self, Damage, PAGE_BYTES, PageFault};
 
 /// The system's files, checked.
@@ -362,7 +363,32 @@ system_functions! {
     full_pathname = xFullPathname(name: *const c_char, out_bytes: c_int, out: *mut c_char) -> c_int;
     randomness = xRandomness(count: c_int, out: *mut c_char) -> c_int;
     sleep = xSleep(microseconds: c_int) -> c_int;
-    current_time = xCurrentTime(out: *mut f64) -> c_int;
     last_error = xGetLastError(count: c_int, out: *mut c_char) -> c_int;
-    current_time_int64 = xCurrentTimeInt64(out: *mut ffi::sqlite3_int64) -> c_int;
+}
+
+/// The running statement's time, else the other VFS's.
+unsafe extern "C" fn current_time_int64(vfs: *mut ffi::sqlite3_vfs, out: *mut ffi::sqlite3_int64) -> c_int {
+    // SAFETY: SQLite passes its own table and out parameter.
+    unsafe {
+        match environment::now_ms() {
+            Some(now_ms) => {
+                *out = UNIX_EPOCH_JULIAN_MS + now_ms;
+                ffi::SQLITE_OK
+            }
+            None => {
+                let base = base(vfs);
+                pass!(base, xCurrentTimeInt64, base, out)
+            }
+        }
+    }
+}
+
+unsafe extern "C" fn current_time(vfs: *mut ffi::sqlite3_vfs, out: *mut f64) -> c_int {
+    let mut now_ms = 0;
+    // SAFETY: SQLite passes its own table and out parameter.
+    unsafe {
+        let code = current_time_int64(vfs, &mut now_ms);
+        *out = now_ms as f64 / DAY_MS;
+        code
+    }
 }

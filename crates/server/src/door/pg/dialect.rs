@@ -252,10 +252,7 @@ pub(super) fn placed(error: SqlError, translation: &Translation, index: usize, c
 fn part(sql: &str, parameters: &[Value]) -> Statement {
     let numbers = lexer::tokens(sql).filter_map(|token| token.parameter_number());
     let highest = numbers.max().unwrap_or(0) as usize;
-    Statement {
-        sql: sql.to_owned(),
-        parameters: parameters.iter().take(highest).cloned().collect(),
-    }
+    Statement::bound(sql, parameters.iter().take(highest).cloned().collect())
 }
 
 /// What the client's text is called when it is done, where the translation's statements are called otherwise.
