@@ -35,6 +35,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 
 /// Parts from the registry that belong to some rooms alone.
 const PARTS: &[(&str, &[&str])] = &[
+    ("chacha20", &["storage"]),
     ("rusqlite", &["storage", "bench"]), // bench: plain SQLite as a peer
     ("libsqlite3-sys", &["storage"]),
     ("raft", &["consensus"]),
@@ -55,7 +56,6 @@ const PARTS: &[(&str, &[&str])] = &[
     ("serde", &["http", "server", "cli", "bench"]),
     ("serde_json", &["http", "server", "cli", "bench"]),
     ("hdrhistogram", &["bench"]),
-    ("crossbeam-channel", &["server"]),
     ("rustls", &["server", "cli"]),
     ("tokio-rustls", &["server", "cli"]),
     ("rcgen", &["server"]),
