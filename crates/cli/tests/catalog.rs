@@ -257,3 +257,45 @@ fn the_catalog_is_read_only() {
         }
     });
 }
+
+#[test]
+fn sizes_are_those_of_the_pages_at_every_node() {
+    run(async {
+        let cluster = shared_cluster();
+        let client = cluster.connect_to_leader().await;
+        let create = "CREATE TABLE bulky (id INTEGER PRIMARY KEY, body TEXT);
+             CREATE INDEX bulky_body ON bulky (body);
+             INSERT INTO bulky WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100)
+                 SELECT i, printf('%01000d', i) FROM n";
+        client.batch_execute(create).await.expect("a table");
+        cluster.assert_equal_fingerprints();
+        for client in [client, cluster.connect_to_follower().await] {
+            let sql = "SELECT pg_relation_size('bulky'), pg_table_size('bulky'::regclass), pg_indexes_size('bulky'),
+                 pg_total_relation_size('bulky'), pg_relation_size('bulky_body'),
+                 pg_database_size(current_database()), pg_relation_size('nowhere'), pg_relation_size('bulky', 'fsm')";
+            let row = client.query_one(sql, &[]).await.expect("sizes");
+            let sizes: Vec<Option<i64>> = (0..8).map(|column| row.get(column)).collect();
+            let [
+                Some(table),
+                same,
+                Some(indexes),
+                total,
+                index,
+                Some(database),
+                None,
+                None,
+            ] = sizes[..]
+            else {
+                panic!("{sizes:?}");
+            };
+            // A hundred texts of a thousand bytes, three or four to a page, and some more pages to find them.
+            assert!(
+                (100_000..200_000).contains(&table) && table % 4096 == 0,
+                "{table}"
+            );
+            assert_eq!((same, index), (Some(table), Some(indexes)));
+            assert_eq!(total, Some(table + indexes));
+            assert!(database > table + indexes);
+        }
+    });
+}

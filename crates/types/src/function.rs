@@ -33,9 +33,24 @@ pub enum Call {
     Session(fn(&[ValueRef<'_>], &Facts) -> Result<Value, SqlError>),
     /// The schema as the statement sees it, and the session.
     Schema(fn(&[ValueRef<'_>], &Schema, &Facts) -> Result<Value, SqlError>),
+    /// The schema, to tell whose bytes in the replica's file it answers; `None`: NULL.
+    Size(fn(&[ValueRef<'_>], &Schema) -> Option<SizeOf>),
     /// The session that asks; it answers the empty text, and what it makes is told to listeners when the transaction is
     /// committed. Only statements that may write can call it.
     Notify(fn(&[ValueRef<'_>], &Facts) -> Result<Notification, SqlError>),
+}
+
+/// Whose bytes are counted. Names are as they were created; what has no pages of its own counts none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SizeOf {
+    /// All pages, free ones too.
+    Database,
+    /// A table without its indexes, or an index.
+    Tree(String),
+    /// A table's indexes.
+    Indexes(String),
+    /// A table and its indexes.
+    Table(String),
 }
 
 impl Call {

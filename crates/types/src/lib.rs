@@ -27,7 +27,7 @@ pub use error::{ErrorKind, SqlError};
 pub use extension::Extension;
 pub use fingerprint::Fingerprint;
 pub use format::Format;
-pub use function::{Arity, Call, Facts, RoleFacts, ScalarFunction};
+pub use function::{Arity, Call, Facts, RoleFacts, ScalarFunction, SizeOf};
 pub use id::{ClusterId, DatabaseId, NodeId, RequestId, SessionId, TableId};
 pub use notification::Notification;
 pub use position::{LogIndex, Position, Term};

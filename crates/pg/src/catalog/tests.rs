@@ -170,6 +170,7 @@ fn call(name: &str, arguments: &[Value]) -> Result<Value, SqlError> {
         Call::Session(call) => call(&values, &facts),
         Call::Notify(call) => call(&values, &facts).map(|notification| Value::Text(notification.payload)),
         Call::Schema(call) => call(&values, &schema, &facts),
+        Call::Size(call) => Ok(call(&values, &schema).map_or(Value::Null, |_| Value::Integer(4096))),
     }
 }
 

@@ -113,7 +113,7 @@ unsafe extern "C" fn call_pure(
             &arguments(count, values),
             |arguments| match function.call {
                 Call::Pure(call) => call(arguments),
-                Call::Session(_) | Call::Schema(_) | Call::Notify(_) => {
+                Call::Session(_) | Call::Schema(_) | Call::Size(_) | Call::Notify(_) => {
                     Err(SqlError::new(ErrorKind::Internal, "not pure"))
                 }
             },
@@ -141,6 +141,13 @@ unsafe extern "C" fn call_seeing(
                 Call::Schema(call) => {
                     let kept = attached.kept().map_err(|error| error.into_sql_error(""))?;
                     call(arguments, &kept.schema, &attached.facts())
+                }
+                Call::Size(call) => {
+                    let kept = attached.kept().map_err(|error| error.into_sql_error(""))?;
+                    match call(arguments, &kept.schema) {
+                        Some(of) => attached.size(&of).map_err(|error| error.into_sql_error("")),
+                        None => Ok(Value::Null),
+                    }
                 }
             },
         );

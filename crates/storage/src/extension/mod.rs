@@ -24,12 +24,13 @@ use std::ffi::CString;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bellwether_types::record::NOTIFICATIONS_BYTES_MAX;
-use bellwether_types::{ErrorKind, Extension, Facts, Notification, SqlError, Value};
+use bellwether_types::{ErrorKind, Extension, Facts, Notification, SizeOf, SqlError, Value, ValueRef};
 use rusqlite::{Connection, ffi};
 
 use crate::authorizer::{self, OwnScope};
 use crate::error::SqliteError;
 use crate::files::ConnectionRole;
+use crate::statement::Prepared;
 use image::Image;
 use kept::Kept;
 
@@ -158,6 +159,37 @@ impl Attached {
         std::mem::replace(&mut *notified, next)
             .map(|notified| notified.notifications)
             .unwrap_or_default()
+    }
+
+    /// In bytes. Reads every page of a tree, and can be interrupted meanwhile.
+    fn size(&self, of: &SizeOf) -> Result<Value, SqliteError> {
+        let (sql, name) = match of {
+            SizeOf::Database => (
+                "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size",
+                None,
+            ),
+            SizeOf::Tree(name) => (
+                "SELECT coalesce(sum(pgsize), 0) FROM dbstat WHERE name = ?1",
+                Some(name),
+            ),
+            SizeOf::Indexes(name) => (
+                "SELECT coalesce(sum(pgsize), 0) FROM sqlite_schema AS s CROSS JOIN dbstat AS d
+                 WHERE s.type = 'index' AND s.tbl_name = ?1 AND d.name = s.name",
+                Some(name),
+            ),
+            SizeOf::Table(name) => (
+                "SELECT coalesce(sum(pgsize), 0) FROM sqlite_schema AS s CROSS JOIN dbstat AS d
+                 WHERE s.rootpage > 0 AND s.tbl_name = ?1 AND d.name = s.name",
+                Some(name),
+            ),
+        };
+        let _scope = OwnScope::enter();
+        let mut measured = Prepared::on(self.handle, sql)?;
+        if let Some(name) = name {
+            measured.bind(1, ValueRef::Text(name.as_bytes()))?;
+        }
+        measured.step()?;
+        Ok(Value::Integer(measured.integer(0)))
     }
 
     fn notify(&self, notification: Notification) -> Result<Value, SqlError> {

@@ -8,7 +8,9 @@ mod session;
 mod size;
 mod type_name;
 
-use bellwether_types::{Arity, Call, Facts, ObjectId, ScalarFunction, Schema, SqlError, Value, ValueRef};
+use bellwether_types::{
+    Arity, Call, Facts, ObjectId, ScalarFunction, Schema, SizeOf, SqlError, Value, ValueRef,
+};
 
 use crate::types::Type;
 pub(super) use type_name::type_name;
@@ -37,6 +39,18 @@ const fn of_session(
         name,
         arguments,
         call: Call::Session(call),
+    }
+}
+
+const fn of_size(
+    name: &'static str,
+    arguments: Arity,
+    call: fn(Args<'_, '_>, &Schema) -> Option<SizeOf>,
+) -> ScalarFunction {
+    ScalarFunction {
+        name,
+        arguments,
+        call: Call::Size(call),
     }
 }
 
@@ -142,11 +156,11 @@ pub const FUNCTIONS: &[ScalarFunction] = &[
     of_session("pg_column_is_updatable", Arity::exactly(3), privilege::always),
     of_session("row_security_active", ONE, privilege::never),
     of_session("pg_is_other_temp_schema", ONE, privilege::never),
-    nothing("pg_relation_size", 1, 2),
-    nothing("pg_table_size", 1, 1),
-    nothing("pg_indexes_size", 1, 1),
-    nothing("pg_total_relation_size", 1, 1),
-    nothing("pg_database_size", 1, 1),
+    of_size("pg_relation_size", Arity::between(1, 2), size::relation),
+    of_size("pg_table_size", ONE, size::relation),
+    of_size("pg_indexes_size", ONE, size::indexes),
+    of_size("pg_total_relation_size", ONE, size::with_indexes),
+    of_size("pg_database_size", ONE, size::database),
     nothing("pg_tablespace_size", 1, 1),
     of_session("pg_size_pretty", ONE, size::pretty),
     of_session("pg_tablespace_location", ONE, session::tablespace_location),
