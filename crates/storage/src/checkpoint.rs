@@ -225,7 +225,12 @@ impl Checkpointer {
         if kind == Kind::Here || left == 0 || frames >= RESTART_FRAMES {
             self.sync(ffi::SQLITE_FCNTL_FILE_POINTER)?;
             if left == 0 && kind == Kind::InWal {
-                self.mark(Kind::InMain, end)?;
+                // The WAL may start again now, which the record before does not allow for.
+                let marked = self.mark(Kind::InMain, end);
+                marked.map_err(|error| CheckpointError::Record {
+                    kind: io::ErrorKind::Other,
+                    message: error.to_string(),
+                })?;
             }
             self.wal.moved(frames - left);
         }
