@@ -95,8 +95,9 @@ pub(crate) struct Group {
 }
 
 impl Writer {
-    /// Opens a group.
+    /// Opens a group. Whoever leads has applied all that is committed: chunks whose record did not come are abandoned.
     pub fn begin_group(&mut self, start: GroupStart) -> Result<(), StorageError> {
+        self.discard();
         if !matches!(self.phase, Phase::Idle) {
             return Err(StorageError::OutOfOrder("begin_group while something is open"));
         }

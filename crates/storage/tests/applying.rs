@@ -58,6 +58,21 @@ fn an_abandoned_run_of_chunks_changes_nothing() {
     pair.run(&["INSERT INTO big VALUES (1, 'small')"]);
 }
 
+/// Its log had room for the first chunks and for no more: they are committed, and nothing follows them.
+#[test]
+fn a_leader_whose_group_was_refused_after_some_chunks_goes_on() {
+    let mut pair = Pair::new();
+    let entries = large_transaction(&mut pair);
+    pair.leader.rollback().expect("rolled back");
+    for entry in &entries[..2] {
+        pair.leader.apply(entry).expect("a chunk of its own");
+        pair.follower.apply(entry).expect("a chunk");
+    }
+    pair.position = entries[1].position;
+    pair.run(&["INSERT INTO big VALUES (1, 'small')"]);
+    pair.check();
+}
+
 #[test]
 fn a_run_with_a_hole_is_refused() {
     let mut pair = Pair::new();
