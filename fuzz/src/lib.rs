@@ -8,6 +8,7 @@ pub mod copy;
 pub mod dialect;
 pub mod disk;
 pub mod functions;
+pub mod handshake;
 pub mod http;
 pub mod log_open;
 pub mod log_scan;
@@ -32,7 +33,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 14] = [
     Target {
         name: "wire",
         run: wire::run,
@@ -92,6 +93,11 @@ pub const TARGETS: [Target; 13] = [
         name: "functions",
         run: functions::run,
         seeds: functions::seeds,
+    },
+    Target {
+        name: "handshake",
+        run: handshake::run,
+        seeds: handshake::seeds,
     },
     Target {
         name: "scram",

@@ -2,14 +2,14 @@
 //! made.
 //!
 //! Byte 0 names the decoder. What decodes must encode to something that decodes to the same, compared by bytes.
-//! Does not reach the server's own frames and messages: they are private to it.
+//! Does not reach the server's own messages: they are private to it. What opens a connection is in `handshake`.
 
 use bellwether_consensus::{Message, MessageKind};
 use bellwether_storage::snapshot::SnapshotInfo;
 use bellwether_storage::{Description, SessionState};
 use bellwether_types::{
-    Column, CommandTag, Decoder, Encoder, Entry, ErrorKind, HardState, LogIndex, NodeId, Position, SqlError,
-    Statement, Term, Value,
+    Column, CommandTag, Decoder, Encoder, Entry, Environment, ErrorKind, HardState, LogIndex, NodeId,
+    Position, SqlError, Statement, Term, Value,
 };
 use bytes::Bytes;
 
@@ -80,6 +80,11 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let statement = Statement {
         sql: "INSERT INTO t VALUES ($1, $2)".to_owned(),
         parameters: vec![Value::Integer(-1), Value::Text("text".to_owned()), Value::Null],
+        environment: Some(Environment {
+            transaction_ms: 1,
+            statement_ms: 2,
+            seed: [3; 32],
+        }),
     };
     let column = Column {
         name: "a".to_owned(),

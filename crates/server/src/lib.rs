@@ -14,6 +14,8 @@ mod config;
 mod door;
 mod extension;
 mod forward;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod identity;
 mod lock;
 mod node;

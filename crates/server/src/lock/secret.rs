@@ -89,6 +89,12 @@ impl Secret {
         Ok(Secret(secret.to_vec()))
     }
 
+    /// One that everybody knows.
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn known(secret: &[u8]) -> Secret {
+        Secret(secret.to_vec())
+    }
+
     /// The proof of a side, for this transcript.
     pub(crate) fn prove(&self, side: Side, transcript: &[&[u8]]) -> [u8; PROOF_BYTES] {
         self.mac(side, transcript).finalize().into_bytes().into()

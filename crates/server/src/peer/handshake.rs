@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
+use super::acceptor::{Acceptor, Answer, FRAME_BYTES};
 use super::frame::{FrameError, FrameReader, Hello, Purpose, write_frame};
 use crate::config::{Config, Member};
 use crate::lock::Stream;
@@ -19,9 +20,6 @@ use crate::random::random_array;
 
 /// The node that does not answer a greeting in this time is not there.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// The longest frame of a handshake.
-const FRAME_BYTES: usize = 4096;
 
 /// What the acceptor's frames begin with. Frozen.
 mod answer {
@@ -111,41 +109,46 @@ pub(super) async fn accept(
         return Ok(None);
     };
     let mut reader = FrameReader::default();
-    let Ok(Some(first)) = reader.next(&mut stream, FRAME_BYTES).await else {
-        // There is nobody to explain to.
-        return Ok(None);
-    };
-    let hello = match Hello::decode(&first) {
-        Ok(hello) => hello,
-        Err(error) => return refuse(&mut stream, &error.to_string()).await,
-    };
-    let nonce: [u8; PROOF_BYTES] = random_array()?;
-    say(&mut stream, answer::CHALLENGE, &nonce).await?;
     let channel = stream.key_material()?;
-    let transcript: [&[u8]; 3] = [&channel, &first, &nonce];
-    let Some(proof) = reader.next(&mut stream, FRAME_BYTES).await? else {
-        return Ok(None);
+    let mut acceptor = Acceptor {
+        cluster: config.cluster,
+        node: config.node,
+        members: &config.voters(),
+        secret: &config.secret,
+        channel: &channel,
+        nonce: random_array()?,
+        greeted: None,
     };
-    if !config.secret.is_proof(&proof, Side::Connector, &transcript) {
-        tracing::warn!(%from, "refused a peer that does not know the cluster's secret");
-        let reason = "the cluster's secret was not proven; give every node the same --secret-file";
-        return refuse(&mut stream, reason).await;
+    let mut is_greeted = false;
+    loop {
+        // Whoever does not speak in frames is nobody to explain to.
+        let Ok(Some(frame)) = reader.next(&mut stream, FRAME_BYTES).await else {
+            return Ok(None);
+        };
+        match acceptor.hear(frame) {
+            Answer::Challenge(nonce) => {
+                is_greeted = true;
+                say(&mut stream, answer::CHALLENGE, &nonce).await?;
+            }
+            Answer::Refuse(reason) => {
+                // Of what is no hello at all there may be any number.
+                if is_greeted {
+                    tracing::warn!(%from, reason, "refused a peer");
+                }
+                say(&mut stream, answer::REFUSED, reason.as_bytes()).await?;
+                stream.shutdown().await?;
+                return Ok(None);
+            }
+            Answer::Accept { hello, proof } => {
+                say(&mut stream, answer::ACCEPTED, &proof).await?;
+                return Ok(Some(Proven {
+                    hello,
+                    reader,
+                    stream,
+                }));
+            }
+        }
     }
-    if let Some(reason) = why_unwanted(config, &hello) {
-        tracing::warn!(from = %hello.from, reason, "refused a peer");
-        return refuse(&mut stream, &reason).await;
-    }
-    say(
-        &mut stream,
-        answer::ACCEPTED,
-        &config.secret.prove(Side::Acceptor, &transcript),
-    )
-    .await?;
-    Ok(Some(Proven {
-        hello,
-        reader,
-        stream,
-    }))
 }
 
 /// TLS for those who begin with it; without it only this machine itself may come.
@@ -164,26 +167,4 @@ async fn wrap(tls: Option<&Tls>, tcp: TcpStream, from: IpAddr) -> std::io::Resul
 
 async fn say(stream: &mut Stream, kind: u8, content: &[u8]) -> std::io::Result<()> {
     write_frame(stream, &[&[kind], content].concat()).await
-}
-
-async fn refuse(stream: &mut Stream, reason: &str) -> Result<Option<Proven>, FrameError> {
-    say(stream, answer::REFUSED, reason.as_bytes()).await?;
-    stream.shutdown().await?;
-    Ok(None)
-}
-
-fn why_unwanted(config: &Config, hello: &Hello) -> Option<String> {
-    if hello.cluster != config.cluster {
-        return Some(format!(
-            "this is cluster {}, not {}",
-            config.cluster, hello.cluster
-        ));
-    }
-    if hello.to != config.node {
-        return Some(format!("this is node {}, not {}", config.node, hello.to));
-    }
-    if hello.from == config.node || config.member(hello.from).is_none() {
-        return Some(format!("node {} is not a member of this cluster", hello.from));
-    }
-    None
 }

@@ -6,6 +6,7 @@
 //! direction: small ones (votes, heartbeats, acknowledgements) never queue behind entries. Forwarded SQL and
 //! snapshots have connections of their own.
 
+pub(crate) mod acceptor;
 pub(crate) mod frame;
 mod handshake;
 mod incoming;
