@@ -3,8 +3,10 @@
 //! The machine is driven by its numbered duties over a log in memory. It may drop a message, fall behind or fetch a
 //! snapshot; it may not panic, nor ask of its driver what contradicts the log it had written.
 
-use bellwether_node::{Config, Effect, Event, Message, MessageKind, Recovered, Replica, Role, TICK_MS};
-use bellwether_types::{Decoder, Encoder, Entry, LogIndex, NodeId, Position, Term};
+use bellwether_node::{Effect, Event, Message, MessageKind, Recovered, RecoveredLog, Replica, Role, TICK_MS};
+use bellwether_types::{
+    Configuration, Decoder, Encoder, Entry, LogIndex, NodeId, Payload, Position, Term, Timestamp,
+};
 use bytes::Bytes;
 
 use crate::source::Source;
@@ -40,12 +42,16 @@ struct Member {
 
 impl Member {
     fn new() -> Member {
-        let config = Config {
-            node: ME,
-            voters: vec![ME, NodeId(2), NodeId(3)],
+        let log = RecoveredLog {
+            founding: Configuration::of_voters([ME, NodeId(2), NodeId(3)]),
+            ..RecoveredLog::default()
+        };
+        let recovered = Recovered {
+            log,
+            applied: Position::ZERO,
         };
         Member {
-            replica: Replica::new(config, Recovered::default()),
+            replica: Replica::new(ME, recovered),
             now_ms: 0,
             base: Position::ZERO,
             entries: Vec::new(),
@@ -76,12 +82,16 @@ impl Member {
             }
             4 => {
                 if let Some(at) = self.next {
-                    let payload = Bytes::from_static(b"payload");
+                    let payload = match kind > 128 {
+                        true => configure(at, source),
+                        false => Bytes::from_static(b"payload"),
+                    };
                     self.next = None;
                     self.handle(Event::Propose {
                         at,
                         payload,
                         remaining: 0,
+                        asks_progress: true,
                     });
                 }
             }
@@ -91,7 +101,13 @@ impl Member {
             }
             6 => match self.fetching_snapshot.take() {
                 Some(_) if kind > 128 => self.handle(Event::SnapshotFailed),
-                Some(position) => self.handle(Event::SnapshotStaged { position }),
+                Some(position) => {
+                    let configuration = configuration(source);
+                    self.handle(Event::SnapshotStaged {
+                        position,
+                        configuration,
+                    });
+                }
                 None => self.handle(Event::Unreachable(NodeId(2))),
             },
             7 => {
@@ -121,7 +137,10 @@ impl Member {
             253 => 0,
             offset => center.saturating_add(u64::from(offset % 8)).saturating_sub(3),
         };
-        let kind = KINDS[usize::from(source.byte()) % KINDS.len()];
+        let kind = match source.byte() {
+            250.. => MessageKind::Progress,
+            number => KINDS[usize::from(number) % KINDS.len()],
+        };
         let from = NodeId(u64::from(source.byte() % 8) / 2 + 1);
         let to = if source.byte() == 200 { NodeId(2) } else { ME };
         let term = Term(near(source, status.term.0));
@@ -133,14 +152,18 @@ impl Member {
         let flags = source.byte();
         let mut position = log;
         let entries = (0..flags & 3).map(|_| {
-            let raise = u64::from(source.byte() == 1);
+            let shape = source.byte();
+            let raise = u64::from(shape == 1);
             position = Position::new(
                 position.term.0.saturating_add(raise),
                 position.index.0.wrapping_add(1),
             );
             Entry {
                 position,
-                payload: Bytes::from_static(b"entry"),
+                payload: match shape > 200 {
+                    true => configure(position, source),
+                    false => Bytes::from_static(b"entry"),
+                },
             }
         });
         let carries = matches!(
@@ -161,14 +184,10 @@ impl Member {
             reject: flags & 4 != 0,
             reject_hint: LogIndex(near(source, status.last.index.0)),
             is_full: false,
+            asks_progress: flags & 16 != 0,
+            applied: commit,
             request_snapshot: LogIndex(if flags & 8 != 0 { source.number() } else { 0 }),
             context: source.take(usize::from(flags >> 4)).to_vec(),
-            voters: match flags >> 4 {
-                15 => vec![ME, ME],
-                14 => vec![NodeId(2), NodeId(3)],
-                13 => vec![ME],
-                _ => vec![ME, NodeId(2), NodeId(3)],
-            },
         }
     }
 
@@ -236,10 +255,7 @@ impl Member {
                 None
             }
             Effect::FetchSnapshot { from, at_least } => {
-                assert!(
-                    from == NodeId(2) || from == NodeId(3),
-                    "a snapshot from {from}, no other member"
-                );
+                assert_ne!(from, ME, "a snapshot from itself");
                 self.fetching_snapshot = Some(at_least);
                 None
             }
@@ -269,11 +285,18 @@ impl Member {
                 None
             }
             Effect::RoleChanged { role, term } => {
-                let is_elected = role != Role::Leader || self.voted_for >= term;
+                // Whoever is alone elects itself.
+                let is_alone = self.replica.configuration().voters.len() == 1;
+                let is_elected = role != Role::Leader || is_alone || self.voted_for >= term;
                 assert!(
                     is_elected,
                     "leader of term {term:?} without another member's vote"
                 );
+                None
+            }
+            Effect::Configured(configuration) => {
+                assert_eq!(configuration, *self.replica.configuration());
+                assert!(!configuration.voters.is_empty());
                 None
             }
             Effect::NextPayload
@@ -291,6 +314,25 @@ impl Member {
         assert_eq!(index, last.index.next(), "no gap");
         self.entries.push(entry);
     }
+}
+
+/// Any group of some of five nodes, or of nobody.
+fn configuration(source: &mut Source<'_>) -> Configuration {
+    let of = |mask: u8| (1..=5).filter(move |node| mask & (1 << node) != 0).map(NodeId);
+    let voters = Configuration::of_voters(of(source.byte()));
+    of(source.byte())
+        .filter(|node| !voters.voters.contains(node))
+        .fold(voters.clone(), Configuration::with_learner)
+}
+
+fn configure(position: Position, source: &mut Source<'_>) -> Bytes {
+    let payload = Payload::Configure {
+        position,
+        timestamp: Timestamp(1),
+        origin: NodeId(2),
+        configuration: configuration(source),
+    };
+    payload.to_bytes()
 }
 
 const KINDS: [MessageKind; 13] = [

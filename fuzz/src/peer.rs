@@ -69,9 +69,10 @@ fn message() -> Message {
         reject: false,
         reject_hint: LogIndex(0),
         is_full: false,
+        asks_progress: true,
+        applied: LogIndex(39),
         request_snapshot: LogIndex(0),
         context: b"12345678".to_vec(),
-        voters: vec![NodeId(1), NodeId(2), NodeId(3)],
     }
 }
 

@@ -6,8 +6,8 @@
 use bellwether_types::format::row::{Change, RowKey};
 use bellwether_types::record::Transaction;
 use bellwether_types::{
-    CommandTag, Decoder, Encoder, Fingerprint, Format, NodeId, Payload, Position, Record, RequestId,
-    SessionId, TableId, Timestamp, ValueRef,
+    Column, CommandTag, Configuration, Decoder, Durability, Encoder, Fingerprint, Format, KeptResult, NodeId,
+    Payload, Position, Record, RequestId, SessionId, StatementResult, TableId, Timestamp, Value, ValueRef,
 };
 use bytes::Bytes;
 
@@ -31,7 +31,21 @@ fn check_payload(bytes: &[u8]) {
     let again = payload.to_bytes();
     assert_eq!(Payload::from_bytes(&again).as_ref(), Ok(&payload));
     if let Payload::Record(record) = payload {
+        for transaction in &record.transactions {
+            check_result(&transaction.result);
+        }
         check_body(&record.body);
+    }
+}
+
+/// What is recalled is kept so again, by its text: NaN is not itself.
+fn check_result(kept: &KeptResult) {
+    let tag = CommandTag::plain("INSERT");
+    let Some(results) = kept.recall(&tag) else { return };
+    let again = KeptResult::of(&results);
+    let has_rows = results.iter().any(|result| !result.columns.is_empty());
+    if has_rows && again != KeptResult::TooLarge {
+        assert_eq!(format!("{:?}", again.recall(&tag)), format!("{:?}", Some(results)));
     }
 }
 
@@ -88,13 +102,24 @@ fn body() -> Vec<u8> {
 
 /// Each payload and a body with each change.
 pub fn seeds() -> Vec<Vec<u8>> {
+    let column = Column {
+        name: "a".to_owned(),
+        declared_type: Some("TEXT".to_owned()),
+    };
+    let result = StatementResult {
+        columns: vec![column],
+        rows: vec![vec![Value::Null], vec![Value::Real(1.5)]],
+        tag: CommandTag::counted("INSERT", 2),
+    };
     let transaction = Transaction {
         request: RequestId {
             session: SessionId(3),
             sequence: 4,
         },
         tag: CommandTag::counted("INSERT", 2),
-        returned_rows: true,
+        result: KeptResult::of(&[result]),
+        durability: Durability::RemoteApply,
+        body_bytes: 11,
     };
     let position = Position::new(2, 300);
     let record = Record {
@@ -121,6 +146,12 @@ pub fn seeds() -> Vec<Vec<u8>> {
             origin: NodeId(1),
             timestamp: Timestamp(6),
             transaction,
+        },
+        Payload::Configure {
+            position,
+            origin: NodeId(1),
+            timestamp: Timestamp(7),
+            configuration: Configuration::of_voters([NodeId(1), NodeId(2)]).with_learner(NodeId(5)),
         },
     ];
     let repaired = payloads.iter().map(|payload| {

@@ -46,7 +46,7 @@ impl fmt::Display for NoStatus {
 
 /// One node.
 pub fn ask(address: SocketAddr) -> Result<NodeStatus, NoStatus> {
-    let answer = exchange(address).map_err(NoStatus::Unreachable)?;
+    let answer = exchange(address, "/status").map_err(NoStatus::Unreachable)?;
     let not_a_status = |reason: &str| NoStatus::NotAStatus(reason.to_owned());
     let answer = String::from_utf8(answer).map_err(|_| not_a_status("not text"))?;
     let (head, body) = answer
@@ -74,12 +74,13 @@ pub fn ask_all(addresses: &[SocketAddr]) -> Vec<Result<NodeStatus, NoStatus>> {
 }
 
 /// Sends the request and reads to the end, which `Connection: close` asks for.
-fn exchange(address: SocketAddr) -> io::Result<Vec<u8>> {
+/// What a node's HTTP door says of a path, head and body.
+pub fn exchange(address: SocketAddr, path: &str) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
     stream.write_all(
-        format!("GET /status HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes(),
+        format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes(),
     )?;
     let mut answer = Vec::new();
     stream.take(MAX_ANSWER_BYTES).read_to_end(&mut answer)?;
@@ -111,7 +112,7 @@ mod tests {
     #[test]
     fn a_status_is_read() {
         let answer = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n\
-                      {\"node\":3,\"version\":\"0.1.0\",\"cluster\":\"\",\"uptime_ms\":5,\"databases\":[]}";
+                      {\"node\":3,\"version\":\"0.1.0\",\"cluster\":\"\",\"uptime_ms\":5,\"databases\":[],\"members\":[]}";
         let status = ask_one_that_says(answer).expect("a status");
         assert_eq!((status.node.0, status.uptime_ms), (3, 5));
     }

@@ -27,6 +27,14 @@ impl Failure {
         self
     }
 
+    /// With what the server says besides.
+    #[must_use]
+    pub fn with(mut self, detail: Option<&str>, hint: Option<&str>) -> Failure {
+        self.why = detail.map(str::to_owned);
+        self.hint = hint.map(str::to_owned);
+        self
+    }
+
     /// With what to do.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Failure {

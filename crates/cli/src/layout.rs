@@ -3,10 +3,10 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
+use bellwether_server::{Addresses, Member, Standing};
 use bellwether_types::NodeId;
 
 use crate::failure::Failure;
-use crate::member::Member;
 
 /// The most nodes that one command starts. More voters make every commit slower and no cluster safer.
 pub const MAX_NODES: u16 = 9;
@@ -66,9 +66,12 @@ impl Layout {
         (1..=self.nodes)
             .map(|node| Member {
                 node: NodeId(u64::from(node)),
-                peer: at(self.peer, node),
-                pg: at(self.pg, node),
-                http: at(self.http, node),
+                addresses: Addresses {
+                    peer: at(self.peer, node),
+                    pg: at(self.pg, node),
+                    http: at(self.http, node),
+                },
+                standing: Standing::Voter,
             })
             .collect()
     }

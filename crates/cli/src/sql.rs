@@ -15,13 +15,12 @@ use clap::Args;
 use crate::failure::Failure;
 use crate::layout::{MAX_NODES, node_address};
 use crate::output::end_with_the_reader;
-use connection::{Connection, Target};
+use connection::Connection;
+pub use connection::Target;
 
+/// Which node to connect to, and as whom.
 #[derive(Args)]
-pub struct Options {
-    /// Run these statements and exit; several form one transaction unless they say otherwise
-    #[arg(short = 'c', long = "command", value_name = "SQL")]
-    command: Option<String>,
+pub struct Door {
     /// Which node to talk to; any will do
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_NODES)))]
     node: u16,
@@ -31,23 +30,31 @@ pub struct Options {
     /// Where the cluster runs
     #[arg(long, value_name = "HOST", default_value = "127.0.0.1")]
     host: String,
-    /// Database to use
-    #[arg(long, value_name = "NAME", default_value = "postgres")]
-    database: String,
     /// Role to connect as; its password is taken from the variable PGPASSWORD
     #[arg(long, value_name = "NAME", default_value = "postgres")]
     user: String,
 }
 
+#[derive(Args)]
+pub struct Options {
+    /// Run these statements and exit; several form one transaction unless they say otherwise
+    #[arg(short = 'c', long = "command", value_name = "SQL")]
+    command: Option<String>,
+    #[command(flatten)]
+    door: Door,
+    /// Database to use
+    #[arg(long, value_name = "NAME", default_value = "postgres")]
+    database: String,
+}
+
 /// Exit code 1 when a statement fails, but for a person at the terminal, who has seen it.
 pub fn run(options: &Options) -> Result<ExitCode, Failure> {
     end_with_the_reader();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new("the runtime could not be started").because(error))?;
-    let mut connection = Connection::open(runtime, options.target()?)?;
+    let target = Target {
+        database: options.database.clone(),
+        ..options.door.target("bellwether sql")?
+    };
+    let mut connection = Connection::open(runtime()?, target)?;
     let success = match &options.command {
         Some(sql) => connection.run(sql),
         None if std::io::stdin().is_terminal() => {
@@ -63,15 +70,35 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
     })
 }
 
-impl Options {
-    fn target(&self) -> Result<Target, Failure> {
+impl Door {
+    /// `application`: as the node hears of it.
+    pub fn target(&self, application: &'static str) -> Result<Target, Failure> {
         Ok(Target {
             host: self.host.clone(),
             port: node_address("--pg-port", self.pg_port, self.node)?.port(),
             user: self.user.clone(),
             // Never an argument: every user of the machine can read those.
             password: std::env::var("PGPASSWORD").ok(),
-            database: self.database.clone(),
+            database: "postgres".to_owned(),
+            application,
         })
     }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new("the runtime could not be started").because(error))
+}
+
+/// Runs one statement that answers no rows, over a connection of its own.
+pub fn execute(target: Target, sql: &str) -> Result<(), Failure> {
+    Connection::open(runtime()?, target)?.execute(sql)
+}
+
+/// Runs one statement that answers with notices, over a connection of its own; their texts.
+pub fn call(target: &Target, sql: &str) -> Result<Vec<String>, Failure> {
+    connection::call(&runtime()?, target, sql)
 }

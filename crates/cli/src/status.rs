@@ -20,7 +20,7 @@ pub struct Options {
     /// HTTP port of node 1; node i is at this + i − 1
     #[arg(long, value_name = "PORT", default_value_t = 8008)]
     http_port: u16,
-    /// How many nodes to ask
+    /// How many nodes to ask at first; those that the cluster has besides are asked then
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_NODES)))]
     nodes: u16,
     /// Print JSON instead of a table
@@ -52,7 +52,7 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
     let addresses = (1..=options.nodes)
         .map(|node| node_address("--http-port", options.http_port, node))
         .collect::<Result<Vec<_>, _>>()?;
-    let report = Report::of(&addresses, ask_all(&addresses));
+    let report = Report::of(ask_members(&addresses));
     if options.json {
         let json = serde_json::to_string_pretty(&report).expect("these structures have only text keys");
         println!("{json}");
@@ -66,20 +66,58 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
     })
 }
 
+/// An address that was asked.
+struct Asked {
+    address: SocketAddr,
+    /// Whose it is, as the others say.
+    node: Option<NodeId>,
+    answer: Result<NodeStatus, NoStatus>,
+}
+
+/// Asks these, and then all nodes of the cluster that they name. Once somebody names them, whoever is not among them and
+/// does not answer is none of the cluster's.
+fn ask_members(addresses: &[SocketAddr]) -> Vec<Asked> {
+    let answers = ask_all(addresses);
+    let named = answers.iter().flatten().flat_map(|status| &status.members);
+    let named: BTreeMap<SocketAddr, NodeId> = named.map(|member| (member.http, member.node)).collect();
+    let others: Vec<SocketAddr> = named
+        .keys()
+        .copied()
+        .filter(|address| !addresses.contains(address))
+        .collect();
+    let asked = addresses.iter().copied().zip(answers);
+    let asked = asked.chain(others.iter().copied().zip(ask_all(&others)));
+    let mut asked: Vec<Asked> = asked
+        .filter(|(address, answer)| answer.is_ok() || named.is_empty() || named.contains_key(address))
+        .map(|(address, answer)| Asked {
+            address,
+            node: named.get(&address).copied(),
+            answer,
+        })
+        .collect();
+    asked.sort_by_key(|asked| asked.node);
+    asked
+}
+
 impl Report {
-    fn of(addresses: &[SocketAddr], answers: Vec<Result<NodeStatus, NoStatus>>) -> Report {
-        let answer = |(at, (address, answer)): (usize, (&SocketAddr, Result<NodeStatus, NoStatus>))| {
+    fn of(asked: Vec<Asked>) -> Report {
+        let answer = |(at, asked): (usize, Asked)| {
+            let Asked {
+                address,
+                node,
+                answer,
+            } = asked;
             let error = answer.as_ref().err().map(NoStatus::to_string);
             let status = answer.ok();
-            let node = status.as_ref().map_or(at as u64 + 1, |status| status.node.0);
+            let node = status.as_ref().map(|status| status.node).or(node);
             Answer {
-                node,
-                address: *address,
+                node: node.map_or(at as u64 + 1, |node| node.0),
+                address,
                 status,
                 error,
             }
         };
-        let nodes: Vec<Answer> = addresses.iter().zip(answers).enumerate().map(answer).collect();
+        let nodes: Vec<Answer> = asked.into_iter().enumerate().map(answer).collect();
         let problems = problems(&nodes);
         Report { nodes, problems }
     }
@@ -129,7 +167,10 @@ impl Report {
 fn row(node: u64, database: &DatabaseStatus) -> Vec<Cell> {
     let number = |known: Option<u64>| known.map_or("?".to_owned(), |number| number.to_string());
     let state = match (&database.problem, database.serving) {
-        (Some(problem), _) => problem.clone(),
+        (Some(problem), _) => match &database.seeding {
+            Some(seeding) => format!("{problem}, {} %", seeding.percent()),
+            None => problem.clone(),
+        },
         (None, true) => "serving".to_owned(),
         (None, false) => "not serving".to_owned(),
     };
@@ -182,6 +223,12 @@ fn problems(nodes: &[Answer]) -> Vec<String> {
     }
     let statuses: Vec<&NodeStatus> = nodes.iter().filter_map(|answer| answer.status.as_ref()).collect();
     problems.extend(diverged(&statuses));
+    let lost = statuses.iter().map(|status| status.lost_writes).max();
+    if let Some(lost @ 1..) = lost {
+        problems.push(format!(
+            "answered transactions were lost: {lost}; see SELECT * FROM bellwether.lost_writes"
+        ));
+    }
     problems
 }
 
@@ -233,15 +280,20 @@ mod tests {
                 log_bytes: 0,
                 serving: true,
                 problem: None,
+                seeding: None,
             }],
+            lost_writes: 0,
+            members: Vec::new(),
         })
     }
 
     fn problems_of(answers: Vec<Result<NodeStatus, NoStatus>>) -> Vec<String> {
-        let addresses: Vec<SocketAddr> = (1..=answers.len())
-            .map(|node| SocketAddr::from(([127, 0, 0, 1], node as u16)))
-            .collect();
-        Report::of(&addresses, answers).problems
+        let asked = answers.into_iter().enumerate().map(|(at, answer)| Asked {
+            address: SocketAddr::from(([127, 0, 0, 1], at as u16 + 1)),
+            node: None,
+            answer,
+        });
+        Report::of(asked.collect()).problems
     }
 
     #[test]

@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use bellwether_http::NodeStatus;
+use bellwether_server::Standing;
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -41,6 +42,9 @@ pub struct Options {
     /// How many nodes [default: 3, or as many as the data directory has]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_NODES)))]
     nodes: Option<u16>,
+    /// Found an asynchronous cluster: node 1 alone votes, the others are learners; the leader waits for none of them
+    #[arg(long = "async")]
+    is_async: bool,
     /// Where the nodes keep their data, each in its own directory node-N
     #[arg(long, value_name = "DIR", default_value = "./bellwether-data")]
     data_dir: PathBuf,
@@ -66,16 +70,28 @@ pub struct Options {
 
 pub fn run(options: Options) -> Result<ExitCode, Failure> {
     let data_dir = DataDir::open(options.data_dir)?;
+    if options.is_async {
+        data_dir.check_empty("--async")?;
+    }
     let nodes = data_dir.nodes(options.nodes)?;
     let layout = Layout::new(nodes, options.pg_port, options.http_port, options.peer_port)?;
     layout.check_free()?;
-    let program = Program::new(&data_dir, layout.members(), options.hba, options.log_level)?;
+    let mut members = layout.members();
+    if options.is_async {
+        let followers = members.iter_mut().skip(1);
+        followers.for_each(|member| member.standing = Standing::Learner);
+    }
+    let program = Program::new(&data_dir, members, options.hba, options.log_level)?;
     // One thread, this one, starts all children: Linux ties their parent's death to the *thread* that made them.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::new("the runtime could not be started").because(error))?;
-    let addresses = layout.members().iter().map(|member| member.http).collect();
+    let addresses = layout
+        .members()
+        .iter()
+        .map(|member| member.addresses.http)
+        .collect();
     runtime.block_on(supervise(program, addresses, !options.no_restart))
 }
 

@@ -4,13 +4,9 @@
 mod support;
 
 use support::shared::shared_cluster;
-use support::{run, sqlstate};
+use support::{execute, run, sqlstate};
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
-
-async fn execute(client: &Client, sql: &str) {
-    client.batch_execute(sql).await.expect(sql);
-}
 
 /// The first column of each row.
 async fn names(client: &Client, sql: &str) -> Vec<String> {

@@ -3,15 +3,11 @@
 mod support;
 
 use support::shared::shared_cluster;
-use support::{refusal, run, sqlstate};
+use support::{execute, refusal, run, sqlstate};
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 async fn integer(client: &Client, sql: &str) -> i64 {
     client.query_one(sql, &[]).await.expect(sql).get(0)
-}
-
-async fn execute(client: &Client, sql: &str) {
-    client.batch_execute(sql).await.expect(sql);
 }
 
 /// What the session has seen.

@@ -5,7 +5,7 @@ mod support;
 use support::cluster::Cluster;
 use support::shared::shared_cluster;
 use support::wire::{Wire, message, text};
-use support::{run, sqlstate, until};
+use support::{execute, run, sqlstate, until};
 use tokio_postgres::{CancelToken, Client, NoTls, SimpleQueryMessage};
 
 /// Changes the schema, and waits until every node knows: a session of another node promises nothing about it.
@@ -27,10 +27,6 @@ async fn pragma(client: &Client, name: &str) -> String {
         _ => None,
     });
     row.expect("a value").to_owned()
-}
-
-async fn execute(client: &Client, sql: &str) {
-    client.batch_execute(sql).await.expect(sql);
 }
 
 /// Two sessions at the leader, then one at a follower and one at the leader, both ways.

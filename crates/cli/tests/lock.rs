@@ -7,7 +7,7 @@ use std::process::Command;
 use bellwether_types::NodeId;
 use support::cluster::{Cluster, DATABASE};
 use support::programs::{complaint, postgresql_program, stdout};
-use support::{refusal, run, sqlstate, until};
+use support::{execute, refusal, run, sqlstate, until};
 use tokio_postgres::{Client, Config, NoTls};
 
 /// The superuser is trusted, all others need a password.
@@ -60,13 +60,6 @@ async fn logged_in(cluster: &Cluster, node: NodeId, user: &str, password: &str) 
         log_in(cluster, node, user, Some(password)).await.ok()
     })
     .await
-}
-
-async fn execute(client: &Client, sql: &str) {
-    client
-        .batch_execute(sql)
-        .await
-        .unwrap_or_else(|error| panic!("{sql}: {error:?}"));
 }
 
 #[test]

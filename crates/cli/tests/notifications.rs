@@ -6,7 +6,7 @@ use bellwether_types::NodeId;
 use futures_util::StreamExt;
 use support::cluster::{Cluster, DATABASE};
 use support::shared::shared_cluster;
-use support::{PATIENCE, run, sqlstate};
+use support::{PATIENCE, execute, run, sqlstate};
 use tokio::sync::mpsc;
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Notification};
 
@@ -41,10 +41,6 @@ async fn next(told: &mut mpsc::UnboundedReceiver<Notification>) -> (String, Stri
         notification.channel().to_owned(),
         notification.payload().to_owned(),
     )
-}
-
-async fn execute(client: &Client, sql: &str) {
-    client.batch_execute(sql).await.expect(sql);
 }
 
 fn pair(channel: &str, payload: &str) -> (String, String) {

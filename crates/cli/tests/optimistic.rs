@@ -4,12 +4,8 @@ mod support;
 
 use support::cluster::Cluster;
 use support::shared::shared_cluster;
-use support::{run, sqlstate};
+use support::{execute, run, sqlstate};
 use tokio_postgres::Client;
-
-async fn execute(client: &Client, sql: &str) {
-    client.batch_execute(sql).await.expect(sql);
-}
 
 /// The one integer that a query gives.
 async fn integer(client: &Client, sql: &str) -> i64 {

@@ -41,9 +41,11 @@ fn a_directory_of_another_version_is_refused_and_left_as_it_is() {
     let dir = cluster.data_dir(NODE);
     let identity = dir.join("identity");
     let own = std::fs::read_to_string(&identity).expect("it is text");
-    std::fs::write(&identity, own.replace("layout 2", "layout 999")).expect("writable");
+    // An older version has no checksum.
+    let (lines, _) = own.split_once("checksum ").expect("its last line");
+    std::fs::write(&identity, lines.replacen("layout ", "layout 99", 1)).expect("writable");
     let said = complaint(&mut cluster.command(NODE, &dir, CLUSTER));
-    assert!(said.contains("version") && said.contains("999"), "{said}");
+    assert!(said.contains("version") && said.contains("layout 99"), "{said}");
     std::fs::write(&identity, own).expect("writable");
     assert_starts_again(cluster);
 }
@@ -145,7 +147,7 @@ fn a_port_in_use_is_refused_and_named() {
 }
 
 #[test]
-fn a_log_that_is_damaged_in_the_middle_is_refused_by_file_and_offset() {
+fn a_log_that_is_damaged_in_the_middle_is_refused_by_file_and_offset_where_sqlite_does_not_hold_it() {
     run(async {
         let mut cluster = Cluster::start(1);
         let client = cluster.connect_to_leader().await;
@@ -169,6 +171,14 @@ fn a_log_that_is_damaged_in_the_middle_is_refused_by_file_and_offset() {
             / 2;
         bytes[middle] ^= 0xff;
         std::fs::write(&segment, &bytes).expect("writable");
+        // SQLite's files, out of the way.
+        let replica = segment.ancestors().nth(2).expect("the replica's directory");
+        let aside = replica.join("aside");
+        std::fs::create_dir(&aside).expect("a new directory");
+        let moved = sqlite_files(replica);
+        for name in &moved {
+            std::fs::rename(replica.join(name), aside.join(name)).expect("moved");
+        }
         let said = complaint(&mut cluster.command(NODE, &cluster.data_dir(NODE), CLUSTER));
         let name = segment.file_name().expect("a file").to_string_lossy();
         assert!(
@@ -176,6 +186,12 @@ fn a_log_that_is_damaged_in_the_middle_is_refused_by_file_and_offset() {
             "{said}"
         );
 
+        for name in sqlite_files(replica) {
+            std::fs::remove_file(replica.join(name)).expect("removed");
+        }
+        for name in &moved {
+            std::fs::rename(aside.join(name), replica.join(name)).expect("moved back");
+        }
         bytes[middle] ^= 0xff;
         std::fs::write(&segment, &bytes).expect("writable");
         cluster.start_node(NODE);
@@ -187,6 +203,14 @@ fn a_log_that_is_damaged_in_the_middle_is_refused_by_file_and_offset() {
             .expect("read");
         assert_eq!(count.get::<_, i64>(0), 20, "it lost nothing by refusing");
     });
+}
+
+fn sqlite_files(replica: &Path) -> Vec<std::ffi::OsString> {
+    let files = std::fs::read_dir(replica).expect("a directory");
+    let names = files.map(|file| file.expect("an entry").file_name());
+    names
+        .filter(|name| name.to_string_lossy().starts_with("data.sqlite"))
+        .collect()
 }
 
 /// The segment with the most in it, of any database.

@@ -7,8 +7,8 @@ use std::fmt;
 pub enum DropReason {
     /// It is addressed to another node.
     WrongAddressee,
-    /// Its sender is not a member of the group, or this node itself.
-    NotAMember,
+    /// It says that this node sent it.
+    OwnMessage,
     /// This node's own read: who was taken for the leader took this node for it, and passed it on.
     ReadCameBack,
     /// A number is beyond what any log reaches.
@@ -31,8 +31,6 @@ pub enum DropReason {
     AcknowledgesTooMuch,
     /// A snapshot of nothing.
     EmptySnapshot,
-    /// A snapshot of a group with other members.
-    OtherMembers,
     /// An order that no member gives.
     NotAMembersToAsk,
     /// A snapshot is being put in place, and the core cannot stand for election meanwhile.
@@ -65,7 +63,7 @@ impl fmt::Display for DropReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             DropReason::WrongAddressee => "addressed to another node",
-            DropReason::NotAMember => "not from a member of the group",
+            DropReason::OwnMessage => "in the name of this node itself",
             DropReason::ReadCameBack => "this node's own read came back",
             DropReason::NumberTooLarge => "a number beyond any log",
             DropReason::WrongTerm => "a term where there is none, or none where there is one",
@@ -77,7 +75,6 @@ impl fmt::Display for DropReason {
             DropReason::CommitBeyondLog => "a commit index beyond this log: has it lost its end?",
             DropReason::AcknowledgesTooMuch => "acknowledges entries that this log does not have",
             DropReason::EmptySnapshot => "a snapshot of nothing",
-            DropReason::OtherMembers => "of other members",
             DropReason::NotAMembersToAsk => "not a member's to ask",
             DropReason::BeingSeeded => "a snapshot is being put in place",
             DropReason::NoRoom => "the log finds no space for its entries",

@@ -2,32 +2,35 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use bellwether_types::{Entry, HardState, LogIndex, NodeId, Position, Term};
+use bellwether_types::configuration::MEMBERS_MAX;
+use bellwether_types::{Configuration, Entry, HardState, LogIndex, NodeId, Payload, Position, Term};
 use bytes::Bytes;
+use raft::eraftpb::ConfChangeType;
 use raft::{GetEntriesContext, RawNode, ReadOnlyOption, StateRole};
 
 use crate::drop_reason::DropReason;
-use crate::message::{Message, MessageKind, entry_of_core};
-use crate::timing::{ELECTION_SPREAD_TICKS, ELECTION_TICKS, HEARTBEAT_TICKS, SNAPSHOT_REOFFER_TICKS};
-use crate::window::{Fetch, Window};
+use crate::message::{Message, MessageKind, entry_of_core, payload_into_core};
+use crate::standbys::{Owed, Standby, Standbys};
+use crate::timing::{
+    ELECTION_MARGIN_TICKS, ELECTION_SPREAD_TICKS, ELECTION_TICKS, HEARTBEAT_TICKS, SNAPSHOT_REOFFER_TICKS,
+};
+use crate::window::{Fetch, Window, conf_state, configuration_of};
 
 /// At most so many bytes of entries in one append, unless one entry alone is larger.
 const APPEND_BYTES: u64 = 1 << 20;
 /// At most so many appends under way to one follower: with [`APPEND_BYTES`], 32 MiB a follower.
 const APPENDS_IN_FLIGHT: usize = 32;
 
-/// Who is in the group.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// This node.
-    pub node: NodeId,
-    /// All voters, this node among them.
-    pub voters: Vec<NodeId>,
-}
-
-/// What the log held at start.
+/// What the log held at start, and who was in the group.
 #[derive(Debug, Clone, Default)]
 pub struct Recovered {
+    /// The group as it was founded, before any record says it. Empty: this node has not joined.
+    pub founding: Configuration,
+    /// The group as the applied state has it, if it does.
+    pub configuration: Option<Configuration>,
+    /// What entries of the log say of the group, ascending. Of those at or before `hard_state.commit` the last one
+    /// counts, if there is one.
+    pub configurations: Vec<(LogIndex, Configuration)>,
     /// As last persisted.
     pub hard_state: HardState,
     /// The position just before the first entry kept.
@@ -87,18 +90,27 @@ pub enum ProposeError {
     NotLeader,
     /// This node's log finds no space, or the logs of so many others that no quorum is left.
     NoRoom,
+    /// A configuration that may not follow the present one, that another one comes before, or in which this node has no
+    /// vote: a leader hands over before it goes.
+    NotAStep,
 }
 
 /// One member of one group. See the crate's documentation.
 pub struct Group {
-    core: RawNode<Window>,
-    config: Config,
+    pub(crate) core: RawNode<Window>,
+    node: NodeId,
+    /// In effect: as of what is committed and durable here.
+    configuration: Configuration,
+    /// A record said it.
+    is_recorded: bool,
+    /// Of entries that are not.
+    coming: VecDeque<(LogIndex, Configuration)>,
     /// Messages that must not leave before the ticket is durable.
     withheld: VecDeque<(u64, Vec<Message>)>,
     /// Tickets given out and not durable yet.
     outstanding: VecDeque<u64>,
     /// A reset of the log is under way, until this ticket is durable: the core cannot stand for election meanwhile.
-    resetting: Option<u64>,
+    pub(crate) resetting: Option<u64>,
     /// The newest ticket of the core, whether or not it needs the disk.
     newest: u64,
     /// The commit index as last handed out for persisting: a hint, so it travels with the next real write.
@@ -113,27 +125,36 @@ pub struct Group {
     ticks: u64,
     /// At the leader: the commit index that each member was told last.
     told: BTreeMap<NodeId, LogIndex>,
+    /// Who has what.
+    standbys: Standbys,
     output: Output,
 }
 
 impl Group {
-    /// A member that knows what its log held.
+    /// The member `node`, which knows what its log held.
     ///
     /// Panics when `recovered` contradicts itself (a commit index beyond the log): the log room never answers
     /// such a thing.
-    pub fn new(config: Config, recovered: Recovered) -> Group {
-        let rank = config.voters.iter().filter(|voter| **voter < config.node).count();
-        let timeout = ELECTION_TICKS + rank * ELECTION_SPREAD_TICKS;
+    pub fn new(node: NodeId, recovered: Recovered) -> Group {
         let commit = recovered.hard_state.commit.max(recovered.base.index);
         let mut hard_state = recovered.hard_state;
         hard_state.commit = commit;
         hard_state.term = hard_state.term.max(recovered.base.term);
         assert!(commit <= recovered.last, "the commit index is within the log");
+        let (known, coming): (VecDeque<_>, VecDeque<_>) = recovered
+            .configurations
+            .into_iter()
+            .partition(|(index, _)| *index <= commit);
+        let recorded = known.into_iter().last().map(|(_, configuration)| configuration);
+        let recorded = recorded.or(recovered.configuration);
+        let is_recorded = recorded.is_some();
+        let configuration = recorded.unwrap_or(recovered.founding);
         let core_config = raft::Config {
-            id: config.node.0,
+            id: node.0,
             election_tick: ELECTION_TICKS,
-            min_election_tick: timeout,
-            max_election_tick: timeout + 1,
+            // Where in between, `tick` says.
+            min_election_tick: ELECTION_TICKS,
+            max_election_tick: election_ticks(MEMBERS_MAX) + 1,
             heartbeat_tick: HEARTBEAT_TICKS,
             applied: commit.0,
             max_size_per_msg: APPEND_BYTES,
@@ -148,7 +169,7 @@ impl Group {
         };
         let window = Window::new(
             hard_state,
-            config.voters.clone(),
+            configuration.clone(),
             recovered.base,
             recovered.last,
             &recovered.terms,
@@ -158,7 +179,10 @@ impl Group {
         let core = RawNode::new(&core_config, window, &logger).expect("the configuration is valid");
         Group {
             core,
-            config,
+            node,
+            configuration,
+            is_recorded,
+            coming,
             withheld: VecDeque::new(),
             outstanding: VecDeque::new(),
             resetting: None,
@@ -170,6 +194,7 @@ impl Group {
             full: BTreeSet::new(),
             ticks: 0,
             told: BTreeMap::new(),
+            standbys: Standbys::default(),
             output: Output::default(),
         }
     }
@@ -179,6 +204,11 @@ impl Group {
         if self.resetting.is_some() {
             return;
         }
+        // The core draws another one whenever it begins to wait.
+        let rank = self.configuration.voters.range(..self.node).count();
+        self.core
+            .raft
+            .set_randomized_election_timeout(election_ticks(rank));
         self.core.tick();
         self.ticks += 1;
         if self.ticks.is_multiple_of(SNAPSHOT_REOFFER_TICKS) {
@@ -206,13 +236,12 @@ impl Group {
     /// At the leader: some member was not told how far the log is committed, and will not be before the next entry or
     /// heartbeat. After a moment without either, [`Group::announce`].
     pub fn owes_announcement(&self) -> bool {
-        let is_told = |voter: &NodeId| self.told.get(voter).is_some_and(|told| *told >= self.commit());
+        let is_told = |node| self.told.get(&node).is_some_and(|told| *told >= self.commit());
         self.core.raft.state == StateRole::Leader
             && !self
-                .config
-                .voters
-                .iter()
-                .all(|voter| *voter == self.config.node || is_told(voter))
+                .configuration
+                .members()
+                .all(|node| node == self.node || is_told(node))
     }
 
     /// Tells all members how far the log is committed; those that cannot be reached hear it with a later message.
@@ -222,10 +251,35 @@ impl Group {
         }
         self.core.ping();
         let commit = self.commit();
-        for voter in &self.config.voters {
-            self.told.insert(*voter, commit);
-        }
+        self.told
+            .extend(self.configuration.members().map(|node| (node, commit)));
         self.drain_core();
+    }
+
+    /// A snapshot that was offered lies ready, of this position and the group as it was there. If it is of use, the log is
+    /// to start anew after it ([`Persist::reset`]).
+    pub fn handle_snapshot(
+        &mut self,
+        mut offer: Message,
+        position: Position,
+        configuration: Configuration,
+    ) -> Result<(), DropReason> {
+        offer.log = position;
+        self.check(&offer)?;
+        if configuration.voters.is_empty() {
+            return Err(DropReason::EmptySnapshot);
+        }
+        // It may be of before this node was added; the core takes none that it is not in.
+        let configuration = match configuration.contains(self.node) {
+            true => configuration,
+            false => configuration.with_learner(self.node),
+        };
+        let mut offer = offer.into_core();
+        let metadata = offer.mut_snapshot().mut_metadata();
+        *metadata.mut_conf_state() = conf_state(&configuration);
+        let step = self.core.step(offer);
+        self.drain_core();
+        step.map_err(|_| DropReason::RefusedByCore)
     }
 
     /// A message of a member arrived. Wrong ones are dropped; the answer says why.
@@ -246,12 +300,26 @@ impl Group {
             }
             _ => {}
         }
-        let step = self.core.step(message.into_core());
-        self.drain_core();
-        match step {
-            Ok(()) => Ok(()),
-            Err(_) => Err(DropReason::RefusedByCore),
+        if self.core.raft.state == StateRole::Leader && message.term == self.term() {
+            self.standbys.heard(&message, self.ticks);
         }
+        if message.kind == MessageKind::Progress {
+            return Ok(());
+        }
+        let asked = (message.asks_progress).then(|| Owed {
+            leader: message.from,
+            term: message.term,
+            through: message
+                .entries
+                .last()
+                .map_or(LogIndex(0), |last| last.position.index),
+        });
+        let step = self.core.step(message.into_core());
+        if let Some(asked) = asked.filter(|asked| asked.term == self.term()) {
+            self.standbys.owe(asked);
+        }
+        self.drain_core();
+        step.map_err(|_| DropReason::RefusedByCore)
     }
 
     /// Whether this node's log finds space for entries; until told otherwise it does. Without, entries of the
@@ -267,43 +335,77 @@ impl Group {
 
     /// At the leader: nothing can be proposed for want of space, here or at so many others that no quorum is left.
     pub fn is_full(&self) -> bool {
-        let members = self.config.voters.len();
-        !self.has_room || members - self.full.len() <= members / 2
+        let with_room = self.configuration.voters.difference(&self.full).count();
+        !self.has_room || with_room < self.configuration.quorum()
     }
 
-    /// At the leader: the member that would lose the least time in its place, of those with space in their logs.
+    /// At the leader: the voter that would lose the least time in its place, of those with space in their logs.
     pub fn heir(&self) -> Option<NodeId> {
-        let fit = self
-            .progress()
-            .into_iter()
-            .filter(|(node, _)| !self.full.contains(node));
-        fit.max_by_key(|(_, matched)| *matched).map(|(node, _)| node)
+        let mut fit = self.progress();
+        fit.retain(|(node, _)| self.configuration.voters.contains(node) && !self.full.contains(node));
+        fit.into_iter()
+            .max_by_key(|(_, matched)| *matched)
+            .map(|(node, _)| node)
     }
 
-    /// Appends to the log at the leader; the answer is where.
-    pub fn propose(&mut self, payload: Bytes) -> Result<Position, ProposeError> {
+    /// What SQLite has here; whoever asked is told.
+    pub fn set_applied(&mut self, applied: LogIndex) {
+        if let Some(owed) = self.standbys.set_applied(applied) {
+            let message = self.progress_message(&owed, owed.through);
+            self.output.messages.push(message);
+        }
+    }
+
+    fn progress_message(&self, owed: &Owed, received: LogIndex) -> Message {
+        let log = Position {
+            term: owed.term,
+            index: received,
+        };
+        Message::progress(self.node, owed.leader, log, self.standbys.applied)
+    }
+
+    /// At the leader: the other members, by number, and what each is known to have.
+    pub fn standbys(&self) -> impl Iterator<Item = Standby> {
+        let me = self.node;
+        self.configuration
+            .members()
+            .filter(move |node| *node != me)
+            .filter_map(|node| {
+                let progress = self.core.raft.prs().get(node.0)?;
+                Some(self.standbys.of(node, progress, self.ticks))
+            })
+    }
+
+    /// Appends to the log at the leader; the answer is where. `asks_progress`: the others say at once when they have it.
+    pub fn propose(&mut self, payload: Bytes, asks_progress: bool) -> Result<Position, ProposeError> {
         if self.core.raft.state != StateRole::Leader || self.core.raft.lead_transferee.is_some() {
             return Err(ProposeError::NotLeader);
         }
         if self.is_full() {
             return Err(ProposeError::NoRoom);
         }
+        if let Some(configuration) = Payload::configuration_in(&payload) {
+            // The core would put an empty entry in its place.
+            let is_step = self.configuration.is_step_to(&configuration);
+            if self.is_configuring() || !is_step || !configuration.voters.contains(&self.node) {
+                return Err(ProposeError::NotAStep);
+            }
+        }
         self.propose_to_core(payload)?;
         let position = Position::new(self.core.raft.term, self.core.raft.raft_log.last_index());
+        if asks_progress {
+            self.standbys.asks_through = position.index;
+        }
         self.drain_core();
         Ok(position)
     }
 
     /// `RawNode::propose` takes a vector and would copy the payload: the same step with shared bytes.
     fn propose_to_core(&mut self, payload: Bytes) -> Result<(), ProposeError> {
-        let entry = raft::eraftpb::Entry {
-            data: payload,
-            ..Default::default()
-        };
         let mut message = raft::eraftpb::Message::default();
         message.set_msg_type(raft::eraftpb::MessageType::MsgPropose);
-        message.from = self.config.node.0;
-        message.entries = vec![entry].into();
+        message.from = self.node.0;
+        message.entries = vec![payload_into_core(payload)].into();
         self.core.raft.step(message).map_err(|_| ProposeError::NotLeader)
     }
 
@@ -321,10 +423,50 @@ impl Group {
     /// The core counts as applied what is committed and durable here: it hands out nothing to apply, and an election
     /// looks at what lies between. After a snapshot that is all of it.
     fn advance_applied(&mut self) {
-        let settled = self.commit().min(self.persisted()).0;
-        if settled > self.core.raft.raft_log.applied {
-            self.core.advance_apply_to(settled);
+        let settled = self.settled();
+        while self.coming.front().is_some_and(|(index, _)| *index <= settled) {
+            let (index, configuration) = self.coming.pop_front().expect("just seen");
+            self.core.advance_apply_to(index.0);
+            self.configure(configuration);
         }
+        if settled.0 > self.core.raft.raft_log.applied {
+            self.core.advance_apply_to(settled.0);
+        }
+    }
+
+    /// The last entry that is committed and durable here.
+    fn settled(&self) -> LogIndex {
+        self.commit().min(self.persisted())
+    }
+
+    /// From now on the group is this. The core takes a difference at a time; voters are added first, so that there are some.
+    fn configure(&mut self, next: Configuration) {
+        self.is_recorded = true;
+        let before = std::mem::replace(&mut self.configuration, next);
+        let next = &self.configuration;
+        let added = |kind, nodes: &BTreeSet<NodeId>, old: &BTreeSet<NodeId>| {
+            let added: Vec<_> = nodes.difference(old).map(|node| (kind, *node)).collect();
+            added
+        };
+        let mut changes = added(ConfChangeType::AddNode, &next.voters, &before.voters);
+        changes.extend(added(
+            ConfChangeType::AddLearnerNode,
+            &next.learners,
+            &before.learners,
+        ));
+        let gone = before.members().filter(|node| !next.contains(*node));
+        changes.extend(gone.map(|node| (ConfChangeType::RemoveNode, node)));
+        for (kind, node) in changes {
+            let change = raft::eraftpb::ConfChange {
+                change_type: kind,
+                node_id: node.0,
+                ..Default::default()
+            };
+            let changed = self.core.apply_conf_change(&change);
+            changed.expect("one change at a time, and voters remain");
+        }
+        self.full.retain(|node| self.configuration.contains(*node));
+        self.told.retain(|node, _| self.configuration.contains(*node));
     }
 
     /// Tells the core what is durable: everything before the oldest write under way.
@@ -396,6 +538,11 @@ impl Group {
         }
     }
 
+    /// This node.
+    pub fn node(&self) -> NodeId {
+        self.node
+    }
+
     /// The present term.
     pub fn term(&self) -> Term {
         Term(self.core.raft.term)
@@ -435,14 +582,24 @@ impl Group {
         self.core.store().term_at(index)
     }
 
-    /// All voters.
-    pub fn voters(&self) -> &[NodeId] {
-        &self.config.voters
+    /// The group: as of what is committed and durable here.
+    pub fn configuration(&self) -> &Configuration {
+        &self.configuration
+    }
+
+    /// Whether another configuration is on its way, or may be: none follows before it is in effect.
+    pub fn is_configuring(&self) -> bool {
+        self.core.raft.has_pending_conf() || !self.coming.is_empty()
+    }
+
+    /// Whether a record said it, so that whoever gets the log knows it. Else it is only how the group was founded.
+    pub fn is_recorded(&self) -> bool {
+        self.is_recorded
     }
 
     /// At the leader: each other member and the last entry that it is known to hold durably.
     pub fn progress(&self) -> Vec<(NodeId, LogIndex)> {
-        let me = self.config.node.0;
+        let me = self.node.0;
         let progress = self.core.raft.prs().iter().filter(|(id, _)| **id != me);
         let mut progress: Vec<_> = progress
             .map(|(id, progress)| (NodeId(*id), LogIndex(progress.matched)))
@@ -451,64 +608,17 @@ impl Group {
         progress
     }
 
+    /// At the leader: whether a member was heard of within an election timeout, and misses so many committed entries at
+    /// most.
+    pub fn is_current(&self, node: NodeId, missing_max: u64) -> bool {
+        let commit = self.commit().0;
+        let progress = self.core.raft.prs().get(node.0);
+        progress.is_some_and(|progress| progress.recent_active && progress.matched + missing_max >= commit)
+    }
+
     /// Entries from `from` to before `to` that are in memory; `None` when the first is not.
     pub fn entries_in_memory(&self, from: LogIndex, to: LogIndex, max_bytes: usize) -> Option<Vec<Entry>> {
         self.core.store().slice(from, to, max_bytes)
-    }
-
-    /// Why a message must not reach the core: it would panic, or it is not from a member.
-    pub fn check(&self, message: &Message) -> Result<(), DropReason> {
-        check_numbers(message)?;
-        if message.to != self.config.node {
-            return Err(DropReason::WrongAddressee);
-        }
-        if message.from == self.config.node && message.kind == MessageKind::ReadIndex {
-            return Err(DropReason::ReadCameBack);
-        }
-        if message.from == self.config.node || !self.config.voters.contains(&message.from) {
-            return Err(DropReason::NotAMember);
-        }
-        let last = LogIndex(self.core.raft.raft_log.last_index());
-        match message.kind {
-            MessageKind::Append => self.check_append(message),
-            MessageKind::Heartbeat if message.term >= self.term() && message.commit > last => {
-                Err(DropReason::CommitBeyondLog)
-            }
-            MessageKind::AppendReply if !message.reject && message.log.index > last => {
-                Err(DropReason::AcknowledgesTooMuch)
-            }
-            MessageKind::Snapshot if message.log.index.0 == 0 => Err(DropReason::EmptySnapshot),
-            MessageKind::Snapshot if message.voters != self.config.voters => Err(DropReason::OtherMembers),
-            MessageKind::TransferLeader => Err(DropReason::NotAMembersToAsk),
-            MessageKind::TimeoutNow if self.resetting.is_some() => Err(DropReason::BeingSeeded),
-            MessageKind::VoteReply if self.persisted() < last => Err(DropReason::UnaskedVote),
-            _ => Ok(()),
-        }
-    }
-
-    /// Appends follow each other.
-    fn check_append(&self, message: &Message) -> Result<(), DropReason> {
-        let mut previous = message.log;
-        for entry in &message.entries {
-            let follows =
-                entry.position.index == previous.index.next() && entry.position.term >= previous.term;
-            if !follows || entry.position.term.0 == 0 {
-                return Err(DropReason::NotConsecutive);
-            }
-            if entry.position.term > message.term {
-                return Err(DropReason::EntryOfLaterTerm);
-            }
-            let committed = entry.position.index <= self.commit();
-            let known = self.term_at(entry.position.index);
-            if committed
-                && message.term >= self.term()
-                && known.is_some_and(|term| term != entry.position.term)
-            {
-                return Err(DropReason::ContradictsCommitted);
-            }
-            previous = entry.position;
-        }
-        Ok(())
     }
 
     /// The core's messages, but for entries to members that would not take them: they are asked for again when
@@ -521,13 +631,52 @@ impl Group {
                 match message.kind {
                     MessageKind::AppendReply | MessageKind::HeartbeatReply => {
                         message.is_full = !self.has_room;
+                        message.applied = self.standbys.applied;
                     }
-                    MessageKind::Append | MessageKind::Heartbeat => message.leader_commit = self.commit(),
+                    MessageKind::Append | MessageKind::Heartbeat => {
+                        message.leader_commit = self.commit();
+                        message.asks_progress = self.standbys.asks(&message.entries);
+                    }
                     _ => {}
                 }
                 message
             })
             .collect()
+    }
+
+    /// Keeps what is to be persisted; an overlap replaces the suffix.
+    fn append(&mut self, entries: &[Entry]) {
+        let Some(first) = entries.first() else { return };
+        self.coming.retain(|(index, _)| *index < first.position.index);
+        let configurations = entries.iter().filter_map(|entry| {
+            let configuration = Payload::configuration_in(&entry.payload)?;
+            Some((entry.position.index, configuration))
+        });
+        self.coming.extend(configurations);
+        self.core.mut_store().append(entries);
+    }
+
+    /// The log starts anew after this, unless it is nothing; and the group is what it says.
+    fn take_snapshot(&mut self, snapshot: &raft::eraftpb::Snapshot) -> Option<Position> {
+        if snapshot.is_empty() {
+            return None;
+        }
+        let metadata = snapshot.get_metadata();
+        let base = Position::new(metadata.term, metadata.index);
+        self.configuration = configuration_of(metadata.get_conf_state());
+        self.is_recorded = true;
+        self.coming.clear();
+        self.core.mut_store().reset(base);
+        Some(base)
+    }
+
+    /// Confirmed, with what each may see.
+    fn take_reads(&mut self, reads: Vec<raft::ReadState>) {
+        let ours = reads.into_iter().filter_map(|read| {
+            let id = <[u8; 8]>::try_from(read.request_ctx.as_slice()).ok()?;
+            Some((u64::from_le_bytes(id), LogIndex(read.index)))
+        });
+        self.output.reads.extend(ours);
     }
 
     /// Moves what the core has ready into `output`. Committed entries are not taken from here: the commit index
@@ -541,28 +690,22 @@ impl Group {
                 commit: LogIndex(state.commit),
             });
             let entries: Vec<Entry> = ready.take_entries().into_iter().map(entry_of_core).collect();
-            let reset = (!ready.snapshot().is_empty()).then(|| {
-                let metadata = ready.snapshot().get_metadata();
-                Position::new(metadata.term, metadata.index)
-            });
-            let window = self.core.mut_store();
-            if let Some(base) = reset {
-                window.reset(base);
-            }
-            window.append(&entries);
+            let reset = self.take_snapshot(ready.snapshot());
+            self.append(&entries);
             self.newest = ready.number();
-            for read in ready.take_read_states() {
-                if let Ok(id) = <[u8; 8]>::try_from(read.request_ctx.as_slice()) {
-                    self.output
-                        .reads
-                        .push((u64::from_le_bytes(id), LogIndex(read.index)));
-                }
-            }
+            self.take_reads(ready.take_read_states());
             let at_once = ready.take_messages();
             let after = ready.take_persisted_messages();
             let at_once = self.of_core(at_once);
             self.output.messages.extend(at_once);
             let after = self.of_core(after);
+            for reply in after.iter().filter(|message| message.is_acceptance()) {
+                if let Some(owed) = self.standbys.owed_to(reply) {
+                    self.output
+                        .messages
+                        .push(self.progress_message(owed, reply.log.index));
+                }
+            }
             for message in self.output.messages.iter().chain(&after) {
                 if matches!(message.kind, MessageKind::Append | MessageKind::Heartbeat) {
                     self.told.insert(message.to, message.leader_commit);
@@ -591,8 +734,9 @@ impl Group {
         }
         if self.core.raft.state != StateRole::Leader {
             self.full.clear();
+            self.standbys.forget();
         }
-        let settled = self.commit().min(self.persisted());
+        let settled = self.settled();
         let window = self.core.mut_store();
         window.trim(settled);
         if self.fetching.is_none()
@@ -604,42 +748,7 @@ impl Group {
     }
 }
 
-/// Far above what a log reaches ([`Position::to_lsn`]), and far below where adding one overflows.
-const NUMBER_MAX: u64 = 1 << 60;
-
-/// Numbers that the core takes for something else, or computes with unchecked: term 0 marks its own messages, and is
-/// what it answers for places beyond the log.
-fn check_numbers(message: &Message) -> Result<(), DropReason> {
-    let numbers = [
-        message.term.0,
-        message.log.term.0,
-        message.log.index.0,
-        message.commit.0,
-        message.leader_commit.0,
-        message.commit_term.0,
-        message.reject_hint.0,
-        message.request_snapshot.0,
-    ];
-    if numbers.iter().any(|number| *number > NUMBER_MAX) {
-        return Err(DropReason::NumberTooLarge);
-    }
-    if (message.term.0 == 0) != (message.kind == MessageKind::ReadIndex) {
-        return Err(DropReason::WrongTerm);
-    }
-    let carries = match message.kind {
-        MessageKind::Append => true,
-        MessageKind::ReadIndex | MessageKind::ReadIndexReply => message.entries.len() == 1,
-        _ => message.entries.is_empty(),
-    };
-    if !carries {
-        return Err(DropReason::WrongEntries);
-    }
-    let places = matches!(message.kind, MessageKind::Append | MessageKind::Snapshot);
-    if places && (message.log.term.0 == 0) != (message.log.index.0 == 0) {
-        return Err(DropReason::WrongPlace);
-    }
-    if places && message.log.term > message.term {
-        return Err(DropReason::WrongPlace);
-    }
-    Ok(())
+/// How long the voter of this rank waits.
+fn election_ticks(rank: usize) -> usize {
+    ELECTION_TICKS + ELECTION_MARGIN_TICKS + rank * ELECTION_SPREAD_TICKS
 }

@@ -12,14 +12,17 @@
 //! `batch_append` (it merges appends that do not follow each other under loss), proposals are never forwarded
 //! (the write path forwards statements, not records).
 
+mod check;
 mod drop_reason;
 mod group;
 mod message;
+mod standbys;
 mod timing;
 mod window;
 
 pub use drop_reason::DropReason;
-pub use group::{Config, Group, Output, Persist, ProposeError, Recovered, Role};
+pub use group::{Group, Output, Persist, ProposeError, Recovered, Role};
 pub use message::{Message, MessageKind};
+pub use standbys::{Sending, Standby};
 pub use timing::{ELECTION_SPREAD_TICKS, ELECTION_TICKS, HEARTBEAT_TICKS, TICK_MS};
 pub use window::Fetch;

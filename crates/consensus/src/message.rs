@@ -1,8 +1,9 @@
 //! What the members of a group tell each other, and its codec.
 
 use bellwether_types::codec::{DecodeError, Decoder, Encoder};
-use bellwether_types::{Entry, LogIndex, NodeId, Position, Term};
-use raft::eraftpb;
+use bellwether_types::{Entry, LogIndex, NodeId, Payload, Position, Term};
+use bytes::Bytes;
+use raft::eraftpb::{self, EntryType};
 
 /// What a message asks or answers. Numbers are frozen: they are on the wire between versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,9 +35,13 @@ pub enum MessageKind {
     PreVote = 12,
     /// The answer.
     PreVoteReply = 13,
+    /// Follower to leader, when an append asked for it: `log.index` is the last entry received, on disk or not; and again
+    /// when that is applied.
+    Progress = 14,
 }
 
 impl MessageKind {
+    /// Those that the core knows.
     const ALL: [(MessageKind, eraftpb::MessageType); 13] = {
         use MessageKind::*;
         use eraftpb::MessageType::*;
@@ -58,10 +63,10 @@ impl MessageKind {
     };
 
     fn from_number(number: u8) -> Result<MessageKind, DecodeError> {
-        MessageKind::ALL
-            .iter()
-            .find(|(kind, _)| *kind as u8 == number)
-            .map(|(kind, _)| *kind)
+        let of_core = MessageKind::ALL.iter().map(|(kind, _)| *kind);
+        of_core
+            .chain([MessageKind::Progress])
+            .find(|kind| *kind as u8 == number)
             .ok_or(DecodeError::UnknownTag {
                 what: "message kind",
                 tag: u64::from(number),
@@ -77,7 +82,7 @@ impl MessageKind {
 
     fn to_core(self) -> eraftpb::MessageType {
         let found = MessageKind::ALL.iter().find(|(kind, _)| *kind == self);
-        found.expect("the table lists every kind").1
+        found.expect("the core gets no message of our own").1
     }
 }
 
@@ -108,12 +113,14 @@ pub struct Message {
     pub reject_hint: LogIndex,
     /// `AppendReply`, `HeartbeatReply`: the sender's log finds no space; it takes no entries until it says otherwise.
     pub is_full: bool,
+    /// `Append`: the receiver is to tell by [`MessageKind::Progress`] what becomes of these entries.
+    pub asks_progress: bool,
+    /// `AppendReply`, `HeartbeatReply`, `Progress`: the last entry applied at the sender.
+    pub applied: LogIndex,
     /// `AppendReply`: the receiver needs a snapshot at least as new as this; 0 otherwise.
     pub request_snapshot: LogIndex,
     /// Opaque to the receiver.
     pub context: Vec<u8>,
-    /// `Snapshot`: the members at its position.
-    pub voters: Vec<NodeId>,
 }
 
 /// The longest context: ids of reads are 8 bytes, the transfer mark fewer than 32.
@@ -125,6 +132,42 @@ impl Message {
     /// and the leader would send them all again.
     pub fn is_bulk(&self) -> bool {
         self.kind == MessageKind::Append
+    }
+
+    /// One that says no more than this; what else it says is for whoever makes it to fill in.
+    pub fn new(kind: MessageKind, from: NodeId, to: NodeId, term: Term) -> Message {
+        Message {
+            kind,
+            from,
+            to,
+            term,
+            log: Position::ZERO,
+            entries: Vec::new(),
+            commit: LogIndex(0),
+            leader_commit: LogIndex(0),
+            commit_term: Term(0),
+            reject: false,
+            reject_hint: LogIndex(0),
+            is_full: false,
+            asks_progress: false,
+            applied: LogIndex(0),
+            request_snapshot: LogIndex(0),
+            context: Vec::new(),
+        }
+    }
+
+    /// Of our own making: the core knows nothing of it.
+    pub(crate) fn progress(from: NodeId, to: NodeId, log: Position, applied: LogIndex) -> Message {
+        Message {
+            log,
+            applied,
+            ..Message::new(MessageKind::Progress, from, to, log.term)
+        }
+    }
+
+    /// Whether it says that entries were taken.
+    pub(crate) fn is_acceptance(&self) -> bool {
+        self.kind == MessageKind::AppendReply && !self.reject
     }
 
     /// Whether the receiver's log must find room for it. A new leader's first entry, which is empty, fits the margin
@@ -151,12 +194,10 @@ impl Message {
         out.bool(self.reject);
         out.u64(self.reject_hint.0);
         out.bool(self.is_full);
+        out.bool(self.asks_progress);
+        out.u64(self.applied.0);
         out.u64(self.request_snapshot.0);
         out.bytes(&self.context);
-        out.u64(self.voters.len() as u64);
-        for voter in &self.voters {
-            out.u64(voter.0);
-        }
         out.u64(self.entries.len() as u64);
         for entry in &self.entries {
             entry.encode(out);
@@ -176,6 +217,8 @@ impl Message {
         let reject = input.bool()?;
         let reject_hint = LogIndex(input.u64()?);
         let is_full = input.bool()?;
+        let asks_progress = input.bool()?;
+        let applied = LogIndex(input.u64()?);
         let request_snapshot = LogIndex(input.u64()?);
         let context = input.bytes()?;
         if context.len() > MAX_CONTEXT_BYTES {
@@ -185,9 +228,6 @@ impl Message {
             });
         }
         let context = context.to_vec();
-        let voters = (0..input.count()?)
-            .map(|_| input.u64().map(NodeId))
-            .collect::<Result<_, _>>()?;
         let entries = (0..input.count()?)
             .map(|_| Entry::decode(input))
             .collect::<Result<_, _>>()?;
@@ -204,43 +244,33 @@ impl Message {
             reject,
             reject_hint,
             is_full,
+            asks_progress,
+            applied,
             request_snapshot,
             context,
-            voters,
         })
     }
 
     /// Of the core's message; `None` for the kinds that a core only sends to itself.
     pub(crate) fn of_core(message: eraftpb::Message) -> Option<Message> {
         let kind = MessageKind::of_core(message.msg_type)?;
-        let metadata = message.get_snapshot().get_metadata();
-        let (log, voters) = if kind == MessageKind::Snapshot {
-            let voters = metadata
-                .get_conf_state()
-                .voters
-                .iter()
-                .map(|id| NodeId(*id))
-                .collect();
-            (Position::new(metadata.term, metadata.index), voters)
+        let log = if kind == MessageKind::Snapshot {
+            let metadata = message.get_snapshot().get_metadata();
+            Position::new(metadata.term, metadata.index)
         } else {
-            (Position::new(message.log_term, message.index), Vec::new())
+            Position::new(message.log_term, message.index)
         };
+        let (from, to) = (NodeId(message.from), NodeId(message.to));
         Some(Message {
-            kind,
-            from: NodeId(message.from),
-            to: NodeId(message.to),
-            term: Term(message.term),
             log,
-            voters,
             commit: LogIndex(message.commit),
-            leader_commit: LogIndex(0),
             commit_term: Term(message.commit_term),
             reject: message.reject,
             reject_hint: LogIndex(message.reject_hint),
-            is_full: false,
             request_snapshot: LogIndex(message.request_snapshot),
             context: message.context.to_vec(),
             entries: message.entries.into_iter().map(entry_of_core).collect(),
+            ..Message::new(kind, from, to, Term(message.term))
         })
     }
 
@@ -262,7 +292,6 @@ impl Message {
             let metadata = message.mut_snapshot().mut_metadata();
             metadata.index = self.log.index.0;
             metadata.term = self.log.term.0;
-            metadata.mut_conf_state().voters = self.voters.iter().map(|node| node.0).collect();
         } else {
             message.log_term = self.log.term.0;
             message.index = self.log.index.0;
@@ -273,9 +302,10 @@ impl Message {
 }
 
 pub(crate) fn entry_of_core(entry: eraftpb::Entry) -> Entry {
+    let is_configure = entry.entry_type == EntryType::EntryConfChangeV2;
     Entry {
         position: Position::new(entry.term, entry.index),
-        payload: entry.data,
+        payload: if is_configure { entry.context } else { entry.data },
     }
 }
 
@@ -283,7 +313,23 @@ pub(crate) fn entry_into_core(entry: Entry) -> eraftpb::Entry {
     eraftpb::Entry {
         term: entry.position.term.0,
         index: entry.position.index.0,
-        data: entry.payload,
-        ..Default::default()
+        ..payload_into_core(entry.payload)
     }
 }
+
+/// An entry without a place. The core need know of one that configures only that it does: it reads the data of those
+/// that are proposed to it, and looks for nothing there but a change.
+pub(crate) fn payload_into_core(payload: Bytes) -> eraftpb::Entry {
+    let mut entry = eraftpb::Entry::default();
+    if Payload::configuration_in(&payload).is_some() {
+        entry.entry_type = EntryType::EntryConfChangeV2;
+        entry.data = ANY_CHANGE.into();
+        entry.context = payload;
+    } else {
+        entry.data = payload;
+    }
+    entry
+}
+
+/// A `ConfChangeV2` with one empty change in it, as protobuf: field 2, length 0.
+const ANY_CHANGE: &[u8] = &[0x12, 0x00];

@@ -10,7 +10,12 @@ pub const HEARTBEAT_TICKS: usize = 5;
 /// of a busy machine starts an election; and a dead leader is replaced within about a second.
 pub const ELECTION_TICKS: usize = 50;
 
-/// The node of rank r (its place among the members by id) waits `ELECTION_TICKS + r * ELECTION_SPREAD_TICKS`.
+/// Nobody votes for another within `ELECTION_TICKS` of hearing a leader: who stands up just then would be refused by
+/// those that heard it a tick later, and wait once more. 30 ms later the others' time has passed too.
+pub(crate) const ELECTION_MARGIN_TICKS: usize = 3;
+
+/// The voter of rank r (its place among the voters by id) waits `ELECTION_TICKS + ELECTION_MARGIN_TICKS + r *
+/// ELECTION_SPREAD_TICKS`.
 /// Distinct by construction: equal timeouts would split the vote for ever, as each reset draws the same value.
 /// 100 ms is enough for a vote's round trip and fsync before the next candidate stands up.
 pub const ELECTION_SPREAD_TICKS: usize = 10;

@@ -1,9 +1,9 @@
 //! The core's view of the log: the newest part in memory, the older part by request to the driver.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
-use bellwether_types::{Entry, HardState, LogIndex, NodeId, Position, Term};
+use bellwether_types::{Configuration, Entry, HardState, LogIndex, NodeId, Position, Term};
 use raft::eraftpb::{ConfState, Snapshot};
 use raft::{GetEntriesContext, RaftState, StorageError};
 
@@ -27,9 +27,9 @@ pub struct Fetch {
 /// Invariants: `terms` covers `base.index ..= last`; `entries` is a consecutive run that ends at `last` and
 /// contains everything that is not both committed and durable; `fetched` is consecutive and lies below `entries`.
 pub(crate) struct Window {
-    /// As at start: the core keeps its own.
+    /// As at start, both: the core keeps its own.
     hard_state: HardState,
-    voters: Vec<NodeId>,
+    configuration: Configuration,
     /// Just before the first entry of the log on disk.
     base: Position,
     last: LogIndex,
@@ -44,7 +44,7 @@ pub(crate) struct Window {
 impl Window {
     pub(crate) fn new(
         hard_state: HardState,
-        voters: Vec<NodeId>,
+        configuration: Configuration,
         base: Position,
         last: LogIndex,
         terms: &[(LogIndex, Term)],
@@ -52,7 +52,7 @@ impl Window {
     ) -> Window {
         let mut window = Window {
             hard_state,
-            voters,
+            configuration,
             base,
             last,
             terms: vec![base],
@@ -198,6 +198,23 @@ impl Window {
     }
 }
 
+pub(crate) fn conf_state(configuration: &Configuration) -> ConfState {
+    let ids = |nodes: &BTreeSet<NodeId>| nodes.iter().map(|node| node.0).collect();
+    ConfState {
+        voters: ids(&configuration.voters),
+        learners: ids(&configuration.learners),
+        ..Default::default()
+    }
+}
+
+pub(crate) fn configuration_of(state: &ConfState) -> Configuration {
+    let nodes = |ids: &[u64]| ids.iter().map(|id| NodeId(*id)).collect();
+    Configuration {
+        voters: nodes(&state.voters),
+        learners: nodes(&state.learners),
+    }
+}
+
 impl raft::Storage for Window {
     fn initial_state(&self) -> raft::Result<RaftState> {
         let hard_state = raft::eraftpb::HardState {
@@ -206,14 +223,7 @@ impl raft::Storage for Window {
             commit: self.hard_state.commit.0,
             ..Default::default()
         };
-        let voters = self.voters.iter().map(|node| node.0).collect();
-        Ok(RaftState::new(
-            hard_state,
-            ConfState {
-                voters,
-                ..Default::default()
-            },
-        ))
+        Ok(RaftState::new(hard_state, conf_state(&self.configuration)))
     }
 
     fn entries(
@@ -274,7 +284,6 @@ impl raft::Storage for Window {
         let metadata = snapshot.mut_metadata();
         metadata.index = self.base.index.0;
         metadata.term = self.base.term.0;
-        metadata.mut_conf_state().voters = self.voters.iter().map(|node| node.0).collect();
         Ok(snapshot)
     }
 }

@@ -11,6 +11,7 @@ mod prometheus;
 mod request;
 mod respond;
 mod status;
+mod verified;
 
 pub use metrics::{
     Counter, Gauge, Histogram, HistogramSnapshot, Metrics, MetricsSnapshot, SQLSTATE_CLASSES,
@@ -19,4 +20,5 @@ pub use metrics::{
 pub use patroni::MemberView;
 pub use request::{BadRequest, Credentials, MAX_HEAD_BYTES, Parsed, Request, parse_request};
 pub use respond::{PATHS, Response, respond, respond_cluster, respond_to_stranger};
-pub use status::{DatabaseStatus, NodeStatus, Role};
+pub use status::{DatabaseStatus, MemberStatus, NodeStatus, Role, SeedingStatus};
+pub use verified::{Fault, Kept, Place, Verified};

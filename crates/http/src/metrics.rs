@@ -86,6 +86,12 @@ impl Histogram {
         self.sum.fetch_add(value, Relaxed);
     }
 
+    /// How many observations there were, and their sum.
+    pub fn totals(&self) -> (u64, u64) {
+        let count = self.buckets.iter().map(|bucket| bucket.load(Relaxed)).sum();
+        (count, self.sum.load(Relaxed))
+    }
+
     /// The counts now.
     pub fn snapshot(&self) -> HistogramSnapshot {
         HistogramSnapshot {
@@ -278,8 +284,19 @@ metrics! {
     counter "bellwether_peer_garbage_total" { peer_garbage }
     /// Bytes appended to the log.
     counter "bellwether_log_appended_bytes_total" { log_appended_bytes }
+    /// Whether commits go on without the synchronous standbys: databases for which this node leads and does so.
+    gauge "bellwether_sync_degraded" { sync_degraded }
+    /// How often they began to.
+    counter "bellwether_sync_degradations_total" { sync_degradations }
+    /// Transactions in the ledger of lost writes, as this node's replica of the system database has it.
+    gauge "bellwether_lost_writes" { lost_writes }
     /// Replicas that were seeded again from a peer's snapshot.
     counter "bellwether_reseeds_total" { reseeds }
+    /// Bytes of databases' images between this node and its peers, before they are packed, by direction.
+    counter "bellwether_seeding_bytes_total" {
+        seeding_in { direction = "in" },
+        seeding_out { direction = "out" },
+    }
 }
 
 #[cfg(test)]
@@ -295,6 +312,7 @@ mod tests {
         let snapshot = histogram.snapshot();
         assert_eq!(snapshot.buckets, [2, 2, 2]);
         assert_eq!(snapshot.sum, 1_024);
+        assert_eq!(histogram.totals(), (6, 1_024));
     }
 
     #[test]

@@ -44,6 +44,7 @@ pub(crate) fn render(status: &NodeStatus, metrics: &MetricsSnapshot) -> String {
     let families = [
         node_families(status),
         database_families(status),
+        seeding_families(status),
         metrics.families(),
     ];
     for family in families.iter().flatten() {
@@ -99,23 +100,47 @@ fn node_families(status: &NodeStatus) -> Vec<Family> {
     ]
 }
 
-/// One gauge per database; a number that is not known has no sample.
-fn database_families(status: &NodeStatus) -> Vec<Family> {
-    let per_database = |name, help, number: fn(&DatabaseStatus) -> Option<f64>| Family {
+/// A gauge with a sample for each database whose number is known.
+fn per_database(
+    status: &NodeStatus,
+    name: &'static str,
+    help: &'static str,
+    number: fn(&DatabaseStatus) -> Option<f64>,
+) -> Family {
+    let sample = |database: &DatabaseStatus| {
+        Some(Sample {
+            label: Some(("database", database.name.clone())),
+            value: number(database)?,
+        })
+    };
+    Family {
         name,
         help,
         kind: Kind::Gauge,
-        samples: status
-            .databases
-            .iter()
-            .filter_map(|database| {
-                Some(Sample {
-                    label: Some(("database", database.name.clone())),
-                    value: number(database)?,
-                })
-            })
-            .collect(),
-    };
+        samples: status.databases.iter().filter_map(sample).collect(),
+    }
+}
+
+/// Of images that arrive.
+fn seeding_families(status: &NodeStatus) -> Vec<Family> {
+    vec![
+        per_database(
+            status,
+            "bellwether_seeding_received_bytes",
+            "Of the image that the replica is getting, what is here.",
+            |d| d.seeding.map(|seeding| seeding.received_bytes as f64),
+        ),
+        per_database(
+            status,
+            "bellwether_seeding_total_bytes",
+            "The length of the image that the replica is getting.",
+            |d| d.seeding.map(|seeding| seeding.total_bytes as f64),
+        ),
+    ]
+}
+
+fn database_families(status: &NodeStatus) -> Vec<Family> {
+    let per_database = |name, help, number| per_database(status, name, help, number);
     vec![
         per_database(
             "bellwether_database_leader",

@@ -2,6 +2,8 @@
 //!
 //! A reader ignores keys that it does not know, so a newer node may say more.
 
+use core::net::SocketAddr;
+
 use std::fmt;
 
 use bellwether_types::{Fingerprint, LogIndex, NodeId, Position, Term};
@@ -23,6 +25,27 @@ pub struct NodeStatus {
     pub uptime_ms: u64,
     /// One for each database that it holds a replica of, by name.
     pub databases: Vec<DatabaseStatus>,
+    /// Transactions in the ledger of lost writes, as it knows.
+    #[serde(default)]
+    pub lost_writes: u64,
+    /// The nodes of the cluster, as far as it knows, this one among them.
+    pub members: Vec<MemberStatus>,
+}
+
+/// A node of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberStatus {
+    /// Which.
+    #[serde(with = "json::node")]
+    pub node: NodeId,
+    /// What it is wanted to be: `voter` or `learner`.
+    pub standing: String,
+    /// Where it is for the other nodes.
+    pub peer: SocketAddr,
+    /// For PostgreSQL clients.
+    pub pg: SocketAddr,
+    /// For health, metrics and status.
+    pub http: SocketAddr,
 }
 
 /// A replica of one database, as its own node sees it at one moment.
@@ -67,6 +90,18 @@ pub struct DatabaseStatus {
     pub serving: bool,
     /// Why not, or what else an operator should look at. One line.
     pub problem: Option<String>,
+    /// While it gets an image of the database: how much of it is here. `None` also before the image begins.
+    #[serde(default)]
+    pub seeding: Option<SeedingStatus>,
+}
+
+/// How much of an image is here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeedingStatus {
+    /// What is here, also from attempts before.
+    pub received_bytes: u64,
+    /// The image's length.
+    pub total_bytes: u64,
 }
 
 /// What a replica is in its group.
@@ -91,6 +126,16 @@ impl fmt::Display for Role {
             Role::Learner => "learner",
             Role::Candidate => "candidate",
         })
+    }
+}
+
+impl SeedingStatus {
+    /// From 0 to 100; 100 only when all is here.
+    pub fn percent(&self) -> u64 {
+        let hundredfold = u128::from(self.received_bytes) * 100;
+        hundredfold
+            .checked_div(u128::from(self.total_bytes))
+            .map_or(100, |percent| percent as u64)
     }
 }
 

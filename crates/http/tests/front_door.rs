@@ -1,8 +1,8 @@
 //! What a load balancer, Prometheus and a person see at a node's HTTP address.
 
 use bellwether_http::{
-    DatabaseStatus, MemberView, Metrics, NodeStatus, PATHS, Request, Response, Role, parse_request, respond,
-    respond_cluster, respond_to_stranger,
+    DatabaseStatus, MemberView, Metrics, NodeStatus, PATHS, Request, Response, Role, SeedingStatus,
+    parse_request, respond, respond_cluster, respond_to_stranger,
 };
 use bellwether_types::{Fingerprint, LogIndex, NodeId, Position, Term};
 
@@ -23,6 +23,7 @@ fn database(role: Role) -> DatabaseStatus {
         log_bytes: 65_536,
         serving: true,
         problem: None,
+        seeding: None,
     }
 }
 
@@ -33,6 +34,8 @@ fn node(databases: Vec<DatabaseStatus>) -> NodeStatus {
         cluster: "00000000000000000000000000000abc".to_owned(),
         uptime_ms: 61_500,
         databases,
+        lost_writes: 3,
+        members: Vec::new(),
     }
 }
 
@@ -205,6 +208,10 @@ fn metrics_are_in_the_text_format_with_labels_escaped() {
     let mut odd = database(Role::Follower);
     odd.name = "a\"b\\c\nd".to_owned();
     odd.lag_ms = None;
+    odd.seeding = Some(SeedingStatus {
+        received_bytes: 5,
+        total_bytes: 9,
+    });
     let status = node(vec![database(Role::Leader), odd]);
     let response = respond(&Request::get("/metrics"), &status, &metrics.snapshot());
     assert_eq!(response.content_type, "text/plain; version=0.0.4; charset=utf-8");

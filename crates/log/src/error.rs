@@ -145,14 +145,16 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// Whether the log has lost what it acknowledged, so that the replica must be re-seeded from a peer.
+    /// Whether bytes that were durable are lost. [`crate::Salvage`] says whether the node can do without them.
     pub fn is_corruption(&self) -> bool {
         matches!(self, OpenError::Corrupt { .. } | OpenError::MissingSegment { .. })
     }
 }
 
-const RESEED: &str = "records that this node acknowledged may be lost, so nothing was cut; \
-                      move the directory aside and let the node re-seed from a peer";
+/// A node that begins anew under its old number would vote twice in a term, and count for entries that it lost.
+const REPLACE: &str = "what this node has acknowledged may be lost, so nothing was changed; \
+                       take it out (\"bellwether node remove\") and let another join in its place \
+                       (\"bellwether serve --join\" with an empty directory)";
 
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -193,14 +195,14 @@ impl fmt::Display for OpenError {
             OpenError::Corrupt { file, offset, flaw } => {
                 write!(
                     f,
-                    "log segment {} is corrupt at byte {offset}: {flaw}; {RESEED}",
+                    "log segment {} is corrupt at byte {offset}: {flaw}; {REPLACE}",
                     file.display()
                 )
             }
             OpenError::MissingSegment { file } => {
                 write!(
                     f,
-                    "log segment {} is missing between others; {RESEED}",
+                    "log segment {} is missing between others; {REPLACE}",
                     file.display()
                 )
             }
@@ -360,7 +362,7 @@ impl fmt::Display for ReadError {
             ReadError::Corrupt { file, offset, flaw } => {
                 write!(
                     f,
-                    "log segment {} is corrupt at byte {offset}: {flaw}",
+                    "log segment {} is corrupt at byte {offset}: {flaw}; the node mends its log when it starts",
                     file.display()
                 )
             }

@@ -324,6 +324,49 @@ pub fn scan(bytes: &[u8]) -> Result<Scan<'_>, DecodeError> {
     })
 }
 
+/// What stands behind the last gap in a segment's frames.
+pub(crate) struct LastRun<'a> {
+    /// Those before the first gap.
+    pub front: Vec<(u32, Content<'a>)>,
+    /// Those behind the last one, each with its offset.
+    pub frames: Vec<(u32, Content<'a>)>,
+    /// At most so many frames are lost in between.
+    pub lost_max: u64,
+}
+
+/// Reads what can be read of a segment, whatever has rotted; the header is not looked at. A frame whose head is right is
+/// never searched for others.
+pub(crate) fn last_run(bytes: &[u8], seed: u32) -> LastRun<'_> {
+    let bytes = &bytes[..bytes.len().min(SEGMENT_BYTES as usize)];
+    let (mut front, mut frames) = (None, Vec::new());
+    let (mut lost_max, mut lost_in_gap) = (0, 0);
+    let mut at = HEADER_BYTES;
+    while at < bytes.len() {
+        let (rest, offset) = (&bytes[at..], at as u32);
+        match read(rest, offset, seed) {
+            Ok((content, frame_bytes)) => {
+                if lost_in_gap > 0 {
+                    let before = std::mem::take(&mut frames);
+                    front.get_or_insert(before);
+                    lost_max += std::mem::take(&mut lost_in_gap);
+                }
+                frames.push((offset, content));
+                at += frame_bytes;
+            }
+            Err(_) => {
+                // No frame is shorter than its head; one whose head is right is one.
+                lost_in_gap += 1;
+                at += read_head(rest, offset, seed).map_or(ALIGNMENT, |head| frame_bytes(head.body_bytes));
+            }
+        }
+    }
+    LastRun {
+        front: front.unwrap_or_default(),
+        frames,
+        lost_max,
+    }
+}
+
 /// The crate's documentation says why this decides between torn and corrupt.
 fn judge(bytes: &[u8], end: usize, seed: u32, damage: &Damage) -> Rest {
     // A segment gets its name only after its first frame, the hard state, is durable.

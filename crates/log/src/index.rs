@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
 
 use bellwether_types::position::{LogIndex, Position, Term};
+use bellwether_types::{Configuration, Payload};
 
 use crate::error::Flaw;
 use crate::frame::Content;
@@ -50,6 +51,7 @@ pub(crate) struct Index {
     base: Position,
     last: Position,
     terms: Vec<(LogIndex, Term)>,
+    configurations: Vec<(LogIndex, Configuration)>,
     blocks: VecDeque<Block>,
     extents: VecDeque<Extent>,
     /// Whether the next entry may join the last block.
@@ -65,6 +67,7 @@ impl Index {
             base,
             last: base,
             terms: Vec::new(),
+            configurations: Vec::new(),
             blocks: VecDeque::new(),
             extents: VecDeque::new(),
             block_is_open: false,
@@ -84,12 +87,22 @@ impl Index {
         &self.terms
     }
 
+    /// What entries say of the group, ascending.
+    pub fn configurations(&self) -> &[(LogIndex, Configuration)] {
+        &self.configurations
+    }
+
     pub fn generation(&self) -> u64 {
         self.generation
     }
 
     pub fn extents(&self) -> &VecDeque<Extent> {
         &self.extents
+    }
+
+    /// Whether it still counts.
+    pub fn has_segment(&self, sequence: u64) -> bool {
+        self.extents.iter().any(|extent| extent.sequence == sequence)
     }
 
     /// The term of the entry at `index`, or of the base.
@@ -125,12 +138,16 @@ impl Index {
     pub fn apply(&mut self, offset: u32, content: &Content<'_>) -> Result<(), Flaw> {
         match *content {
             Content::HardState(_) | Content::Mark => Ok(()),
-            Content::Entry { position, .. } => {
+            Content::Entry { position, payload } => {
                 self.check_order(self.last, position)?;
-                self.push(position, offset);
+                self.push(position, offset, payload);
                 Ok(())
             }
-            Content::Supersede { kept, position, .. } => {
+            Content::Supersede {
+                kept,
+                position,
+                payload,
+            } => {
                 // What lies below the base was cut away, and with it the entry that `kept` names.
                 let is_known = kept.index >= self.base.index;
                 if kept.index >= self.last.index || (is_known && self.term_at(kept.index) != Some(kept.term))
@@ -142,7 +159,7 @@ impl Index {
                 }
                 self.check_order(kept, position)?;
                 self.supersede(kept);
-                self.push(position, offset);
+                self.push(position, offset, payload);
                 Ok(())
             }
         }
@@ -159,7 +176,7 @@ impl Index {
         })
     }
 
-    fn push(&mut self, position: Position, offset: u32) {
+    fn push(&mut self, position: Position, offset: u32, payload: &[u8]) {
         let sequence = self
             .extents
             .back()
@@ -181,6 +198,9 @@ impl Index {
         if self.terms.last().is_none_or(|(_, term)| *term != position.term) {
             self.terms.push((position.index, position.term));
         }
+        if let Some(configuration) = Payload::configuration_in(payload) {
+            self.configurations.push((position.index, configuration));
+        }
         self.last = position;
     }
 
@@ -193,6 +213,7 @@ impl Index {
         while self.terms.last().is_some_and(|(start, _)| *start > kept.index) {
             self.terms.pop();
         }
+        self.configurations.retain(|(index, _)| *index <= kept.index);
         if kept.index < self.base.index {
             self.base = kept;
         }
@@ -230,6 +251,7 @@ impl Index {
         }
         let kept = self.blocks.partition_point(|block| block.sequence <= oldest);
         self.blocks.drain(..kept);
+        self.configurations.retain(|(at, _)| *at > index);
         let first = self.base.index.next();
         if self.base == self.last {
             self.terms.clear();
@@ -289,6 +311,8 @@ impl SharedIndex {
 
 #[cfg(test)]
 mod tests {
+    use bellwether_types::{NodeId, Timestamp};
+
     use super::*;
 
     fn segment(sequence: u64) -> Extent {
@@ -356,6 +380,48 @@ mod tests {
             Some(LogIndex(2))
         );
         assert!(index.locate(LogIndex(4)).is_none());
+    }
+
+    #[test]
+    fn configurations_are_those_of_the_entries_that_are_kept() {
+        let configure = |term: u64, at: u64, voters: u64| {
+            let payload = Payload::Configure {
+                position: Position::new(term, at),
+                timestamp: Timestamp(1),
+                origin: NodeId(1),
+                configuration: Configuration::of_voters((1..=voters).map(NodeId)),
+            };
+            payload.to_bytes()
+        };
+        let known = |index: &Index| {
+            let known = index.configurations().iter();
+            known
+                .map(|(at, known)| (at.0, known.voters.len()))
+                .collect::<Vec<_>>()
+        };
+        let mut index = filled(&[(1, 1)]);
+        for (at, voters) in [(2, 3), (3, 4), (4, 5)] {
+            let payload = configure(1, at, voters);
+            let content = Content::Entry {
+                position: Position::new(1, at),
+                payload: &payload,
+            };
+            index.apply(at as u32 * 200, &content).expect("in order");
+        }
+        assert_eq!(known(&index), [(2, 3), (3, 4), (4, 5)]);
+        let payload = configure(2, 4, 3);
+        let new = Content::Supersede {
+            kept: Position::new(1, 3),
+            position: Position::new(2, 4),
+            payload: &payload,
+        };
+        index.start_segment(segment(2));
+        index.apply(64, &new).expect("in order");
+        assert_eq!(known(&index), [(2, 3), (3, 4), (4, 3)]);
+        index.cut_oldest();
+        assert_eq!((index.base(), known(&index)), (Position::new(1, 3), vec![(4, 3)]));
+        index.reset(Position::new(2, 9));
+        assert_eq!(known(&index), []);
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //! shorter log. A suffix that another leader's entries replaced is there whole until the first of these is.
 //!
 //! **What it does not do.** It does not know what is committed or applied: how far [`Log::cut_prefix`] may
-//! cut is the caller's. It repairs nothing from peers. It does not guard its directory against a second
+//! cut is the caller's. It repairs nothing from peers; what it has lost to rot it can do without only when the caller says
+//! that SQLite holds it ([`Salvage`]). It does not guard its directory against a second
 //! process, and founds a new log in an empty one: whether there should have been one is the caller's to know.
 //! After a failed write or sync it refuses everything ([`WriteError::is_fatal`]).
 //!
@@ -28,8 +29,8 @@
 //! refused); none means that the frame was never synced (a torn tail, cut).
 //!
 //! **What remains ambiguous:** the frames of the very last sync, as long as nothing was written after them.
-//! Rot there looks like a torn write and is cut. [`Log::seal`] closes even that: call it at shutdown and when
-//! idle.
+//! Rot there looks like a torn write and is cut. [`Log::seal`] closes even that: call it at shutdown, and
+//! [`Log::seal_if_resting`] while nothing happens.
 //!
 //! Checksums are seeded with the segment's header (cluster, node, database, sequence, base) and each frame's
 //! offset, and a torn tail is overwritten with zeros before anything is appended: stale bytes never read as
@@ -43,11 +44,13 @@ mod index;
 mod log;
 mod reader;
 mod recovery;
+mod salvage;
 mod segment;
 
 pub use disk::OsDisk;
 pub use error::{Flaw, IoFailure, OpenError, ReadError, WriteError};
 pub use header::{HEADER_BYTES, Header, Identity};
 pub use log::{Log, Recovered};
-pub use reader::LogReader;
+pub use reader::{Checked, LogReader};
+pub use salvage::Salvage;
 pub use segment::{ALLOCATION_BYTES, SEGMENT_BYTES, Sizing};

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bellwether_types::Configuration;
 use bellwether_types::disk::Disk;
 use bellwether_types::entry::{Entry, HardState, MAX_PAYLOAD_BYTES};
 use bellwether_types::position::{LogIndex, Position, Term};
@@ -30,6 +31,8 @@ pub struct Log {
     reserved_bytes: usize,
     /// Whether the last frame is a sync mark and durable.
     is_sealed: bool,
+    /// Where the frames ended when [`Log::seal_if_resting`] was called last.
+    looked_at: (u64, u32),
     has_failed: bool,
 }
 
@@ -55,6 +58,8 @@ pub struct Recovered {
     pub last: Position,
     /// Where each term starts among the entries kept, ascending.
     pub terms: Vec<(LogIndex, Term)>,
+    /// What the entries kept say of the group ([`bellwether_types::Payload::Configure`]), ascending.
+    pub configurations: Vec<(LogIndex, Configuration)>,
     /// Bytes behind the last sound frame that a crash left half written. They were cut.
     pub torn_tail_bytes: u64,
 }
@@ -72,6 +77,7 @@ impl Recovered {
             base,
             last,
             terms: replay.index.terms().to_vec(),
+            configurations: replay.index.configurations().to_vec(),
             torn_tail_bytes: u64::from(replay.torn_bytes),
         }
     }
@@ -127,6 +133,7 @@ impl Log {
             hard_state,
             reserved_bytes: 0,
             is_sealed,
+            looked_at: (0, 0),
             has_failed,
         };
         Ok((log, recovered))
@@ -266,6 +273,16 @@ impl Log {
         self.write(group)?;
         self.sync()?;
         self.is_sealed = true;
+        Ok(())
+    }
+
+    /// To be called now and then: seals when nothing was written since the last call, so that rot of what rests is never taken
+    /// for a torn write.
+    pub fn seal_if_resting(&mut self) -> Result<(), WriteError> {
+        let Extent { sequence, end, .. } = self.tail.extent();
+        if std::mem::replace(&mut self.looked_at, (sequence, end)) == (sequence, end) {
+            self.seal()?;
+        }
         Ok(())
     }
 
@@ -425,8 +442,8 @@ impl Log {
         Ok(())
     }
 
-    /// Goes on in a new segment. Its being there says that all before it was durable.
-    fn roll(&mut self) -> Result<(), WriteError> {
+    /// Goes on in a new segment, so that those before it can be cut. Its being there says that all before it was durable.
+    pub fn roll(&mut self) -> Result<(), WriteError> {
         self.sync()?;
         let header = self.next_header();
         self.start_segment(&header)?;

@@ -32,7 +32,18 @@ pub(crate) fn replay(
     dir: &Path,
     expected: Option<Identity>,
 ) -> Result<Option<Replay>, OpenError> {
-    let listing = Listing::read(disk, dir).map_err(|source| IoFailure::new("list", dir, source))?;
+    replay_after(disk, dir, expected, 0)
+}
+
+/// As [`replay`], as if the segments through this one had been cut away.
+pub(crate) fn replay_after(
+    disk: &dyn Disk,
+    dir: &Path,
+    expected: Option<Identity>,
+    cut: u64,
+) -> Result<Option<Replay>, OpenError> {
+    let mut listing = Listing::read(disk, dir).map_err(|source| IoFailure::new("list", dir, source))?;
+    listing.segments.retain(|sequence| *sequence > cut);
     let chain = read_chain(disk, dir, &listing, expected)?;
     let (Some(first), Some(oldest)) = (chain.first(), chain.first().map(|header| header.sequence)) else {
         return Ok(None);

@@ -67,7 +67,7 @@ pub(crate) fn path_of(dir: &Path, sequence: u64) -> PathBuf {
 }
 
 /// Where it is written before it gets its name.
-fn temporary_path_of(dir: &Path, sequence: u64) -> PathBuf {
+pub(crate) fn temporary_path_of(dir: &Path, sequence: u64) -> PathBuf {
     dir.join(format!("{sequence:012}.log.tmp"))
 }
 

@@ -11,7 +11,7 @@ use bellwether_log::{Flaw, HEADER_BYTES, Identity, Log, LogReader, OpenError, Re
 use bellwether_types::entry::{Entry, HardState};
 use bellwether_types::id::{ClusterId, DatabaseId, NodeId};
 use bellwether_types::position::{LogIndex, Position, Term};
-use common::{IDENTITY, MemoryDisk, dir, entry, open, segment};
+use common::{IDENTITY, MemoryDisk, dir, entry, flip, open, segment};
 use proptest::prelude::*;
 
 const ALL: LogIndex = LogIndex(u64::MAX);
@@ -37,14 +37,6 @@ fn filled() -> (MemoryDisk, Log, Vec<Entry>) {
     log.sync().expect("a sound disk");
     assert_eq!(disk.names().len(), 3);
     (disk, log, entries)
-}
-
-fn flip(disk: &MemoryDisk, path: &Path, bit: usize) -> MemoryDisk {
-    let flipped = disk.copy();
-    let mut bytes = disk.bytes(path);
-    bytes[bit / 8] ^= 1 << (bit % 8);
-    flipped.put(path, &bytes);
-    flipped
 }
 
 /// Flips each bit of each segment in turn; how many entries the log has when it opens nevertheless.
@@ -112,8 +104,9 @@ fn a_seal_protects_all_that_was_synced_before_it() {
         error.to_string(),
         format!(
             "log segment data/log/000000000003.log is corrupt at byte {last_entry}: the checksum of a frame's \
-             body is wrong; records that this node acknowledged may be lost, so nothing was cut; move the \
-             directory aside and let the node re-seed from a peer"
+             body is wrong; what this node has acknowledged may be lost, so nothing was changed; take it out \
+             (\"bellwether node remove\") and let another join in its place (\"bellwether serve --join\" with an \
+             empty directory)"
         )
     );
     assert!(error.is_corruption());
@@ -199,7 +192,7 @@ fn a_missing_segment_is_named() {
     gapped.put(&segment(3), &disk.bytes(&segment(3)));
     let error = open(&gapped).expect_err("a gap");
     assert!(error.is_corruption());
-    let expected = "log segment data/log/000000000002.log is missing between others; records";
+    let expected = "log segment data/log/000000000002.log is missing between others; what";
     assert!(error.to_string().starts_with(expected), "{error}");
 }
 
@@ -321,7 +314,7 @@ fn rot_that_happens_while_the_log_is_open_is_named_when_read() {
         error.to_string(),
         format!(
             "log segment data/log/000000000001.log is corrupt at byte {second_entry}: \
-             the checksum of a frame's body is wrong"
+             the checksum of a frame's body is wrong; the node mends its log when it starts"
         )
     );
 }

@@ -441,6 +441,27 @@ fn no_more_is_reserved_than_a_segment_holds_and_the_file_is_read_back() {
 }
 
 #[test]
+fn a_log_that_rests_is_sealed_once_and_one_at_work_is_not() {
+    let disk = MemoryDisk::default();
+    let (mut log, _) = open(&disk).expect("a new log");
+    let bytes_after = |log: &mut Log, disk: &MemoryDisk| {
+        log.seal_if_resting().expect("a sound disk");
+        disk.bytes(&segment(1))
+    };
+    log.append(&[entry(1, 1, b"a")]).expect("in order");
+    let at_work = bytes_after(&mut log, &disk);
+    log.append(&[entry(1, 2, b"b")]).expect("in order");
+    log.sync().expect("a sound disk");
+    let still = bytes_after(&mut log, &disk);
+    assert_ne!(at_work, still);
+    let sealed = bytes_after(&mut log, &disk);
+    assert_ne!(still, sealed);
+    for _ in 0..3 {
+        assert_eq!(bytes_after(&mut log, &disk), sealed);
+    }
+}
+
+#[test]
 fn sealing_twice_writes_once() {
     let (disk, mut log) = filled(1);
     log.seal().expect("a sound disk");

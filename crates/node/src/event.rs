@@ -1,7 +1,7 @@
 //! What goes into the machine and what comes out: with the driver's duties, the whole of its specification.
 
 use bellwether_consensus::{DropReason, Fetch, Message, Persist, Role};
-use bellwether_types::{Entry, LogIndex, NodeId, Position, Term};
+use bellwether_types::{Configuration, Entry, LogIndex, NodeId, Position, Term};
 use bytes::Bytes;
 
 /// What happened.
@@ -53,6 +53,8 @@ pub enum Event {
         payload: Bytes,
         /// How many payloads of the same group follow; 0 = this is the record.
         remaining: u64,
+        /// Somebody waits for word of what others have received or applied: they tell at once.
+        asks_progress: bool,
     },
     /// SQLite's own files hold, fsynced, everything through this index.
     Checkpointed {
@@ -78,6 +80,8 @@ pub enum Event {
     SnapshotStaged {
         /// Its position, at or after the one asked for.
         position: Position,
+        /// The group, as stored in it.
+        configuration: Configuration,
     },
     /// The snapshot could not be fetched; it will be asked for again.
     SnapshotFailed,
@@ -136,7 +140,8 @@ pub enum Effect {
     },
     /// Leadership is lost (or handed over): ROLLBACK, and apply from now on.
     Follow,
-    /// The log has no room for the payload just proposed: ROLLBACK. Nothing of the group will ever be committed.
+    /// The log has no room for the payload just proposed, or it says a configuration that may not follow: ROLLBACK. Nothing
+    /// of the group will ever be committed.
     /// [`Effect::Lead`] says when another may be executed.
     Refuse,
     /// Role, term or leader changed.
@@ -146,6 +151,8 @@ pub enum Effect {
         /// The present term.
         term: Term,
     },
+    /// From now on, as far as this node knows, this is the group.
+    Configured(Configuration),
     /// The read of this ticket is linearizable on this replica from now on.
     ReadReady {
         /// As asked.

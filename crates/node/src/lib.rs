@@ -36,6 +36,11 @@
 //!     the log for them; when there is none, [`Event::LogRoom`] goes before it, and again when there is. So a full disk
 //!     never meets entries that somebody counts on: the leader hands over or refuses, a follower takes none.
 //!     [`Effect::Refuse`]: ROLLBACK; the group failed, definitely.
+//! 12. **Who is in the group** is said by entries ([`bellwether_types::Payload::Configure`]), proposed as any payload is.
+//!     [`Effect::Configured`] names the nodes that messages go to from now on. An image of the database comes with the
+//!     configuration that is stored in it.
+//! 13. **Answers.** A transaction answered before [`Effect::Commit`], or after it not yet for want of standbys, is
+//!     answered when [`Progress::allows`] says so, in the reign in which it was proposed.
 //! 11. **A full disk under SQLite** is [`Event::ApplyFailed`] in the place of `Applied`, after a pause: the machine
 //!     gives out again what is missing, for ever. Other failures of SQLite stop the node.
 
@@ -44,10 +49,16 @@
 pub const ANNOUNCE_MS: u64 = 1;
 
 mod event;
+mod progress;
 mod reads;
 mod replica;
+mod steps;
 
 pub use bellwether_consensus::Recovered as RecoveredLog;
-pub use bellwether_consensus::{DropReason, Fetch, Message, MessageKind, Persist, Role, TICK_MS};
+pub use bellwether_consensus::{
+    DropReason, Fetch, Message, MessageKind, Persist, Role, Sending, Standby, TICK_MS,
+};
 pub use event::{Effect, Event, FetchPurpose};
-pub use replica::{Config, Recovered, Replica, Status};
+pub use progress::Progress;
+pub use replica::{Recovered, Replica, Status};
+pub use steps::{Step, next_step};

@@ -1,21 +1,23 @@
 //! The machine.
 
 use bellwether_consensus::{self as consensus, Fetch, Group, Message, MessageKind, ProposeError, Role};
-use bellwether_types::{Entry, LogIndex, NodeId, Position, Term};
+use bellwether_types::{Configuration, Entry, LogIndex, NodeId, Position, Term};
 
 use crate::event::{Effect, Event, FetchPurpose};
+use crate::progress::Progress;
 use crate::reads::Reads;
+use crate::steps::{Step, next_step};
 
 /// Entries handed over for applying at once, in bytes of payload: bounds memory and the time until a role change
 /// is heard by the writer.
 const APPLY_BYTES: usize = 4 << 20;
 
+/// A learner that misses no more gets its vote: some tens of milliseconds of full load.
+const CURRENT_MISSING_MAX: u64 = 64;
+
 /// A group of several payloads keeps at most so many of them uncommitted: bounds memory at the leader, and how
 /// long other followers' catch-up waits.
 const PAYLOADS_IN_FLIGHT: u64 = 8;
-
-/// Who is in the group.
-pub use bellwether_consensus::Config;
 
 /// What a node holds when it starts.
 #[derive(Debug, Clone, Default)]
@@ -56,9 +58,16 @@ enum Seeding {
     /// Asked for. `offer`: the leader's message, when the log cannot be followed any more.
     Fetching { offer: Option<Message> },
     /// Here, and of a place that this node does not know to be committed yet.
-    Staged { position: Position },
+    Staged(Staged),
     /// Being put in place.
     Installing,
+}
+
+/// A snapshot that is here.
+#[derive(Debug, Clone)]
+struct Staged {
+    position: Position,
+    configuration: Configuration,
 }
 
 /// A replica as others see it.
@@ -109,17 +118,20 @@ pub struct Replica {
     seeding: Option<Seeding>,
     reads: Reads,
     reported: (Role, Term),
+    configured: Configuration,
     effects: Vec<Effect>,
 }
 
 impl Replica {
-    /// A replica that holds what was recovered. What SQLite holds is committed, whatever the hint in the log says.
-    pub fn new(config: Config, recovered: Recovered) -> Replica {
+    /// The replica at `node`, which holds what was recovered. What SQLite holds is committed, whatever the hint in the log
+    /// says.
+    pub fn new(node: NodeId, recovered: Recovered) -> Replica {
         let mut log = recovered.log;
         let applied = recovered.applied.index.max(log.base.index);
         log.hard_state.commit = log.hard_state.commit.max(applied);
-        let group = Group::new(config, log);
+        let group = Group::new(node, log);
         let reported = (group.role(), group.term());
+        let configured = group.configuration().clone();
         Replica {
             group,
             phase: Phase::Following,
@@ -133,6 +145,7 @@ impl Replica {
             seeding: None,
             reads: Reads::default(),
             reported,
+            configured,
             effects: Vec::new(),
         }
     }
@@ -163,12 +176,19 @@ impl Replica {
                 at,
                 payload,
                 remaining,
-            } => self.handle_propose(at, payload, remaining),
+                asks_progress,
+            } => self.handle_propose(at, payload, remaining, asks_progress),
             Event::Checkpointed { through } => self.checkpointed = self.checkpointed.max(through),
             Event::Retain { from } => self.handle_retain(from),
             Event::ReadIndex { ticket } => self.reads.push(ticket, now_ms),
             Event::Transfer { to } => self.group.transfer(to),
-            Event::SnapshotStaged { position } => self.handle_staged(position),
+            Event::SnapshotStaged {
+                position,
+                configuration,
+            } => self.handle_staged(Staged {
+                position,
+                configuration,
+            }),
             Event::SnapshotFailed => self.handle_snapshot_failed(),
             Event::SnapshotInstalled { position } => self.handle_installed(position),
             Event::Damaged => self.damaged = true,
@@ -211,14 +231,75 @@ impl Replica {
         }
     }
 
-    /// At the leader: what each other member is known to hold durably.
-    pub fn progress(&self) -> Vec<(NodeId, LogIndex)> {
-        self.group.progress()
+    /// The group, as far as this node knows.
+    pub fn configuration(&self) -> &Configuration {
+        self.group.configuration()
+    }
+
+    /// At the leader: who can lead next, of another node or of all; it is there and misses next to nothing.
+    pub fn heir(&self, wanted: Option<NodeId>) -> Option<NodeId> {
+        let heir = wanted.or_else(|| self.group.heir())?;
+        let is_fit = self.group.configuration().voters.contains(&heir)
+            && heir != self.group.node()
+            && self.group.is_current(heir, CURRENT_MISSING_MAX);
+        (self.group.role() == Role::Leader && is_fit).then_some(heir)
+    }
+
+    /// Whether a record said so, and not only those who founded it.
+    pub fn is_recorded(&self) -> bool {
+        self.group.is_recorded()
+    }
+
+    /// At the leader: the next step towards the group that is wanted. The first of all is to record the group as it was
+    /// founded.
+    pub fn next_step(&self, wanted: &Configuration) -> Option<Step> {
+        if !matches!(self.phase, Phase::Leading { .. }) || self.group.is_configuring() {
+            return None;
+        }
+        let present = self.group.configuration();
+        if !self.group.is_recorded() {
+            return Some(Step::Configure(present.clone()));
+        }
+        let is_current = |node| self.group.is_current(node, CURRENT_MISSING_MAX);
+        next_step(self.group.node(), present, wanted, is_current)
+    }
+
+    /// At the leader: who has what. In place, since it is asked for often; whether anything is other than it was.
+    pub fn note_progress(&self, progress: &mut Progress) -> bool {
+        let reign = (self.group.role() == Role::Leader).then(|| self.group.term());
+        if reign.is_none() {
+            return progress.reign.take().is_some();
+        }
+        let (last, persisted) = (self.group.last().index, self.group.persisted());
+        let commit = self.group.commit();
+        let configuration = self.group.configuration();
+        let is_same = progress.reign == reign
+            && (progress.last, progress.persisted, progress.commit) == (last, persisted, commit)
+            && progress.configuration == *configuration
+            && self.group.standbys().eq(progress.standbys.iter().copied());
+        if is_same {
+            return false;
+        }
+        progress.reign = reign;
+        (progress.last, progress.persisted, progress.commit) = (last, persisted, commit);
+        progress.configuration.clone_from(configuration);
+        progress.standbys.clear();
+        progress.standbys.extend(self.group.standbys());
+        true
+    }
+
+    /// Where that entry stands; an entry that this log no longer has is of the term just before it.
+    pub fn position_at(&self, index: LogIndex) -> Position {
+        let base = self.group.base();
+        let term = self.group.term_at(index).unwrap_or(base.term);
+        Position { term, index }
     }
 
     fn handle_message(&mut self, message: Message) {
         let from = message.from;
-        if message.kind == MessageKind::Snapshot && message.term >= self.group.term() {
+        // One of what is committed here comes late; the group says so to whoever sent it.
+        let is_news = message.log.index > self.group.commit();
+        if message.kind == MessageKind::Snapshot && message.term >= self.group.term() && is_news {
             return match self.group.check(&message) {
                 Ok(()) => self.handle_snapshot_offer(message),
                 Err(reason) => self.effects.push(Effect::Dropped { from, reason }),
@@ -289,7 +370,7 @@ impl Replica {
         }
     }
 
-    fn handle_propose(&mut self, at: Position, payload: bytes::Bytes, remaining: u64) {
+    fn handle_propose(&mut self, at: Position, payload: bytes::Bytes, remaining: u64, asks_progress: bool) {
         let next = self.next_position();
         let Phase::Leading { term, held } = &mut self.phase else {
             return;
@@ -302,7 +383,7 @@ impl Replica {
             held.is_none_or(|held| held.asked && held.remaining == remaining + 1),
             "a group in flight proposes its next payload when asked"
         );
-        match self.group.propose(payload) {
+        match self.group.propose(payload, asks_progress) {
             Ok(position) => {
                 *held = Some(Held {
                     last: position,
@@ -314,9 +395,15 @@ impl Replica {
             // Nothing of this group is in the log, or only its chunks, which are then abandoned.
             Err(error) => {
                 self.phase = Phase::CatchingUp { term: at.term };
-                let is_full = error == ProposeError::NoRoom && self.is_full();
-                self.effects
-                    .push(if is_full { Effect::Refuse } else { Effect::Follow });
+                let is_refused = match error {
+                    ProposeError::NoRoom => self.is_full(),
+                    ProposeError::NotAStep => true,
+                    ProposeError::NotLeader => false,
+                };
+                self.effects.push(match is_refused {
+                    true => Effect::Refuse,
+                    false => Effect::Follow,
+                });
             }
         }
     }
@@ -340,6 +427,7 @@ impl Replica {
 
     /// Everything that may have become possible.
     fn advance(&mut self, now_ms: u64) {
+        self.group.set_applied(self.applied);
         self.drain_group();
         self.change_role();
         self.advance_held();
@@ -384,6 +472,10 @@ impl Replica {
         }
         if leads && self.phase == Phase::Following {
             self.phase = Phase::CatchingUp { term: now.1 };
+        }
+        if *self.group.configuration() != self.configured {
+            self.configured = self.group.configuration().clone();
+            self.effects.push(Effect::Configured(self.configured.clone()));
         }
         if now != self.reported {
             self.reported = now;
@@ -483,22 +575,22 @@ impl Replica {
 impl Replica {
     fn handle_snapshot_offer(&mut self, offer: Message) {
         let (from, at_least) = (offer.from, offer.log);
-        let staged = match self.seeding {
+        let staged = match &self.seeding {
             None if !self.applying => None,
-            Some(Seeding::Staged { position }) => Some(position),
+            Some(Seeding::Staged(staged)) => Some(staged.clone()),
             _ => return,
         };
         self.seeding = Some(Seeding::Fetching { offer: Some(offer) });
         match staged {
             // It was asked for because of damage, and the log will never reach its place.
-            Some(position) if position.index >= at_least.index => self.handle_staged(position),
+            Some(staged) if staged.position.index >= at_least.index => self.handle_staged(staged),
             _ => self.effects.push(Effect::FetchSnapshot { from, at_least }),
         }
     }
 
     /// A damaged replica asks whoever leads; a leader that is damaged hands over first.
     fn advance_seeding(&mut self) {
-        if let Some(Seeding::Staged { position }) = self.seeding
+        if let Some(Seeding::Staged(Staged { position, .. })) = self.seeding
             && position.index <= self.group.commit()
         {
             self.install(position);
@@ -517,8 +609,7 @@ impl Replica {
                 self.effects.push(Effect::FetchSnapshot { from, at_least });
             }
             Role::Leader => {
-                let heir = self.progress().into_iter().max_by_key(|(_, matched)| *matched);
-                if let Some((heir, _)) = heir {
+                if let Some(heir) = self.group.heir() {
                     self.group.transfer(heir);
                 }
             }
@@ -526,24 +617,26 @@ impl Replica {
         }
     }
 
-    fn handle_staged(&mut self, position: Position) {
+    fn handle_staged(&mut self, staged: Staged) {
+        let position = staged.position;
         let Some(Seeding::Fetching { offer }) = self.seeding.take() else {
             return;
         };
         match offer {
             // Of a leader whose reign is over: the present one offers its own.
             Some(offer) if offer.term < position.term.max(self.group.term()) => {}
-            Some(mut offer) => {
-                offer.log = position;
+            Some(offer) => {
                 let from = offer.from;
-                match self.group.handle_message(offer) {
-                    Ok(()) if self.group.base() == position => self.install(position),
+                let is_news = position.index > self.group.commit();
+                let taken = self.group.handle_snapshot(offer, position, staged.configuration);
+                match taken {
+                    Ok(()) if is_news && self.group.base() == position => self.install(position),
                     Ok(()) => {}
                     Err(reason) => self.effects.push(Effect::Dropped { from, reason }),
                 }
             }
             // Without an offer the log is followed on from the snapshot's place, which it reaches or has.
-            None => self.seeding = Some(Seeding::Staged { position }),
+            None => self.seeding = Some(Seeding::Staged(staged)),
         }
     }
 

@@ -1,217 +1,13 @@
 //! The machine alone: three replicas, a log and a writer that are vectors, messages delivered at once unless cut.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod support;
 
-use bellwether_node::{Config, Effect, Event, Message, MessageKind, Recovered, Replica, TICK_MS};
-use bellwether_types::{Entry, LogIndex, NodeId, Position, Term};
+use std::collections::VecDeque;
+
+use bellwether_node::{Effect, Event, Message, MessageKind, Replica};
+use bellwether_types::{Configuration, Entry, LogIndex, NodeId, Position, Term};
 use bytes::Bytes;
-
-#[derive(Default)]
-struct Disk {
-    log: Vec<Entry>,
-    applied: Vec<Bytes>,
-    applied_through: LogIndex,
-    log_is_full: bool,
-    sqlite_is_full: bool,
-    is_damaged: bool,
-    snapshot_asked_of: Option<NodeId>,
-}
-
-struct Node {
-    replica: Replica,
-    disk: Disk,
-    leads_at: Option<Position>,
-    follows_seen: usize,
-    refusals_seen: usize,
-    ready_reads: BTreeSet<u64>,
-    held: Option<Bytes>,
-}
-
-struct Cluster {
-    nodes: BTreeMap<NodeId, Node>,
-    cut: BTreeSet<NodeId>,
-    inbox: VecDeque<Message>,
-    now_ms: u64,
-}
-
-impl Cluster {
-    fn new(count: u64) -> Cluster {
-        let voters: Vec<NodeId> = (1..=count).map(NodeId).collect();
-        let node = |id: NodeId| Node {
-            replica: Replica::new(
-                Config {
-                    node: id,
-                    voters: voters.clone(),
-                },
-                Recovered::default(),
-            ),
-            disk: Disk::default(),
-            leads_at: None,
-            follows_seen: 0,
-            refusals_seen: 0,
-            ready_reads: BTreeSet::new(),
-            held: None,
-        };
-        let nodes = voters.iter().map(|id| (*id, node(*id))).collect();
-        Cluster {
-            nodes,
-            cut: BTreeSet::new(),
-            inbox: VecDeque::new(),
-            now_ms: 0,
-        }
-    }
-
-    fn handle(&mut self, id: NodeId, event: Event) {
-        let has_entries = match &event {
-            Event::Propose { .. } => true,
-            Event::Message(message) => message.needs_room(),
-            _ => false,
-        };
-        let mut events = VecDeque::from([event]);
-        if has_entries {
-            let has_room = !self.nodes[&id].disk.log_is_full;
-            events.push_front(Event::LogRoom { has_room });
-        }
-        while let Some(event) = events.pop_front() {
-            let node = self.nodes.get_mut(&id).expect("a member");
-            for effect in node.replica.handle(event, self.now_ms) {
-                if let Effect::Send(message) = effect {
-                    self.inbox.push_back(message);
-                } else {
-                    events.extend(node.perform(effect));
-                }
-            }
-        }
-    }
-
-    fn deliver(&mut self) {
-        while let Some(message) = self.inbox.pop_front() {
-            if !self.cut.contains(&message.from) && !self.cut.contains(&message.to) {
-                self.handle(message.to, Event::Message(message));
-            }
-        }
-    }
-
-    fn run_ms(&mut self, ms: u64) {
-        for _ in 0..ms / TICK_MS {
-            self.now_ms += TICK_MS;
-            for id in self.nodes.keys().copied().collect::<Vec<_>>() {
-                self.handle(id, Event::Tick);
-            }
-            self.deliver();
-        }
-    }
-
-    fn leader(&self) -> NodeId {
-        let leads = |(_, node): &(&NodeId, &Node)| node.leads_at.is_some();
-        *self
-            .nodes
-            .iter()
-            .filter(|(id, _)| !self.cut.contains(id))
-            .find(leads)
-            .expect("a leader")
-            .0
-    }
-
-    fn propose(&mut self, id: NodeId, text: &'static str) {
-        let node = self.nodes.get_mut(&id).expect("a member");
-        let at = node.leads_at.expect("it leads");
-        node.held = Some(Bytes::from(text));
-        self.handle(
-            id,
-            Event::Propose {
-                at,
-                payload: Bytes::from(text),
-                remaining: 0,
-            },
-        );
-        self.deliver();
-    }
-
-    fn applied(&self, id: u64) -> Vec<&str> {
-        let node = &self.nodes[&NodeId(id)];
-        node.disk
-            .applied
-            .iter()
-            .map(|bytes| std::str::from_utf8(bytes).expect("text"))
-            .collect()
-    }
-}
-
-impl Node {
-    fn perform(&mut self, effect: Effect) -> Option<Event> {
-        match effect {
-            Effect::Persist(persist) => {
-                if let Some(first) = persist.entries.first() {
-                    self.disk.log.truncate(first.position.index.0 as usize - 1);
-                }
-                self.disk.log.extend(persist.entries);
-                Some(Event::Persisted {
-                    ticket: persist.ticket,
-                })
-            }
-            Effect::Apply { .. } if self.disk.sqlite_is_full => None,
-            Effect::Apply { .. } if self.disk.is_damaged => Some(Event::Damaged),
-            Effect::FetchSnapshot { from, .. } => {
-                self.disk.snapshot_asked_of = Some(from);
-                None
-            }
-            Effect::Apply { entries } => {
-                let through = entries.last().expect("not empty").position.index;
-                let fresh = entries
-                    .into_iter()
-                    .filter(|entry| entry.position.index > self.disk.applied_through);
-                let payloads = fresh
-                    .map(|entry| entry.payload)
-                    .filter(|payload| !payload.is_empty());
-                self.disk.applied.extend(payloads);
-                self.disk.applied_through = through;
-                Some(Event::Applied { through })
-            }
-            Effect::Lead { next } => {
-                self.leads_at = Some(next);
-                None
-            }
-            Effect::Commit { .. } if self.disk.sqlite_is_full => {
-                (self.leads_at, self.held) = (None, None);
-                Some(Event::ApplyFailed {
-                    applied: self.disk.applied_through,
-                })
-            }
-            Effect::Commit { position, next } => {
-                self.disk.applied.push(self.held.take().expect("a group is held"));
-                self.disk.applied_through = position.index;
-                self.leads_at = Some(next);
-                Some(Event::Applied {
-                    through: position.index,
-                })
-            }
-            Effect::Follow => {
-                (self.leads_at, self.held) = (None, None);
-                self.follows_seen += 1;
-                None
-            }
-            Effect::Refuse => {
-                (self.leads_at, self.held) = (None, None);
-                self.refusals_seen += 1;
-                None
-            }
-            Effect::Fetch { purpose, fetch } => {
-                let from = fetch.from.0 as usize - 1;
-                let to = fetch.to.0 as usize - 1;
-                Some(Event::Fetched {
-                    purpose,
-                    entries: self.disk.log[from..to].to_vec(),
-                })
-            }
-            Effect::ReadReady { ticket } => {
-                self.ready_reads.insert(ticket);
-                None
-            }
-            _ => None,
-        }
-    }
-}
+use support::Cluster;
 
 #[test]
 fn a_leader_is_elected_and_its_groups_are_applied_in_the_same_order_everywhere() {
@@ -320,22 +116,13 @@ fn a_read_at_a_follower_is_confirmed_by_the_leader_and_refused_without_one() {
 }
 
 fn message(kind: MessageKind, term: u64) -> Message {
-    Message {
-        kind,
-        from: NodeId(2),
-        to: NodeId(1),
-        term: Term(term),
-        log: Position::ZERO,
-        entries: Vec::new(),
-        commit: LogIndex(0),
-        leader_commit: LogIndex(0),
-        commit_term: Term(0),
-        reject: false,
-        reject_hint: LogIndex(0),
-        is_full: false,
-        request_snapshot: LogIndex(0),
-        context: Vec::new(),
-        voters: Vec::new(),
+    Message::new(kind, NodeId(2), NodeId(1), Term(term))
+}
+
+fn snapshot_staged(position: Position) -> Event {
+    Event::SnapshotStaged {
+        position,
+        configuration: Configuration::of_voters((1..=3).map(NodeId)),
     }
 }
 
@@ -349,7 +136,6 @@ fn a_message_that_would_break_the_core_is_dropped() {
         log,
         ..message(kind, term)
     };
-    let voters = vec![NodeId(1), NodeId(2), NodeId(3)];
     let cases = [
         (
             "no such commit",
@@ -381,21 +167,11 @@ fn a_message_that_would_break_the_core_is_dropped() {
         ("the last term there is", message(MessageKind::Vote, u64::MAX)),
         (
             "a snapshot of nothing",
-            Message {
-                voters: voters.clone(),
-                ..at(MessageKind::Snapshot, 5, Position::new(1, 0))
-            },
+            at(MessageKind::Snapshot, 5, Position::new(1, 0)),
         ),
         (
             "a snapshot of no term",
-            Message {
-                voters,
-                ..at(MessageKind::Snapshot, 5, Position::new(0, 4))
-            },
-        ),
-        (
-            "a snapshot of other members",
-            at(MessageKind::Snapshot, 5, Position::new(1, 4)),
+            at(MessageKind::Snapshot, 5, Position::new(0, 4)),
         ),
         (
             "a message for another",
@@ -405,9 +181,9 @@ fn a_message_that_would_break_the_core_is_dropped() {
             },
         ),
         (
-            "a message of a stranger",
+            "a message of its own",
             Message {
-                from: NodeId(9),
+                from: NodeId(1),
                 ..message(MessageKind::Heartbeat, 5)
             },
         ),
@@ -434,6 +210,7 @@ fn a_group_of_several_payloads_is_proposed_one_by_one_and_committed_at_its_end()
         assert!(wanted > 0, "the machine asks for the next payload");
         wanted -= 1;
         let event = Event::Propose {
+            asks_progress: false,
             at,
             payload: Bytes::from_static(b"x"),
             remaining,
@@ -466,7 +243,6 @@ fn a_node_stands_for_election_after_a_snapshot_and_not_while_it_is_put_in_place(
     let position = Position::new(4, 10);
     let offer = Message {
         log: position,
-        voters: vec![NodeId(1), NodeId(2), NodeId(3)],
         ..message(MessageKind::Snapshot, 5)
     };
     let effects = replica.handle(Event::Message(offer), 0);
@@ -474,7 +250,7 @@ fn a_node_stands_for_election_after_a_snapshot_and_not_while_it_is_put_in_place(
         matches!(effects.as_slice(), [Effect::FetchSnapshot { .. }]),
         "{effects:?}"
     );
-    let effects = replica.handle(Event::SnapshotStaged { position }, 0);
+    let effects = replica.handle(snapshot_staged(position), 0);
     let ticket = effects.iter().find_map(|effect| match effect {
         Effect::Persist(persist) if persist.reset == Some(position) => Some(persist.ticket),
         _ => None,
@@ -496,6 +272,32 @@ fn a_node_stands_for_election_after_a_snapshot_and_not_while_it_is_put_in_place(
 }
 
 #[test]
+fn a_snapshot_that_is_offered_late_is_not_put_in_place_again() {
+    let mut cluster = Cluster::new(3);
+    let replica = &mut cluster.nodes.get_mut(&NodeId(1)).expect("a member").replica;
+    let position = Position::new(4, 10);
+    let offer = Message {
+        log: position,
+        ..message(MessageKind::Snapshot, 5)
+    };
+    replica.handle(Event::Message(offer.clone()), 0);
+    let effects = replica.handle(snapshot_staged(position), 0);
+    let ticket = effects.iter().find_map(|effect| match effect {
+        Effect::Persist(persist) => Some(persist.ticket),
+        _ => None,
+    });
+    let ticket = ticket.expect("the log is reset");
+    replica.handle(Event::SnapshotInstalled { position }, 0);
+    replica.handle(Event::Persisted { ticket }, 0);
+    let effects = replica.handle(Event::Message(offer), 0);
+    assert!(
+        matches!(effects.as_slice(), [Effect::Send(reply)] if reply.log.index == position.index),
+        "the leader hears that it is there: {effects:?}"
+    );
+    assert!(!replica.status().seeding);
+}
+
+#[test]
 fn an_apply_that_finds_damage_is_never_answered_and_the_replica_is_seeded_all_the_same() {
     let (mut cluster, leader, [follower, _]) = Cluster::of_three();
     cluster.disk(follower).is_damaged = true;
@@ -505,7 +307,7 @@ fn an_apply_that_finds_damage_is_never_answered_and_the_replica_is_seeded_all_th
     let position = cluster.nodes[&leader].replica.status().last;
     cluster.disk(follower).is_damaged = false;
     cluster.disk(follower).applied_through = position.index;
-    cluster.handle(follower, Event::SnapshotStaged { position });
+    cluster.handle(follower, snapshot_staged(position));
     cluster.handle(follower, Event::SnapshotInstalled { position });
     cluster.propose(leader, "two");
     cluster.run_ms(1_000);
@@ -524,37 +326,16 @@ fn a_damaged_replica_whose_log_is_cut_off_takes_the_snapshot_that_it_has_when_th
         let asks = |effect: &Effect| matches!(effect, Effect::FetchSnapshot { .. });
         assert!(effects.iter().any(asks), "{effects:?}");
         let position = Position::new(4, staged);
-        let effects = replica.handle(Event::SnapshotStaged { position }, 0);
+        let effects = replica.handle(snapshot_staged(position), 0);
         let installs = |effect: &Effect| matches!(effect, Effect::InstallSnapshot { .. });
         assert!(!effects.iter().any(installs), "it is not known to be committed");
         let offer = Message {
             log: Position::new(4, 10),
-            voters: vec![NodeId(1), NodeId(2), NodeId(3)],
             ..message(MessageKind::Snapshot, 5)
         };
         let effects = replica.handle(Event::Message(offer), 0);
         assert_eq!(effects.iter().any(installs), is_enough, "{effects:?}");
         assert_eq!(effects.iter().any(asks), !is_enough, "{effects:?}");
-    }
-}
-
-impl Cluster {
-    fn of_three() -> (Cluster, NodeId, [NodeId; 2]) {
-        let mut cluster = Cluster::new(3);
-        cluster.run_ms(2_000);
-        let leader = cluster.leader();
-        let others: Vec<NodeId> = cluster.nodes.keys().copied().filter(|id| *id != leader).collect();
-        (cluster, leader, others.try_into().expect("two others"))
-    }
-
-    fn disk(&mut self, id: NodeId) -> &mut Disk {
-        &mut self.nodes.get_mut(&id).expect("a member").disk
-    }
-
-    /// What the driver finds when it looks again.
-    fn find_room(&mut self, id: NodeId) {
-        self.disk(id).log_is_full = false;
-        self.handle(id, Event::LogRoom { has_room: true });
     }
 }
 

@@ -13,6 +13,7 @@
 
 pub mod backend;
 pub mod catalog;
+pub mod cluster;
 pub mod command;
 pub mod connection;
 mod copy;

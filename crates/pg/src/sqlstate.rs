@@ -41,12 +41,17 @@ pub fn sqlstate(kind: ErrorKind) -> &'static str {
         ErrorKind::NoLeader => "57P03",
         // statement_completion_unknown.
         ErrorKind::UnknownOutcome => "40003",
+        // transaction_resolution_unknown, a class of connections: it is the last word on one.
+        ErrorKind::UnknownResolution => "08007",
+        ErrorKind::TransactionLost => "40000",
         ErrorKind::ShuttingDown => "57P01",
         ErrorKind::UndefinedDatabase => "3D000",
         ErrorKind::InvalidAuthorization => "28000",
         ErrorKind::InvalidPassword => "28P01",
         // undefined_object and duplicate_object: PostgreSQL has no codes of their own for roles.
         ErrorKind::UndefinedRole => "42704",
+        ErrorKind::UndefinedNode => "42704",
+        ErrorKind::ClusterSetting => "55P02",
         ErrorKind::DuplicateRole => "42710",
         ErrorKind::RoleInUse => "55006",
         ErrorKind::UndefinedSetting => "42704",
@@ -85,6 +90,7 @@ mod tests {
         for (kind, code) in [
             (ErrorKind::Serialization, "40001"),
             (ErrorKind::UnknownOutcome, "40003"),
+            (ErrorKind::UnknownResolution, "08007"),
             (ErrorKind::NoLeader, "57P03"),
             (ErrorKind::UniqueViolation, "23505"),
             (ErrorKind::LockTimeout, "55P03"),

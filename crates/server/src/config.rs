@@ -1,31 +1,37 @@
 //! What one process is told at start.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bellwether_types::{ClusterId, NodeId};
 
 use crate::lock::rules::Rules;
 use crate::lock::secret::Secret;
 use crate::lock::tls::{Tls, TlsError, TlsFiles};
+use crate::members::{Addresses, Member, Standing};
+use crate::replica::Watcher;
 
 /// One node's settings. Everything that is true of the whole cluster is replicated state instead.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The cluster; a data directory of another one is refused.
-    pub cluster: ClusterId,
-    /// This node.
-    pub node: NodeId,
+    /// How it came into its cluster.
+    pub origin: Origin,
     /// Everything durable is below it. Created when missing.
     pub data_dir: PathBuf,
+    /// The old data directory of a node that this one replaces after a promotion: what it alone had is told of.
+    pub salvage: Option<PathBuf>,
     /// For PostgreSQL clients.
     pub listen_pg: SocketAddr,
     /// For health, metrics and status.
     pub listen_http: SocketAddr,
     /// For the other nodes.
     pub listen_peer: SocketAddr,
-    /// All voters, this node among them.
-    pub members: Vec<Member>,
+    /// Where others reach it, if that is elsewhere than where it listens.
+    pub advertise: Option<Addresses>,
+    /// Nodes that are reached here elsewhere than they say: through a tunnel, in another network.
+    pub via: BTreeMap<NodeId, SocketAddr>,
     /// Clients beyond so many are refused with 53300.
     pub max_connections: usize,
     /// What the nodes prove to one another.
@@ -34,20 +40,39 @@ pub struct Config {
     pub rules: Rules,
     /// `None`: where other machines can come, a certificate is made.
     pub tls: Option<TlsFiles>,
+    /// Each database's log keeps so much for nodes that were away; those that were away for longer get an image.
+    pub log_keep_bytes: u64,
+    /// And no longer than so long; `None`: however old. Of the process's life.
+    pub log_keep_for: Option<Duration>,
+    /// Told of images of databases that arrive, instead of the log.
+    pub watcher: Option<Watcher>,
 }
 
-/// A node of the cluster and where it listens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Member {
-    /// Its name.
-    pub node: NodeId,
-    /// For the other nodes.
-    pub peer: SocketAddr,
-    /// For PostgreSQL clients.
-    pub pg: SocketAddr,
-    /// For health, metrics and status.
-    pub http: SocketAddr,
+/// How a node comes into its cluster. A data directory that is a member's already stays that member's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// It is one of those that found it.
+    Founder {
+        /// The cluster, drawn at random.
+        cluster: ClusterId,
+        /// This node.
+        node: NodeId,
+        /// All that found it, this one among them.
+        founders: Vec<Member>,
+    },
+    /// It joins by asking any node of it.
+    Joiner {
+        /// That node's address for peers.
+        address: SocketAddr,
+        /// Whether it is never to vote.
+        is_learner: bool,
+    },
+    /// The data directory knows.
+    Member,
 }
+
+/// Of [`Config::log_keep_bytes`].
+pub const LOG_KEEP_BYTES: u64 = 1 << 30;
 
 /// PostgreSQL's own default.
 pub const MAX_CONNECTIONS: usize = 100;
@@ -67,8 +92,13 @@ pub enum InvalidConfig {
         /// The node.
         node: NodeId,
     },
-    /// Node ids start at 1 and are distinct.
+    /// Node ids start at 1 and are distinct, and one of the founders votes.
     BadMembers,
+    /// It listens at every address of the machine: no other node can be told where.
+    NowhereToBeFound {
+        /// The address.
+        address: SocketAddr,
+    },
 }
 
 impl std::fmt::Display for InvalidConfig {
@@ -85,7 +115,16 @@ impl std::fmt::Display for InvalidConfig {
                     "node {node} is not among the members: name it with --member as well"
                 )
             }
-            InvalidConfig::BadMembers => write!(f, "member ids must be distinct numbers from 1"),
+            InvalidConfig::BadMembers => {
+                write!(
+                    f,
+                    "members must have distinct numbers from 1, and one of them must vote"
+                )
+            }
+            InvalidConfig::NowhereToBeFound { address } => write!(
+                f,
+                "{address} is every address of this machine, of which the other nodes need one: name it with --advertise"
+            ),
         }
     }
 }
@@ -103,16 +142,57 @@ impl Config {
                 line,
             });
         }
-        let mut ids: Vec<NodeId> = self.members.iter().map(|member| member.node).collect();
-        ids.sort();
-        ids.dedup();
-        if ids.len() != self.members.len() || ids.first() == Some(&NodeId(0)) {
-            return Err(InvalidConfig::BadMembers);
+        if let Origin::Founder { node, founders, .. } = &self.origin {
+            let ids: BTreeSet<NodeId> = founders.iter().map(|founder| founder.node).collect();
+            let votes = |founder: &Member| founder.standing == Standing::Voter;
+            if ids.len() != founders.len()
+                || ids.contains(&NodeId(0))
+                || !founders.iter().any(votes)
+                || founders
+                    .iter()
+                    .any(|founder| founder.standing == Standing::Removed)
+            {
+                return Err(InvalidConfig::BadMembers);
+            }
+            if !ids.contains(node) {
+                return Err(InvalidConfig::NotAMember { node: *node });
+            }
         }
-        if !ids.contains(&self.node) {
-            return Err(InvalidConfig::NotAMember { node: self.node });
+        let Addresses { peer, pg, http } = self.addresses();
+        let nowhere = [peer, pg, http]
+            .into_iter()
+            .find(|address| address.ip().is_unspecified());
+        match nowhere {
+            Some(address) => Err(InvalidConfig::NowhereToBeFound { address }),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Where others reach this node.
+    pub(crate) fn addresses(&self) -> Addresses {
+        let own = match &self.origin {
+            Origin::Founder { node, founders, .. } => founders.iter().find(|founder| founder.node == *node),
+            Origin::Joiner { .. } | Origin::Member => None,
+        };
+        let listening = Addresses {
+            peer: self.listen_peer,
+            pg: self.listen_pg,
+            http: self.listen_http,
+        };
+        self.advertise
+            .or(own.map(|own| own.addresses))
+            .unwrap_or(listening)
+    }
+
+    /// Where the other nodes are, as it was said at this start.
+    pub(crate) fn hints(&self) -> BTreeMap<NodeId, SocketAddr> {
+        match &self.origin {
+            Origin::Founder { founders, .. } => founders
+                .iter()
+                .map(|founder| (founder.node, founder.addresses.peer))
+                .collect(),
+            Origin::Joiner { .. } | Origin::Member => BTreeMap::new(),
+        }
     }
 
     /// The certificate: given, or made where other machines can come. On loopback there is nobody to hide from.
@@ -124,17 +204,5 @@ impl Config {
             None => TlsFiles::made_in(&self.data_dir, &addresses)?,
         };
         Tls::open(files).map(Some)
-    }
-
-    /// Where a member listens.
-    pub fn member(&self, node: NodeId) -> Option<&Member> {
-        self.members.iter().find(|member| member.node == node)
-    }
-
-    /// All voters.
-    pub fn voters(&self) -> Vec<NodeId> {
-        let mut voters: Vec<NodeId> = self.members.iter().map(|member| member.node).collect();
-        voters.sort();
-        voters
     }
 }

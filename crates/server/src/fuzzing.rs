@@ -13,7 +13,7 @@ use crate::peer::frame::{FrameReader, Hello, put_frame};
 
 const CLUSTER: ClusterId = ClusterId(7);
 const NODE: NodeId = NodeId(2);
-const MEMBERS: [NodeId; 3] = [NodeId(1), NODE, NodeId(3)];
+const REMOVED: NodeId = NodeId(9);
 const CHANNEL: [u8; 4] = [1, 2, 3, 4];
 const NONCE: [u8; 32] = [9; 32];
 
@@ -27,7 +27,7 @@ pub fn peer_handshake(sent: &[u8], knows_secret: bool) {
     let mut acceptor = Acceptor {
         cluster: CLUSTER,
         node: NODE,
-        members: &MEMBERS,
+        is_removed: &|node| node == REMOVED,
         secret: &secret,
         channel: &CHANNEL,
         nonce: NONCE,
@@ -43,7 +43,7 @@ pub fn peer_handshake(sent: &[u8], knows_secret: bool) {
             Hello::decode(&first).expect("it was understood")
         }
         Answer::Refuse(_) => return,
-        Answer::Accept { .. } => panic!("accepted at its first word"),
+        Answer::Removed | Answer::Accept { .. } => panic!("known at its first word"),
     };
     assert_eq!(hello.encode(), first);
     let proof = match knows_secret {
@@ -56,11 +56,13 @@ pub fn peer_handshake(sent: &[u8], knows_secret: bool) {
             None => return,
         },
     };
-    let is_wanted =
-        hello.cluster == CLUSTER && hello.to == NODE && [NodeId(1), NodeId(3)].contains(&hello.from);
+    let is_new = hello.purpose == Purpose::Join && hello.from == NodeId(0);
+    let is_other = ![NodeId(0), NODE, REMOVED].contains(&hello.from);
+    let is_wanted = is_new || hello.cluster == CLUSTER && hello.to == NODE && is_other;
     match acceptor.hear(proof) {
         Answer::Accept { hello: accepted, .. } => assert!(knows_secret && is_wanted && accepted == hello),
         Answer::Refuse(reason) => assert!(!(knows_secret && is_wanted), "{reason}"),
+        Answer::Removed => assert!(knows_secret && hello.from == REMOVED),
         Answer::Challenge(_) => panic!("challenged twice"),
     }
 }
@@ -96,5 +98,6 @@ pub fn peer_handshakes() -> Vec<Vec<u8>> {
         hello(7, 1, 3, Purpose::Snapshot),
         hello(7, 2, 2, Purpose::Control),
         hello(7, 9, 2, Purpose::Control),
+        hello(0, 0, 0, Purpose::Join),
     ]
 }

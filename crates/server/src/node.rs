@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-use bellwether_http::{DatabaseStatus, Metrics, NodeStatus, Role as HttpRole};
+use bellwether_http::{DatabaseStatus, MemberStatus, Metrics, NodeStatus, Role as HttpRole};
 use bellwether_node::{Event, Role};
-use bellwether_types::{DatabaseId, Position};
+use bellwether_types::{DatabaseId, NodeId, Position};
 
 use crate::config::Config;
 use crate::forward::ForwardPool;
+use crate::identity::{DataDir, Identity};
 use crate::lock::Lock;
+use crate::members::{Addresses, Member, MemberBook};
+use crate::peer::Caller;
 use crate::replica::ReplicaHandle;
 use crate::stop::Stop;
 
@@ -50,6 +53,12 @@ impl Replicas {
 /// What every connection of a node needs.
 pub(crate) struct Node {
     pub config: Config,
+    pub identity: Identity,
+    pub data_dir: DataDir,
+    /// It goes on alone, which the system database did not say when the node was started.
+    pub promotion: Option<String>,
+    pub members: Arc<MemberBook>,
+    pub caller: Arc<Caller>,
     pub replicas: Arc<Replicas>,
     pub forward: Arc<ForwardPool>,
     pub metrics: Arc<Metrics>,
@@ -66,6 +75,13 @@ pub(crate) struct Node {
 }
 
 impl Node {
+    /// The replica of the system database, which every node has.
+    pub fn system(&self) -> &Arc<ReplicaHandle> {
+        self.replicas
+            .get(DatabaseId::SYSTEM)
+            .expect("every node has the system database")
+    }
+
     /// A number that this process has not used before.
     pub fn number(&self) -> u64 {
         self.numbers.fetch_add(1, Ordering::Relaxed)
@@ -73,7 +89,7 @@ impl Node {
 
     fn why_not_serving(&self, replica: &ReplicaHandle) -> Option<String> {
         if replica.reign.borrow().seeding {
-            return Some("damaged or behind the log: being seeded from the leader".to_owned());
+            return Some("damaged or behind the log: being seeded from another node".to_owned());
         }
         let founded = self.is_founded.load(Ordering::Acquire);
         (!founded).then(|| "starting: the system database is not there yet".to_owned())
@@ -82,30 +98,53 @@ impl Node {
     /// What `GET /status` says.
     pub fn status(&self) -> NodeStatus {
         NodeStatus {
-            node: self.config.node,
+            node: self.identity.node,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            cluster: self.config.cluster.to_string(),
+            cluster: self.identity.cluster.to_string(),
             uptime_ms: self.started.elapsed().as_millis() as u64,
             databases: self
                 .replicas
                 .iter()
-                .filter_map(|replica| database_status(replica, self.why_not_serving(replica)))
+                .filter_map(|replica| {
+                    database_status(replica, self.identity.node, self.why_not_serving(replica))
+                })
                 .collect(),
+            lost_writes: self.metrics.lost_writes.get(),
+            members: self.members.current().present().map(member_status).collect(),
         }
     }
 }
 
-fn database_status(replica: &ReplicaHandle, not_serving: Option<String>) -> Option<DatabaseStatus> {
+fn member_status(member: &Member) -> MemberStatus {
+    let Addresses { peer, pg, http } = member.addresses;
+    MemberStatus {
+        node: member.node,
+        standing: member.standing.name().to_owned(),
+        peer,
+        pg,
+        http,
+    }
+}
+
+fn database_status(
+    replica: &ReplicaHandle,
+    node: NodeId,
+    not_serving: Option<String>,
+) -> Option<DatabaseStatus> {
     let status = replica.published.status()?;
     let serving = not_serving.is_none();
     let full = (!status.has_room).then(|| "no space left on its disk: it takes no writes".to_owned());
     let content = replica.published.content();
     let reign = *replica.reign.borrow();
     let lag = replica.lag(&status);
+    let seeding = replica.published.seeding.get().filter(|_| reign.seeding);
     Some(DatabaseStatus {
         name: replica.name.to_owned(),
         role: match status.role {
             Role::Leader => HttpRole::Leader,
+            Role::Follower { .. } if !replica.group.borrow().configuration.voters.contains(&node) => {
+                HttpRole::Learner
+            }
             Role::Follower { .. } => HttpRole::Follower,
             Role::Candidate => HttpRole::Candidate,
         },
@@ -125,5 +164,6 @@ fn database_status(replica: &ReplicaHandle, not_serving: Option<String>) -> Opti
         log_bytes: replica.published.log_bytes.load(Ordering::Relaxed),
         serving,
         problem: not_serving.or(full),
+        seeding,
     })
 }

@@ -4,15 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bellwether_session::Settings;
 use bellwether_storage::{ClientTransaction, SessionState};
-use bellwether_types::{DatabaseId, RequestId, SessionId, SqlError, Statement};
+use bellwether_types::{ErrorKind, Facts, RequestId, SessionId, SqlError, Statement, Value, ValueRef};
 
+use crate::members::{Addresses, Member, Members};
 use crate::node::Node;
+use crate::random::random_array;
 use crate::replica::desk::Claim;
-use crate::replica::{Attempt, ReplicaHandle, unreadable};
+use crate::replica::{Attempt, ReplicaHandle, unix_ms, unreadable};
+use crate::session::{Session, SessionFacts};
 
 /// What a fresh cluster knows: itself, the database `postgres` and the role `postgres`.
-const FOUNDING: [&str; 12] = [
+const FOUNDING: [&str; 16] = [
     "CREATE TABLE IF NOT EXISTS databases (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT",
     "CREATE TABLE IF NOT EXISTS roles (name TEXT PRIMARY KEY, superuser INTEGER NOT NULL, login INTEGER NOT NULL, \
      password TEXT, connection_limit INTEGER NOT NULL, valid_until INTEGER, id INTEGER NOT NULL UNIQUE) STRICT, WITHOUT ROWID",
@@ -29,21 +33,30 @@ const FOUNDING: [&str; 12] = [
      (SELECT 1 FROM roles WHERE superuser AND login) BEGIN SELECT RAISE(ABORT, \
      'the last superuser who may log in must stay one'); END",
     "CREATE TABLE IF NOT EXISTS nodes (id INTEGER PRIMARY KEY, peer TEXT NOT NULL, pg TEXT NOT NULL, \
-     http TEXT NOT NULL) STRICT",
+     http TEXT NOT NULL, standing TEXT NOT NULL CHECK (standing IN ('voter', 'learner', 'removed')), \
+     ticket TEXT UNIQUE) STRICT",
+    "CREATE UNIQUE INDEX IF NOT EXISTS one_node_an_address ON nodes (peer) WHERE standing <> 'removed'",
     "CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS database_settings (database INTEGER NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, \
+     PRIMARY KEY (database, name)) STRICT, WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS lost_writes (database TEXT NOT NULL, term INTEGER NOT NULL, log_index INTEGER NOT NULL, \
+     transaction_id TEXT NOT NULL, origin INTEGER NOT NULL, time_ms INTEGER NOT NULL, durability TEXT NOT NULL, \
+     changes TEXT NOT NULL, script TEXT NOT NULL, PRIMARY KEY (database, transaction_id)) STRICT, WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS promotions (id INTEGER PRIMARY KEY, record TEXT NOT NULL) STRICT",
     "INSERT OR IGNORE INTO databases VALUES (0, 'bellwether'), (1, 'postgres')",
     "INSERT OR IGNORE INTO roles VALUES ('postgres', 1, 1, NULL, -1, NULL, 10)",
     "INSERT OR IGNORE INTO connect_grants VALUES (1, 'public')",
 ];
+
+/// This node shows its client's change before it answers, unless it is further behind than this.
+const SHOWN_WITHIN: Duration = Duration::from_secs(5);
 
 /// Between looks whether this node leads the system database.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Writes the founding content, once, at whichever node leads first.
 pub(crate) async fn found(node: Arc<Node>) {
-    let Some(system) = node.replicas.get(DatabaseId::SYSTEM) else {
-        return;
-    };
+    let system = node.system();
     let mut tries = 0;
     while !node.stop.is_asked() {
         if is_founded(system).await {
@@ -53,15 +66,16 @@ pub(crate) async fn found(node: Arc<Node>) {
         if system.reign.borrow().leading {
             // One session for all attempts, so that a repeated one is executed once.
             let request = RequestId {
-                session: SessionId(u128::from(node.config.node.0)),
+                session: SessionId(u128::from(node.identity.node.0)),
                 sequence: 1,
             };
             let statements = FOUNDING
                 .iter()
                 .map(|sql| Statement::new(*sql))
-                .chain(nodes(&node))
+                .chain(nodes(&node.members.current()))
                 .collect();
             let transaction = ClientTransaction {
+                durability: Default::default(),
                 seen: Vec::new(),
                 request,
                 statements,
@@ -84,26 +98,65 @@ pub(crate) async fn found(node: Arc<Node>) {
     }
 }
 
-fn nodes(node: &Node) -> impl Iterator<Item = Statement> {
-    node.config.members.iter().map(|member| {
+fn nodes(members: &Members) -> Vec<Statement> {
+    let insert = |member: &Member| {
+        let Addresses { peer, pg, http } = member.addresses;
         Statement::new(format!(
-            "INSERT OR IGNORE INTO nodes VALUES ({}, '{}', '{}', '{}')",
-            member.node, member.peer, member.pg, member.http
+            "INSERT OR IGNORE INTO nodes VALUES ({}, '{peer}', '{pg}', '{http}', '{}', NULL)",
+            member.node,
+            member.standing.name()
         ))
-    })
+    };
+    members.all().map(insert).collect()
 }
 
 async fn is_founded(system: &ReplicaHandle) -> bool {
-    matches!(exists(system, "SELECT 1 FROM roles", Vec::new()).await, Ok(true))
+    let roles = query(system, &Statement::new("SELECT 1 FROM roles LIMIT 1")).await;
+    roles.is_ok_and(|roles| !roles.is_empty())
 }
 
-/// Whether a query of the system database's local replica has a row.
-async fn exists(
+/// What the local replica of the system database answers; for tables of numbers and texts.
+pub(crate) async fn query(
     system: &ReplicaHandle,
-    sql: &str,
-    parameters: Vec<bellwether_types::Value>,
-) -> Result<bool, SqlError> {
-    let reader = system.readers.get().await.map_err(|error| unreadable(&error))?;
-    let mut reader = reader;
-    reader.open_cursor(&Statement::bound(sql, parameters))?.step()
+    statement: &Statement,
+) -> Result<Vec<Vec<Value>>, SqlError> {
+    let mut reader = system.readers.get().await.map_err(|error| unreadable(&error))?;
+    let mut cursor = reader.open_cursor(statement)?;
+    let columns = cursor.columns().len();
+    let mut rows = Vec::new();
+    while cursor.step()? {
+        rows.push((0..columns).map(|column| owned(cursor.value(column))).collect());
+    }
+    Ok(rows)
+}
+
+/// A number or a text; anything else as NULL.
+pub(crate) fn owned(value: ValueRef<'_>) -> Value {
+    match value {
+        ValueRef::Integer(number) => Value::Integer(number),
+        ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
+        _ => Value::Null,
+    }
+}
+
+/// Changes the system database, wherever its leader is: all of these or none. When this returns, this node's replica has
+/// it, unless that is far behind.
+pub(crate) async fn change(
+    node: &Arc<Node>,
+    statements: Vec<Statement>,
+    settings: &Settings,
+) -> Result<(), SqlError> {
+    let no_randomness = |error: std::io::Error| {
+        SqlError::new(ErrorKind::Internal, "the system gave no random bytes").with_detail(error.to_string())
+    };
+    let chance = random_array().map_err(no_randomness)?;
+    let system = node.system();
+    let facts = SessionFacts::new(node.identity.cluster, 0, Facts::default());
+    let id = SessionId::new(unix_ms(), random_array().map_err(no_randomness)?);
+    let mut session = Session::new(Arc::clone(node), Arc::clone(system), id, chance, facts);
+    let changed = session.change(statements, settings).await;
+    session.close(changed.is_ok()).await;
+    let position = changed?;
+    system.wait_applied(position, SHOWN_WITHIN).await;
+    Ok(())
 }

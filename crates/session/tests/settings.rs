@@ -186,8 +186,8 @@ fn read_only_of_a_transaction_ends_with_it() {
 fn what_cannot_be_honoured_is_refused_with_the_right_kind() {
     let mut settings = settings();
     for (name, value, kind) in [
-        ("synchronous_commit", "off", ErrorKind::NotSupported),
-        ("synchronous_commit", "remote_apply", ErrorKind::NotSupported),
+        ("synchronous_standby_names", "*", ErrorKind::ClusterSetting),
+        ("bellwether.sync_degrade_after", "1s", ErrorKind::ClusterSetting),
         ("synchronous_commit", "sometimes", ErrorKind::InvalidSetting),
         ("client_encoding", "LATIN1", ErrorKind::NotSupported),
         ("TimeZone", "Europe/Berlin", ErrorKind::NotSupported),

@@ -66,11 +66,23 @@ pub enum Bug {
     TellBeforeCommit,
     /// A follower leaves out what a record tells, now and then.
     LoseNotifications,
+    /// Whoever waits for standbys is answered when a quorum has its transaction.
+    IgnoreStandbyRule,
+    /// Who asks for the leader's disk is answered before its sync.
+    AnswerLocalBeforeFsync,
+    /// Who asks for the standbys to have applied it is answered when it is on their disks.
+    AnswerApplyAtFsync,
+    /// A session that was answered early goes on without a look at what became of that.
+    ForgetEarlyPosition,
+    /// At start the group is what the log says, whatever SQLite keeps of entries that were cut from it.
+    ForgetConfiguration,
+    /// An image tells of the group as it was founded.
+    ImageOfFounders,
 }
 
 impl Bug {
     /// All, in the order of the declaration.
-    pub const ALL: [Bug; 31] = [
+    pub const ALL: [Bug; 37] = [
         Bug::AckBeforeFsync,
         Bug::SendBeforePersist,
         Bug::VoteWithoutPersisting,
@@ -102,6 +114,12 @@ impl Bug {
         Bug::IgnorePageChecksums,
         Bug::TellBeforeCommit,
         Bug::LoseNotifications,
+        Bug::IgnoreStandbyRule,
+        Bug::AnswerLocalBeforeFsync,
+        Bug::AnswerApplyAtFsync,
+        Bug::ForgetEarlyPosition,
+        Bug::ForgetConfiguration,
+        Bug::ImageOfFounders,
     ];
 
     /// As the command line has it: `ack-before-fsync`.

@@ -7,7 +7,7 @@ use crate::clock::Time;
 use crate::driver::Request;
 use crate::observation::{ClientId, OperationId, Outcome};
 use crate::random::Random;
-use crate::workload::{Guarantee, Kind, Operation};
+use crate::workload::{Kind, Operation};
 
 /// A client's patience, in microseconds.
 const PATIENCE_US: u64 = 4_000_000;
@@ -65,6 +65,11 @@ impl Client {
         left
     }
 
+    /// Of its connection.
+    pub fn session(&self) -> SessionId {
+        SessionId(self.session)
+    }
+
     /// Whether it goes to another node now, just so.
     pub fn maybe_moves(&mut self) -> bool {
         self.is_prober || self.random.per_mille(30)
@@ -100,7 +105,7 @@ impl Client {
         let counts = self
             .underway
             .take()
-            .is_some_and(|ended| ended.what.kind != Kind::Read(Guarantee::Eventual));
+            .is_some_and(|ended| ended.what.kind.is_ordered());
         if let Outcome::Done { position, .. } = outcome
             && counts
         {
@@ -108,8 +113,12 @@ impl Client {
         }
     }
 
-    /// Until its next operation.
-    pub fn thinks_us(&mut self) -> u64 {
+    /// Until its next operation. Who was answered early often does not think at all: what it does next meets what is not
+    /// committed yet.
+    pub fn thinks_us(&mut self, was_early: bool) -> u64 {
+        if was_early && self.random.per_mille(500) {
+            return self.random.range(50, 2_000);
+        }
         let longest_us = if self.is_prober { 80_000 } else { 260_000 };
         self.random.range(5_000, longest_us)
     }

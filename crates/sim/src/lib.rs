@@ -6,7 +6,8 @@
 //! Workloads, faults and checkers do not know each other: clients leave a history, the world takes down what it
 //! sees of nodes, checkers judge that.
 //!
-//! Does not simulate: the PostgreSQL protocol, threads racing each other within a node, rot in SQLite's WAL.
+//! Does not simulate: the PostgreSQL protocol, threads racing each other within a node, rot in SQLite's WAL, commits that
+//! go on without the standbys that they wait for.
 
 pub mod bug;
 pub mod checker;
@@ -20,6 +21,7 @@ pub mod observation;
 mod peer;
 pub mod random;
 pub mod report;
+pub mod rule;
 mod trace;
 pub mod workload;
 mod world;

@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use bellwether_types::{ErrorKind, Fingerprint, HardState, LogIndex, NodeId, Position, Term};
+use bellwether_types::{
+    Configuration, Durability, Entry, ErrorKind, Fingerprint, HardState, LogIndex, NodeId, Payload, Position,
+    SessionId, Term,
+};
 
 use crate::workload::{Operation, Rows};
 
@@ -20,7 +23,7 @@ pub struct OperationId(pub u64);
 pub enum Outcome {
     /// It was done.
     Done {
-        /// What each statement answered; none at all when the answer is a retry's.
+        /// What each statement answered; of a retry that answers no rows, nothing.
         answer: Vec<Rows>,
         /// What the client has now seen.
         position: Position,
@@ -29,17 +32,38 @@ pub enum Outcome {
     Failed(ErrorKind),
     /// It has no effect: it was never executed.
     Refused,
+    /// It has no effect: what its session was answered before, earlier than it was committed, is lost, or nobody knows.
+    /// The session is over.
+    SessionLost,
     /// It may have been done, or be done later.
     Unknown,
 }
 
 /// Position and content of a log entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Logged {
     /// Where.
     pub position: Position,
     /// Of the payload.
     pub hash: u64,
+    /// What it says of the group.
+    pub configuration: Option<Configuration>,
+}
+
+impl Logged {
+    /// Of an entry.
+    pub fn of(entry: &Entry) -> Logged {
+        Logged::at(entry.position, &entry.payload)
+    }
+
+    /// Of a payload at its position.
+    pub fn at(position: Position, payload: &[u8]) -> Logged {
+        Logged {
+            position,
+            hash: hash(payload),
+            configuration: Payload::configuration_in(payload),
+        }
+    }
 }
 
 /// A promise that a node makes by a message.
@@ -68,6 +92,8 @@ pub enum Observation {
         operation: OperationId,
         /// Whose.
         client: ClientId,
+        /// On which connection.
+        session: SessionId,
         /// What.
         what: Operation,
     },
@@ -117,6 +143,31 @@ pub enum Observation {
         hard_state: Option<HardState>,
         /// As appended; the first replaces what was there.
         entries: Vec<Logged>,
+    },
+    /// A node has these in its log, on disk or not yet.
+    Received {
+        /// Which.
+        node: NodeId,
+        /// It has an image of all that goes before, too.
+        base: Option<Position>,
+        /// In order.
+        positions: Vec<Position>,
+    },
+    /// A leader heard of a member in its term.
+    Heard {
+        /// The leader.
+        node: NodeId,
+        /// Whom.
+        from: NodeId,
+    },
+    /// A leader answers that a transaction is done.
+    Acknowledged {
+        /// The leader.
+        node: NodeId,
+        /// Contains it.
+        position: Position,
+        /// As asked for.
+        durability: Durability,
     },
     /// A node removed the front of its log.
     LogCut {

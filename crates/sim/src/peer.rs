@@ -5,7 +5,9 @@ use std::fmt;
 use bellwether_node::Message;
 use bellwether_storage::snapshot::SnapshotInfo;
 use bellwether_storage::{Seen, SessionState};
-use bellwether_types::{Decoder, Encoder, Position, RequestId, SessionId, SqlError, Statement, Term};
+use bellwether_types::{
+    Configuration, Decoder, Durability, Encoder, Position, RequestId, SessionId, SqlError, Statement, Term,
+};
 use bytes::Bytes;
 
 use crate::workload::Rows;
@@ -31,6 +33,8 @@ pub struct Attempt {
     pub seen: Vec<Seen>,
     /// The session's state.
     pub session: SessionState,
+    /// When its client is to be answered.
+    pub durability: Durability,
 }
 
 /// What an attempt is of its transaction.
@@ -57,7 +61,7 @@ pub enum Part {
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reply {
-    /// Committed, now or by an earlier attempt.
+    /// Executed, now or by an earlier attempt, and committed unless less is asked for.
     Done {
         /// What the statements answered; nothing when it was an earlier attempt.
         answer: Vec<Rows>,
@@ -65,11 +69,28 @@ pub enum Reply {
         position: Position,
         /// The session's state.
         session: SessionState,
+        /// It was executed before: by an earlier attempt.
+        deduplicated: bool,
     },
     /// It failed against committed state, and has no effect.
     Failed(SqlError),
     /// Not executed, or executed and perhaps not committed: ask the leader that there is now.
     NotLeader,
+}
+
+impl Reply {
+    /// The same, telling of this position, if it tells of none.
+    #[must_use]
+    pub fn at(mut self, there: Position) -> Reply {
+        if let Reply::Done {
+            position: position @ Position::ZERO,
+            ..
+        } = &mut self
+        {
+            *position = there;
+        }
+        self
+    }
 }
 
 /// What travels.
@@ -117,8 +138,8 @@ pub struct Piece {
     pub offset: u64,
     /// None in the first, which only tells of the image.
     pub content: Bytes,
-    /// With the last, which has no content: what the image must come to.
-    pub info: Option<SnapshotInfo>,
+    /// With the last, which has no content: what the image must come to, and the group that is stored in it.
+    pub end: Option<(SnapshotInfo, Configuration)>,
 }
 
 impl PeerMessage {
@@ -205,8 +226,8 @@ impl fmt::Display for PeerMessage {
                 Some((id, offset)) => write!(f, "ask for {offset} of {id:x}"),
                 None => write!(f, "ask for a snapshot at {at_least}"),
             },
-            PeerMessage::Snapshot(piece) => match piece.info {
-                Some(info) => write!(f, "snapshot {:x} ends, at {}", piece.id, info.position),
+            PeerMessage::Snapshot(piece) => match &piece.end {
+                Some((info, _)) => write!(f, "snapshot {:x} ends, at {}", piece.id, info.position),
                 None => write!(f, "snapshot {:x}, {} of {}", piece.id, piece.offset, piece.bytes),
             },
         }

@@ -14,17 +14,29 @@ pub mod at_least {
     pub const FAULTS: u64 = 5;
     /// Leaders after the first.
     pub const LEADER_CHANGES: u64 = 1;
+    /// Writes answered as done, of each durability.
+    pub const OF_EACH_DURABILITY: u64 = 5;
 }
 
 /// Counted over one run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Nodes of the cluster.
+    /// Whom commits waited for besides the quorum.
+    pub rule: &'static str,
+    /// Nodes of the cluster, those that joined among them.
     pub nodes: u64,
+    /// Records that said of the group.
+    pub configurations: u64,
     /// Simulated time.
     pub seconds: u64,
     /// Writes answered as done.
     pub writes: u64,
+    /// Of these, by durability, from weak to strong.
+    pub acknowledged: [u64; 5],
+    /// Of these, answered before they were committed, and lost with their leader.
+    pub early_lost: u64,
+    /// Sessions that ended because of that, or because nobody knew any more.
+    pub sessions_lost: u64,
     /// Of these, interactive transactions.
     pub interactive: u64,
     /// Of these, VACUUMs.
@@ -54,11 +66,13 @@ pub struct Counts {
 impl Counts {
     /// What there was too little of.
     pub fn lack(&self) -> Option<String> {
+        let rarest = self.acknowledged.into_iter().min().unwrap_or(0);
         let checks = [
             ("simulated seconds", self.seconds, at_least::SECONDS),
             ("transactions", self.writes + self.reads, at_least::TRANSACTIONS),
             ("faults", self.faults, at_least::FAULTS),
             ("leader changes", self.leader_changes, at_least::LEADER_CHANGES),
+            ("writes of some durability", rarest, at_least::OF_EACH_DURABILITY),
         ];
         let (what, found, wanted) = checks.into_iter().find(|(_, found, wanted)| found < wanted)?;
         Some(format!(
@@ -84,6 +98,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Counts {
             nodes,
+            configurations,
             seconds,
             writes,
             interactive,
@@ -103,11 +118,20 @@ impl fmt::Display for Report {
             messages,
             ..
         } = self.counts;
+        let Counts {
+            rule,
+            acknowledged: [off, local, remote_write, on, remote_apply],
+            early_lost,
+            sessions_lost,
+            ..
+        } = self.counts;
         write!(
             f,
             "seed {:>6}: {nodes} nodes {seconds} s, {writes} writes ({interactive} interactive {vacuums} vacuums) {reads} reads ({failed} failed {refused} refused \
-             {unknown} unknown), {faults} faults {leader_changes} leader changes {restarts} restarts \
-             {rotted} rotted {snapshots} snapshots, {messages} messages, trace {:016x}",
+             {unknown} unknown), {faults} faults {configurations} configurations {leader_changes} leader changes {restarts} restarts \
+             {rotted} rotted {snapshots} snapshots, {messages} messages, \
+             waiting for \"{rule}\": {off} off {local} local {remote_write} remote_write {on} on {remote_apply} remote_apply \
+             ({early_lost} early ones lost, {sessions_lost} sessions), trace {:016x}",
             self.seed, self.trace_hash
         )?;
         match &self.violation {

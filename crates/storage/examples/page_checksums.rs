@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bellwether_storage::files::ConnectionRole;
 use bellwether_storage::pages::{PAGE_BYTES, is_sound, write_checksum};
-use bellwether_storage::{Checkpointer, Files, Spill, Vfs};
+use bellwether_storage::{Checkpointer, Files, Vfs};
 use bellwether_types::Position;
 use rusqlite::{Connection, params};
 
@@ -19,13 +19,7 @@ const UPSERTS: i64 = 100_000;
 const ROUNDS: usize = 5;
 
 fn files(path: &Path) -> Files {
-    Files {
-        path: path.to_owned(),
-        vfs: Vfs::Os,
-        spill: Spill::Memory,
-        extended: Default::default(),
-        damage: Default::default(),
-    }
+    Files::new(path.to_owned(), Vfs::Os)
 }
 
 fn best(mut round: impl FnMut() -> Duration) -> Duration {

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use bellwether_storage::{
-    ClientTransaction, Files, GroupStart, Sealed, SessionState, Spill, Vfs, Writer, run_group,
+    ClientTransaction, Files, GroupStart, Sealed, SessionState, Vfs, Writer, run_group,
 };
 use bellwether_types::{Entry, NodeId, Position, RequestId, SessionId, Statement, Timestamp, Value};
 
@@ -68,13 +68,7 @@ fn main() {
     let groups = 100_000 / per_group;
     let directory = tempfile::tempdir().expect("a temporary directory");
     let open = |name: &str| {
-        let files = Files {
-            path: directory.path().join(name),
-            vfs: Vfs::Os,
-            spill: Spill::Memory,
-            extended: Default::default(),
-            damage: Default::default(),
-        };
+        let files = Files::new(directory.path().join(name), Vfs::Os);
         Writer::open(&files).expect("a new file")
     };
     let mut bench = Bench {
@@ -88,6 +82,7 @@ fn main() {
     let mut transaction = |session: u64, sql: &str, parameters: Vec<Value>| {
         sequence += 1;
         ClientTransaction {
+            durability: Default::default(),
             seen: Vec::new(),
             request: RequestId {
                 session: SessionId(u128::from(session) << 64 | 7),

@@ -445,30 +445,14 @@ mod tests {
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
     use super::*;
-    use crate::files::Spill;
+
     use crate::recovery::repair_ahead;
     use crate::testing::{ForgetfulDisk, Registered, commit, create_replica, last_row};
 
     const FRAME_BYTES: u64 = 4096 + 24;
 
-    fn files(vfs: &Registered) -> Files {
-        Files {
-            path: "/replica/main.db".into(),
-            vfs: Vfs::Simulated(vfs.name()),
-            spill: Spill::Memory,
-            extended: Default::default(),
-            damage: Default::default(),
-        }
-    }
-
     fn real_files(directory: &tempfile::TempDir) -> Files {
-        Files {
-            path: directory.path().join("main.db"),
-            vfs: Vfs::Os,
-            spill: Spill::Memory,
-            extended: Default::default(),
-            damage: Default::default(),
-        }
+        Files::new(directory.path().join("main.db"), Vfs::Os)
     }
 
     fn at(index: u64) -> Position {
@@ -517,7 +501,7 @@ mod tests {
     #[test]
     fn a_restart_waits_for_the_log_the_writer_and_the_readers() {
         let vfs = Registered::new(ForgetfulDisk::new(1), 1);
-        let files = files(&vfs);
+        let files = vfs.files();
         let writer = create_replica(&files);
         let mut checkpointer = Checkpointer::open(&files).expect("a checkpointer");
         commit(&writer, at(1)).expect("a record");
@@ -623,9 +607,9 @@ mod tests {
         for seed in 0..30 {
             let disk = ForgetfulDisk::new(seed);
             let vfs = Registered::new(disk.clone(), seed);
-            let writer = create_replica(&files(&vfs));
-            let mut checkpointer = Checkpointer::open(&files(&vfs)).expect("a checkpointer");
-            let reader = files(&vfs).connect(ConnectionRole::Reader).expect("a reader");
+            let writer = create_replica(&vfs.files());
+            let mut checkpointer = Checkpointer::open(&vfs.files()).expect("a checkpointer");
+            let reader = vfs.files().connect(ConnectionRole::Reader).expect("a reader");
             reader.execute_batch("BEGIN").expect("a snapshot");
             assert_eq!(last_row(&reader), 0);
             commit(&writer, at(1)).expect("a record");
@@ -636,7 +620,7 @@ mod tests {
             disk.crash();
             let vfs = Registered::new(disk, seed + 1000);
             assert_eq!(
-                repair_ahead(&files(&vfs), |_| true).expect("no repair").position,
+                repair_ahead(&vfs.files(), |_| true).expect("no repair").position,
                 at(1),
                 "seed {seed}"
             );
@@ -646,8 +630,8 @@ mod tests {
     #[test]
     fn a_wal_that_begins_anew_is_not_missed_by_what_was_moved_out_of_it() {
         let vfs = Registered::new(ForgetfulDisk::new(1), 1);
-        let writer = create_replica(&files(&vfs));
-        let mut checkpointer = Checkpointer::open(&files(&vfs)).expect("a checkpointer");
+        let writer = create_replica(&vfs.files());
+        let mut checkpointer = Checkpointer::open(&vfs.files()).expect("a checkpointer");
         checkpointer.few_pages = 0;
         commit(&writer, at(1)).expect("a record");
         let done = checkpointer.checkpoint(at(1)).expect("a checkpoint");
@@ -655,9 +639,9 @@ mod tests {
         assert!(matches!(checkpointer.recorded, Some((_, Kind::InMain))));
         commit(&writer, at(2)).expect("a record");
         drop((writer, checkpointer));
-        let position = repair_ahead(&files(&vfs), |_| true).expect("no damage").position;
+        let position = repair_ahead(&vfs.files(), |_| true).expect("no damage").position;
         assert!(position >= at(1), "{position}");
-        let reader = files(&vfs).connect(ConnectionRole::Reader).expect("the replica");
+        let reader = vfs.files().connect(ConnectionRole::Reader).expect("the replica");
         assert_eq!(last_row(&reader), position.index.0);
     }
 
@@ -667,8 +651,8 @@ mod tests {
         for seed in 0..600_u64 {
             let disk = ForgetfulDisk::new(seed);
             let vfs = Registered::new(disk.clone(), seed);
-            let writer = create_replica(&files(&vfs));
-            let mut checkpointer = Checkpointer::open(&files(&vfs)).expect("a checkpointer");
+            let writer = create_replica(&vfs.files());
+            let mut checkpointer = Checkpointer::open(&vfs.files()).expect("a checkpointer");
             // Otherwise so little is always written once more.
             if seed % 2 == 0 {
                 checkpointer.few_pages = 0;
@@ -698,14 +682,14 @@ mod tests {
             disk.crash();
             let vfs = Registered::new(disk, seed + 1000);
             let log = |position: Position| position.index.0 <= bound;
-            let had_wal = has_wal(&files(&vfs));
-            let recovery = repair_ahead(&files(&vfs), log).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
-            given_up += u64::from(had_wal && !has_wal(&files(&vfs)));
+            let had_wal = has_wal(&vfs.files());
+            let recovery = repair_ahead(&vfs.files(), log).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+            given_up += u64::from(had_wal && !has_wal(&vfs.files()));
             assert!(
                 recovery.position >= through,
                 "seed {seed}: {recovery:?}, promised {through}"
             );
-            let reader = files(&vfs).connect(ConnectionRole::Reader).expect("the replica");
+            let reader = vfs.files().connect(ConnectionRole::Reader).expect("the replica");
             assert_eq!(last_row(&reader), recovery.position.index.0, "seed {seed}");
             let check: String = reader
                 .query_row("PRAGMA integrity_check", [], |row| row.get(0))

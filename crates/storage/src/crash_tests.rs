@@ -4,7 +4,7 @@
 use bellwether_types::{Entry, Fingerprint, NodeId, Position, RequestId, SessionId, Statement, Timestamp};
 
 use crate::checkpoint::Checkpointer;
-use crate::files::{Files, Spill, Vfs};
+use crate::files::Files;
 use crate::group::{GroupStart, Sealed};
 use crate::recovery::repair_ahead;
 use crate::run::{ClientTransaction, run_group};
@@ -46,16 +46,6 @@ impl Dice {
     }
 }
 
-fn files(vfs: &Registered) -> Files {
-    Files {
-        path: "/replica/main.db".into(),
-        vfs: Vfs::Simulated(vfs.name()),
-        spill: Spill::Memory,
-        extended: Default::default(),
-        damage: Default::default(),
-    }
-}
-
 fn statements(dice: &mut Dice, place: u64) -> Vec<Statement> {
     let key = dice.roll(40);
     let size = dice.roll(5000);
@@ -75,6 +65,7 @@ fn statements(dice: &mut Dice, place: u64) -> Vec<Statement> {
 fn lead(writer: &mut Writer, log: &mut Log, term: u64, dice: &mut Dice) -> Option<()> {
     let index = log.entries.len() as u64 + 1;
     let transaction = ClientTransaction {
+        durability: Default::default(),
         seen: Vec::new(),
         request: RequestId {
             session: SessionId(1),
@@ -128,7 +119,7 @@ fn live(files: &Files, log: &mut Log, term: u64, dice: &mut Dice) -> Option<()> 
 /// What a replica without crashes becomes.
 fn reference(log: &Log) -> Fingerprint {
     let vfs = Registered::new(ForgetfulDisk::new(0), 0);
-    let mut writer = Writer::open(&files(&vfs)).expect("a new replica");
+    let mut writer = Writer::open(&vfs.files()).expect("a new replica");
     for entry in &log.entries {
         writer
             .apply(entry)
@@ -146,7 +137,7 @@ fn a_replica_that_crashes_again_and_again_is_equal_to_one_that_never_does() {
         let mut log = Log::default();
         for life in 0..5 {
             let vfs = Registered::new(disk.clone(), seed);
-            let files = files(&vfs);
+            let files = vfs.files();
             let recovery = repair_ahead(&files, |position| log.knows(position));
             let recovery = recovery.unwrap_or_else(|error| panic!("seed {seed} life {life}: {error}"));
             assert!(recovery.position <= log.entries.last().map_or(Position::ZERO, |last| last.position));
@@ -163,7 +154,7 @@ fn a_replica_that_crashes_again_and_again_is_equal_to_one_that_never_does() {
             log.durable = kept;
         }
         let vfs = Registered::new(disk.clone(), seed);
-        let files = files(&vfs);
+        let files = vfs.files();
         repair_ahead(&files, |position| log.knows(position)).expect("a repair");
         let mut writer = Writer::open(&files).expect("the replica");
         for entry in &log.entries {

@@ -17,9 +17,9 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use bellwether_types::disk::{Disk, DiskFile, write_again};
+use bellwether_types::disk::{Disk, DiskFile, directory_of, remove_durably, write_again};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::files::{Files, beside};
@@ -92,7 +92,7 @@ impl DoubleWrite {
         let sequence = newest(disk, &paths)?.map_or(0, |(_, record, _)| record.sequence);
         let [first, second] = &paths;
         let opened = [disk.open(first, true)?, disk.open(second, true)?];
-        disk.sync_dir(parent(&files.path))?;
+        disk.sync_dir(directory_of(&files.path))?;
         Ok(DoubleWrite {
             files: opened,
             sequence,
@@ -290,18 +290,6 @@ fn place_of(sequence: u64) -> usize {
 
 fn paths(files: &Files) -> [PathBuf; 2] {
     SUFFIXES.map(|suffix| beside(&files.path, suffix))
-}
-
-fn parent(path: &Path) -> &Path {
-    path.parent().unwrap_or(Path::new("/"))
-}
-
-fn remove_durably(disk: &dyn Disk, path: &Path) -> io::Result<()> {
-    if disk.exists(path)? {
-        disk.remove(path)?;
-        disk.sync_dir(parent(path))?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

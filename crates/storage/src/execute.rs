@@ -36,7 +36,6 @@ pub(crate) fn run_statement(
 /// From here on the transaction counts as failed until the statement has succeeded.
 pub(crate) fn begin_parts(open: &mut OpenTransaction) {
     open.is_failed = true;
-    open.returned_rows = false;
 }
 
 /// A statement that SQLite runs as it stands.
@@ -64,7 +63,6 @@ pub(crate) fn run_part(
     // SAFETY: the parameters live until `give_back` has forgotten them, or the statement is finalised.
     unsafe { prepared.bind_client(statement, true)? };
     database.begin_statement();
-    open.returned_rows = prepared.column_count() > 0;
     let is_schema = prepared.kind() == StatementKind::Schema;
     connection.hook.capture().set_in_schema_statement(is_schema);
     let running = database.run_for(open.request);
@@ -182,6 +180,5 @@ fn run_session_pragma(
         }
     }
     open.tag = CommandTag::plain("PRAGMA");
-    open.returned_rows = false;
     Ok(Some(CommandTag::plain("PRAGMA")))
 }

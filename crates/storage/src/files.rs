@@ -96,6 +96,17 @@ const REQUIRED_OPTIONS: [&CStr; 4] = [
 ];
 
 impl Files {
+    /// Without extensions; what is captured stays in memory.
+    pub fn new(path: impl Into<PathBuf>, vfs: Vfs) -> Files {
+        Files {
+            path: path.into(),
+            vfs,
+            spill: Spill::Memory,
+            extended: Extended::default(),
+            damage: Damage::default(),
+        }
+    }
+
     /// Opens a connection: through the VFS, WAL mode, `synchronous=OFF`, no automatic checkpoint (neither by
     /// size nor at close), no busy handler, foreign keys as SQLite was compiled.
     pub fn connect(&self, role: ConnectionRole) -> Result<Connection, OpenError> {
@@ -463,13 +474,7 @@ mod tests {
     use super::*;
 
     fn files(directory: &tempfile::TempDir) -> Files {
-        Files {
-            path: directory.path().join("replica.db"),
-            vfs: Vfs::Os,
-            spill: Spill::Memory,
-            extended: Default::default(),
-            damage: Default::default(),
-        }
+        Files::new(directory.path().join("replica.db"), Vfs::Os)
     }
 
     fn pragma(connection: &Connection, name: &str) -> String {

@@ -6,10 +6,10 @@
 
 use std::collections::HashMap;
 
-use bellwether_types::record::Transaction;
+use bellwether_types::record::{KEPT_RESULTS_BYTES_MAX, Transaction};
 use bellwether_types::{
-    Column, CommandTag, ErrorKind, NodeId, Position, RequestId, SessionId, SqlError, Statement, Timestamp,
-    Value, ValueRef,
+    Column, CommandTag, Durability, ErrorKind, KeptResult, NodeId, Position, RequestId, SessionId, SqlError,
+    Statement, StatementResult, Timestamp, Value, ValueRef,
 };
 use bytes::Bytes;
 
@@ -18,7 +18,7 @@ use crate::cursor::Cursor;
 use crate::database::Database;
 use crate::error::{StorageError, group_lost};
 use crate::execute::run_statement;
-use crate::run::StatementResult;
+use crate::outcome::is_ruled_out;
 use crate::seal::SealedGroup;
 use crate::session::SessionState;
 use crate::statement::Prepared;
@@ -44,6 +44,8 @@ pub enum Begin {
     Fresh,
     /// It was executed before; this is what it answered. Nothing is open.
     Executed(Transaction),
+    /// Somebody was told that it never would be. Nothing is open.
+    RuledOut,
 }
 
 /// What there is to propose.
@@ -90,6 +92,10 @@ pub(crate) struct Group {
     pub(crate) transactions: Vec<Transaction>,
     /// Last place in `transactions`, by session.
     last_by_session: HashMap<SessionId, usize>,
+    /// What they changed.
+    captured_bytes: u64,
+    /// Of their kept results.
+    kept_bytes: usize,
     open: Option<OpenTransaction>,
     is_lost: bool,
 }
@@ -106,13 +112,15 @@ impl Writer {
         let _gate = database.enter();
         self.connection.internal.begin.run()?;
         self.connection.hook.capture().begin(Purpose::Lead);
-        self.phase = Phase::Group(Group {
+        self.phase = Phase::Group(Box::new(Group {
             start,
             transactions: Vec::new(),
             last_by_session: HashMap::new(),
+            captured_bytes: 0,
+            kept_bytes: 0,
             open: None,
             is_lost: false,
-        });
+        }));
         Ok(())
     }
 
@@ -129,7 +137,10 @@ impl Writer {
             ));
         }
         if let Some(executed) = find_executed(group, &mut self.connection, request)? {
-            return Ok(Begin::Executed(executed));
+            return Ok(match is_ruled_out(&executed.tag) {
+                true => Begin::RuledOut,
+                false => Begin::Executed(executed),
+            });
         }
         self.connection.internal.savepoint.run().map_err(internal)?;
         self.connection.hook.capture().push();
@@ -138,6 +149,19 @@ impl Writer {
             .map_err(StorageError::into_sql_error)?;
         group.open = Some(OpenTransaction::new(request, session));
         Ok(Begin::Fresh)
+    }
+
+    /// When the client of the open transaction is to be answered; its record says so.
+    pub fn set_durability(&mut self, durability: Durability) -> Result<(), SqlError> {
+        opened(&mut self.phase)?.durability = durability;
+        Ok(())
+    }
+
+    /// What all statements of the open transaction answered, for whoever asks again; where there is no room for it,
+    /// its rows are not known then.
+    pub(crate) fn keep_results(&mut self, results: &[StatementResult]) -> Result<(), SqlError> {
+        opened(&mut self.phase)?.result = KeptResult::of(results);
+        Ok(())
     }
 
     /// Runs one statement of the open client transaction. After an error only `rollback_to` and `abandon` help, unless
@@ -246,6 +270,11 @@ impl Writer {
 
     /// The client's COMMIT: the transaction joins the group. When it fails, it is rolled back and nothing is open.
     pub fn finish(&mut self) -> Result<SessionState, SqlError> {
+        self.finish_as(None)
+    }
+
+    /// With a tag it is remembered under that one, though it changed nothing.
+    pub(crate) fn finish_as(&mut self, tag: Option<CommandTag>) -> Result<SessionState, SqlError> {
         let database = self.connection.database.clone();
         let _gate = database.enter();
         let open = opened(&mut self.phase)?;
@@ -260,10 +289,11 @@ impl Writer {
         match result {
             Ok((session, is_changed)) => {
                 if let Phase::Group(group) = &mut self.phase
-                    && let Some(open) = group.open.take()
-                    && is_changed
+                    && let Some(mut open) = group.open.take()
+                    && (is_changed || tag.is_some())
                 {
-                    group.join(open);
+                    open.tag = tag.unwrap_or(open.tag);
+                    group.join(open, self.connection.hook.capture().buffer.len());
                 }
                 Ok(session)
             }
@@ -455,13 +485,22 @@ impl Writer {
 }
 
 impl Group {
-    fn join(&mut self, open: OpenTransaction) {
+    fn join(&mut self, open: OpenTransaction, captured_bytes: u64) {
+        let body_bytes = captured_bytes.saturating_sub(self.captured_bytes);
+        self.captured_bytes = captured_bytes;
+        let mut result = open.result;
+        if self.kept_bytes + result.size_bytes() > KEPT_RESULTS_BYTES_MAX {
+            result = KeptResult::TooLarge;
+        }
+        self.kept_bytes += result.size_bytes();
         self.last_by_session
             .insert(open.request.session, self.transactions.len());
         self.transactions.push(Transaction {
             request: open.request,
             tag: open.tag,
-            returned_rows: open.returned_rows,
+            result,
+            durability: open.durability,
+            body_bytes,
         });
     }
 }
@@ -498,10 +537,7 @@ fn find_executed(
 ) -> Result<Option<Transaction>, SqlError> {
     let last = match group.last_by_session.get(&request.session) {
         Some(place) => Some(group.transactions[*place].clone()),
-        None => connection
-            .internal
-            .find_request(request.session)
-            .map_err(internal)?,
+        None => connection.internal.find_request(request).map_err(internal)?,
     };
     match last {
         Some(last) if last.request.sequence == request.sequence => Ok(Some(last)),

@@ -1,4 +1,4 @@
-//! Our own tables in the user's file: position, fingerprints, requests. (The catalog's is in `catalog`.)
+//! Our own tables in the user's file: position, fingerprints, requests, the group. (The catalog's is in `catalog`.)
 //!
 //! Written in the transaction of the record that they tell about. Hidden from clients by the authorizer, in no
 //! fingerprint, and never reported by capture.
@@ -7,15 +7,17 @@ use std::collections::BTreeMap;
 
 use bellwether_types::record::Transaction;
 use bellwether_types::{
-    CommandTag, Fingerprint, LogIndex, Position, RequestId, SessionId, TableId, Term, Timestamp, ValueRef,
+    CommandTag, Configuration, Durability, Fingerprint, KeptResult, LogIndex, NodeId, Position, RequestId,
+    SessionId, TableId, Term, Timestamp, ValueRef,
 };
+use bytes::Bytes;
 
 use crate::catalog::Catalog;
 use crate::database::Database;
 use crate::error::SqliteError;
 use crate::statement::Prepared;
 
-const CREATE: [&str; 4] = [
+const CREATE: [&str; 5] = [
     "CREATE TABLE _bellwether_position(
         one INTEGER PRIMARY KEY CHECK(one = 1),
         term INTEGER NOT NULL, log_index INTEGER NOT NULL, timestamp INTEGER NOT NULL)",
@@ -24,7 +26,8 @@ const CREATE: [&str; 4] = [
     "CREATE TABLE _bellwether_request(
         session BLOB PRIMARY KEY, sequence INTEGER NOT NULL,
         term INTEGER NOT NULL, log_index INTEGER NOT NULL, timestamp INTEGER NOT NULL,
-        tag_verb TEXT NOT NULL, tag_rows INTEGER, returned_rows INTEGER NOT NULL) WITHOUT ROWID",
+        tag_verb TEXT NOT NULL, tag_rows INTEGER, result) WITHOUT ROWID",
+    "CREATE TABLE _bellwether_configuration(node INTEGER PRIMARY KEY, is_voter INTEGER NOT NULL)",
 ];
 
 /// Reads the position.
@@ -60,6 +63,37 @@ pub(crate) fn read_position(line: &mut Prepared) -> Result<(Position, Timestamp)
     Ok((position, timestamp))
 }
 
+/// Reads the group, a member a line.
+pub(crate) const SELECT_CONFIGURATION: &str = "SELECT node, is_voter FROM _bellwether_configuration";
+
+/// The group as the last record that said it did; `None` before the first.
+pub(crate) fn read_configuration(mut lines: Prepared) -> Result<Option<Configuration>, SqliteError> {
+    let mut configuration = Configuration::default();
+    while lines.step()? {
+        let node = NodeId(lines.integer(0).cast_unsigned());
+        configuration = match lines.integer(1) {
+            0 => configuration.with_learner(node),
+            _ => configuration.with_voter(node),
+        };
+    }
+    Ok((!configuration.is_empty()).then_some(configuration))
+}
+
+/// Replaces the group by this one, within the transaction that is open.
+pub(crate) fn write_configuration(
+    database: &Database,
+    configuration: &Configuration,
+) -> Result<(), SqliteError> {
+    database.execute("DELETE FROM _bellwether_configuration")?;
+    let mut line = Prepared::internal(database, "INSERT INTO _bellwether_configuration VALUES (?1, ?2)")?;
+    for node in configuration.members() {
+        line.bind(1, integer(node.0))?;
+        line.bind(2, integer(configuration.voters.contains(&node).into()))?;
+        line.run()?;
+    }
+    Ok(())
+}
+
 /// All sums kept.
 pub(crate) fn read_fingerprints(database: &Database) -> Result<BTreeMap<TableId, Fingerprint>, SqliteError> {
     let mut sums = BTreeMap::new();
@@ -79,6 +113,24 @@ pub(crate) fn read_fingerprints(database: &Database) -> Result<BTreeMap<TableId,
 
 fn integer(value: u64) -> ValueRef<'static> {
     ValueRef::Integer(value.cast_signed())
+}
+
+/// A kept result as its column has it: nothing, the bytes, or a zero for what was too large.
+fn result_column(result: &KeptResult) -> ValueRef<'_> {
+    match result {
+        KeptResult::TagAlone => ValueRef::Null,
+        KeptResult::Rows(bytes) => ValueRef::Blob(bytes),
+        KeptResult::TooLarge => ValueRef::Integer(0),
+    }
+}
+
+/// What [`result_column`] made.
+fn kept_result(column: ValueRef<'_>) -> KeptResult {
+    match column {
+        ValueRef::Null => KeptResult::TagAlone,
+        ValueRef::Blob(bytes) => KeptResult::Rows(Bytes::copy_from_slice(bytes)),
+        _ => KeptResult::TooLarge,
+    }
 }
 
 /// Statements on our tables that the hot path needs, compiled once.
@@ -113,7 +165,7 @@ impl InternalStatements {
             fingerprint: prepare("INSERT OR REPLACE INTO _bellwether_fingerprint VALUES (?1, ?2)")?,
             no_fingerprint: prepare("DELETE FROM _bellwether_fingerprint WHERE table_id = ?1")?,
             find_request: prepare(
-                "SELECT sequence, tag_verb, tag_rows, returned_rows FROM _bellwether_request WHERE session = ?1",
+                "SELECT sequence, tag_verb, tag_rows, result FROM _bellwether_request WHERE session = ?1",
             )?,
             request: prepare(
                 "INSERT OR REPLACE INTO _bellwether_request VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -151,15 +203,16 @@ impl InternalStatements {
         self.fingerprint.run()
     }
 
-    /// The last transaction of a session.
-    pub(crate) fn find_request(&mut self, session: SessionId) -> Result<Option<Transaction>, SqliteError> {
+    /// The last transaction of a request's session. What it answered is read only of that request itself: it may be
+    /// large.
+    pub(crate) fn find_request(&mut self, request: RequestId) -> Result<Option<Transaction>, SqliteError> {
         self.find_request
-            .bind(1, ValueRef::Blob(&session.0.to_le_bytes()))?;
+            .bind(1, ValueRef::Blob(&request.session.0.to_le_bytes()))?;
         let line = &mut self.find_request;
         let found = line.step()?.then(|| Transaction {
             request: RequestId {
-                session,
                 sequence: line.integer(0).cast_unsigned(),
+                ..request
             },
             tag: CommandTag {
                 verb: line.string(1).unwrap_or_default().to_owned(),
@@ -168,7 +221,13 @@ impl InternalStatements {
                     _ => None,
                 },
             },
-            returned_rows: line.integer(3) != 0,
+            result: match line.integer(0).cast_unsigned() == request.sequence {
+                true => kept_result(line.value(3)),
+                false => KeptResult::TooLarge,
+            },
+            // Whoever retries says it anew.
+            durability: Durability::default(),
+            body_bytes: 0,
         });
         line.reset();
         Ok(found)
@@ -188,7 +247,7 @@ impl InternalStatements {
         line.bind(5, integer(timestamp.0))?;
         line.bind(6, ValueRef::Text(transaction.tag.verb.as_bytes()))?;
         line.bind(7, transaction.tag.rows.map_or(ValueRef::Null, integer))?;
-        line.bind(8, ValueRef::Integer(i64::from(transaction.returned_rows)))?;
+        line.bind(8, result_column(&transaction.result))?;
         line.run()
     }
 

@@ -4,7 +4,7 @@ use std::mem::ManuallyDrop;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bellwether_types::{
-    Column, DecodeError, Decoder, Encoder, Facts, Position, RequestId, SqlError, Statement,
+    Column, DecodeError, Decoder, Encoder, Facts, Position, RequestId, SqlError, Statement, StatementResult,
 };
 use rusqlite::ffi;
 
@@ -15,7 +15,6 @@ use crate::error::StorageError;
 use crate::files::{ConnectionRole, Files, OpenError};
 use crate::internal;
 use crate::kind::{self, StatementKind};
-use crate::run::StatementResult;
 use crate::session::SessionState;
 use crate::statement::Prepared;
 use crate::workspace::Workspace;
@@ -205,6 +204,10 @@ impl Reader {
     pub fn set_facts(&mut self, facts: &Arc<Facts>) {
         let _gate = self.database.enter();
         self.database.set_facts(facts);
+    }
+
+    pub(crate) fn database(&self) -> &Database {
+        &self.database
     }
 
     #[cfg(test)]

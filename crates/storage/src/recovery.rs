@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use bellwether_types::Position;
-use bellwether_types::disk::{Disk, DiskFile};
+use bellwether_types::disk::{Disk, DiskFile, directory_of, remove_durably};
 
 use crate::doublewrite::{self, Restored};
 use crate::files::{ConnectionRole, Files, OpenError, Vfs, beside};
@@ -102,7 +102,7 @@ pub fn set_aside(files: &Files) -> Result<(), RecoveryError> {
     let rename = || {
         if disk.exists(&files.path)? {
             disk.rename(&files.path, &beside(&files.path, "-damaged"))?;
-            disk.sync_dir(parent(&files.path))?;
+            disk.sync_dir(directory_of(&files.path))?;
         }
         Ok(())
     };
@@ -227,7 +227,7 @@ fn settle(disk: &dyn Disk, files: &Files, scan: &WalScan, commits: usize) -> Res
     let path = files.wal_path();
     let settle = || {
         wal::settle(&mut *disk.open(&path, false)?, scan, commits)?;
-        disk.sync_dir(parent(&path))
+        disk.sync_dir(directory_of(&path))
     };
     settle().map_err(|error| RecoveryError::io(&path, &error))?;
     match commits < scan.commits.len() {
@@ -236,25 +236,13 @@ fn settle(disk: &dyn Disk, files: &Files, scan: &WalScan, commits: usize) -> Res
     }
 }
 
-fn parent(path: &Path) -> &Path {
-    path.parent().unwrap_or(Path::new("/"))
-}
-
 fn has_content(disk: &dyn Disk, path: &Path) -> Result<bool, RecoveryError> {
     let look = || Ok(disk.exists(path)? && !disk.open(path, false)?.is_empty()?);
     look().map_err(|error| RecoveryError::io(path, &error))
 }
 
-/// Removes a file if it is there, durably.
 fn remove(disk: &dyn Disk, path: &Path) -> Result<(), RecoveryError> {
-    let remove = || {
-        if disk.exists(path)? {
-            disk.remove(path)?;
-            disk.sync_dir(parent(path))?;
-        }
-        Ok(())
-    };
-    remove().map_err(|error| RecoveryError::io(path, &error))
+    remove_durably(disk, path).map_err(|error| RecoveryError::io(path, &error))
 }
 
 /// A registered overlay; forgotten when dropped.

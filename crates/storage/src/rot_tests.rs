@@ -7,7 +7,7 @@ use bellwether_types::{ErrorKind, Position, Statement};
 use rusqlite::Connection;
 
 use crate::checkpoint::{CheckpointError, Checkpointer};
-use crate::files::{ConnectionRole, Files, Spill, Vfs};
+use crate::files::{ConnectionRole, Files};
 use crate::pages::{PAGE_BYTES, write_checksum};
 use crate::reader::Reader;
 use crate::recovery::set_aside;
@@ -28,13 +28,7 @@ struct Replica {
 fn empty() -> Replica {
     let disk = ForgetfulDisk::new(1);
     let vfs = Registered::new(disk.clone(), 1);
-    let files = Files {
-        path: MAIN.into(),
-        vfs: Vfs::Simulated(vfs.name()),
-        spill: Spill::Memory,
-        extended: Default::default(),
-        damage: Default::default(),
-    };
+    let files = vfs.files();
     Replica {
         disk,
         files,

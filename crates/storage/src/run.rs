@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use bellwether_types::record::Transaction;
 use bellwether_types::{
-    Column, CommandTag, ErrorKind, Facts, RequestId, SqlError, Statement, Value, ValueRef,
+    Column, Durability, ErrorKind, Facts, RequestId, SqlError, Statement, StatementResult, Value, ValueRef,
 };
 
 use crate::error::StorageError;
 use crate::group::{Begin, GroupStart, RowSink};
+use crate::outcome::ruled_out;
 use crate::seen::Seen;
 use crate::session::SessionState;
 use crate::writer::Writer;
@@ -21,7 +23,7 @@ pub const RESULT_BYTES_MAX: usize = 64 << 20;
 pub struct ClientTransaction {
     /// For deduplication.
     pub request: RequestId,
-    /// In order; the first error ends them.
+    /// In order; the first error ends them. None at all: see [`ClientTransaction::ruling_out`].
     pub statements: Vec<Statement>,
     /// What the client was answered to the first of them already: they must be answered so again, and their rows are
     /// not collected.
@@ -30,30 +32,22 @@ pub struct ClientTransaction {
     pub session: SessionState,
     /// Whose session it is.
     pub facts: Arc<Facts>,
+    /// When its client is to be answered.
+    pub durability: Durability,
 }
 
 /// What a transaction answered.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
-    /// By statement, but those answered before; of a deduplicated transaction the last one's tag alone.
+    /// By statement, but those answered before; of a deduplicated transaction whose statements answered no rows, or
+    /// whose rows are not known, the last one's tag alone.
     pub results: Vec<StatementResult>,
     /// What the session goes on with.
     pub session: SessionState,
     /// Executed before, and not again.
     pub deduplicated: bool,
-    /// It was executed before and returned rows then, which are not known any more.
+    /// It was executed before and answered rows then, which were too many to be kept.
     pub rows_lost: bool,
-}
-
-/// What a statement answered.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StatementResult {
-    /// Empty for none.
-    pub columns: Vec<Column>,
-    /// All rows.
-    pub rows: Vec<Vec<Value>>,
-    /// The command's tag.
-    pub tag: CommandTag,
 }
 
 /// A group of autocommit transactions under way: each in its savepoint, deduplicated; one that fails changes nothing.
@@ -71,6 +65,20 @@ struct Member {
     answer: Result<Answer, SqlError>,
     /// Not run again, or the group would be lost again.
     has_lost_group: bool,
+}
+
+impl ClientTransaction {
+    /// That which, instead of a request, makes sure that it never is executed: when it was before, the answer is its.
+    pub fn ruling_out(request: RequestId) -> ClientTransaction {
+        ClientTransaction {
+            request,
+            statements: Vec::new(),
+            seen: Vec::new(),
+            session: SessionState::default(),
+            facts: Arc::default(),
+            durability: Durability::On,
+        }
+    }
 }
 
 impl GroupRun {
@@ -110,13 +118,8 @@ impl GroupRun {
     }
 
     /// How many were run.
-    pub fn len(&self) -> usize {
+    pub fn transactions(&self) -> usize {
         self.members.len()
-    }
-
-    /// Whether none was.
-    pub fn is_empty(&self) -> bool {
-        self.members.is_empty()
     }
 
     /// What each is answered once the group is committed, in the order they were run.
@@ -140,17 +143,17 @@ pub fn run_group(
 
 fn run_one(writer: &mut Writer, transaction: &ClientTransaction) -> Result<Answer, SqlError> {
     writer.set_facts(&transaction.facts);
-    if let Begin::Executed(executed) = writer.begin(transaction.request, transaction.session)? {
-        return Ok(Answer {
-            results: vec![StatementResult {
-                columns: Vec::new(),
-                rows: Vec::new(),
-                tag: executed.tag,
-            }],
-            session: transaction.session,
-            deduplicated: true,
-            rows_lost: executed.returned_rows,
-        });
+    let is_ruling_out = transaction.statements.is_empty();
+    match writer.begin(transaction.request, transaction.session)? {
+        Begin::Fresh => {}
+        Begin::Executed(executed) => return Ok(answered_before(transaction, executed)),
+        Begin::RuledOut if is_ruling_out => return Ok(ruled_out_for(transaction, true)),
+        Begin::RuledOut => return Err(ruled_out(transaction.request)),
+    }
+    writer.set_durability(transaction.durability)?;
+    if is_ruling_out {
+        writer.rule_out()?;
+        return Ok(ruled_out_for(transaction, false));
     }
     let mut results = Vec::with_capacity(transaction.statements.len());
     let mut size_bytes = 0;
@@ -183,12 +186,34 @@ fn run_one(writer: &mut Writer, transaction: &ClientTransaction) -> Result<Answe
             }
         }
     }
+    writer.keep_results(&results)?;
     Ok(Answer {
         results,
         session: writer.finish()?,
         deduplicated: false,
         rows_lost: false,
     })
+}
+
+/// As it was, if that is known.
+fn answered_before(transaction: &ClientTransaction, executed: Transaction) -> Answer {
+    let recalled = executed.result.recall(&executed.tag);
+    Answer {
+        rows_lost: recalled.is_none(),
+        results: recalled.unwrap_or_else(|| vec![StatementResult::without_rows(executed.tag)]),
+        session: transaction.session,
+        deduplicated: true,
+    }
+}
+
+/// To whoever wanted it.
+fn ruled_out_for(transaction: &ClientTransaction, deduplicated: bool) -> Answer {
+    Answer {
+        results: Vec::new(),
+        session: transaction.session,
+        deduplicated,
+        rows_lost: false,
+    }
 }
 
 /// Rows in memory.
@@ -227,11 +252,12 @@ mod tests {
     use bellwether_types::{NodeId, Position, SessionId, Timestamp};
 
     use super::*;
-    use crate::files::{Files, Spill, Vfs};
+    use crate::files::{Files, Vfs};
     use crate::group::Sealed;
 
     fn transaction(session: u128, sequence: u64, statements: &[&str]) -> ClientTransaction {
         ClientTransaction {
+            durability: Default::default(),
             seen: Vec::new(),
             request: RequestId {
                 session: SessionId(session),
@@ -244,13 +270,7 @@ mod tests {
     }
 
     fn writer(directory: &tempfile::TempDir) -> Writer {
-        let files = Files {
-            path: directory.path().join("replica.db"),
-            vfs: Vfs::Os,
-            spill: Spill::Memory,
-            extended: Default::default(),
-            damage: Default::default(),
-        };
+        let files = Files::new(directory.path().join("replica.db"), Vfs::Os);
         Writer::open(&files).expect("a new file")
     }
 

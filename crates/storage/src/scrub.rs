@@ -91,6 +91,15 @@ pub enum DifferenceKind {
     },
 }
 
+/// What a replica says of its own content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Of the last record applied.
+    pub position: Position,
+    /// Each table with its name and the fingerprint after that record; `TableId(0)` is the schema.
+    pub tables: Vec<(TableId, String, Fingerprint)>,
+}
+
 /// A walk over all tables of a replica.
 pub struct Scrub {
     // Statements go before the connection.
@@ -156,6 +165,22 @@ impl Scrub {
             self.end_snapshot();
         }
         progress
+    }
+
+    /// What records have kept of each table, at the position of a snapshot of now. Not in the middle of a table's scan.
+    pub fn kept(&mut self) -> Result<Kept, ScrubError> {
+        let database = Arc::clone(&self.database);
+        let _gate = database.enter();
+        self.end_snapshot();
+        let snapshot = self.begin_snapshot()?;
+        self.roll_back();
+        let name = |table| snapshot.catalog.tables.get(table).map(|table| table.name.clone());
+        let tables = snapshot.kept.iter();
+        let tables = tables.map(|(table, kept)| (*table, name(table).unwrap_or_default(), *kept));
+        Ok(Kept {
+            position: snapshot.position,
+            tables: tables.collect(),
+        })
     }
 
     fn advance(&mut self, rows_max: u64) -> Result<Progress, ScrubError> {

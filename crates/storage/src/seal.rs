@@ -1,6 +1,7 @@
 //! A sealed group: what is proposed for it, read back piece by piece.
 
 use bellwether_types::entry::MAX_PAYLOAD_BYTES;
+use bellwether_types::record::{KEPT_RESULTS_BYTES_MAX, NOTIFICATIONS_BYTES_MAX};
 use bellwether_types::{Format, Notification, Payload, Position, Record, SessionId, TableId, Timestamp};
 use bytes::Bytes;
 
@@ -9,11 +10,14 @@ use crate::error::StorageError;
 use crate::group::Group;
 use crate::writer::WriteConnection;
 
-/// Bytes of a chunk's body, and the most in a record's: a quarter of what an entry takes, so that a record's lists
-/// of transactions and tables have room.
+/// Bytes of a chunk's body, and the most in a record's: a quarter of what an entry takes. Only bodies are cut, so a
+/// quarter each are for notifications and for kept results, and the last one for all other lists.
 const CHUNK_BYTES: usize = 1 << 20;
 
-const _: () = assert!(CHUNK_BYTES * 2 <= MAX_PAYLOAD_BYTES);
+const _: () = assert!(
+    CHUNK_BYTES + NOTIFICATIONS_BYTES_MAX + KEPT_RESULTS_BYTES_MAX <= MAX_PAYLOAD_BYTES / 4 * 3,
+    "an entry holds a record"
+);
 
 /// Executed, written into the open SQLite transaction, not yet committed.
 pub(crate) struct SealedGroup {
@@ -74,11 +78,11 @@ impl SealedGroup {
         let Some(record) = &self.record else {
             return Ok(self);
         };
-        // 16 + 10 + verb and numbers, 16, and 16 + 5 bytes an item.
+        // 16 + 30 + verb and numbers, 16, and 16 + 5 bytes an item.
         let verbs: usize = record
             .transactions
             .iter()
-            .map(|transaction| transaction.tag.verb.len() + 64)
+            .map(|transaction| transaction.tag.verb.len() + 64 + transaction.result.size_bytes())
             .sum();
         let lists = verbs + record.ended_sessions.len() * 16 + record.fingerprints.len() * 24;
         let notifications: usize = record.notifications.iter().map(Notification::size_bytes).sum();

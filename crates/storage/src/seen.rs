@@ -2,11 +2,12 @@
 //! the same again.
 
 use bellwether_types::codec::{DecodeError, Decoder, Encoder};
-use bellwether_types::{CommandTag, ErrorKind, Fingerprint, SqlError, Statement, Value, ValueRef};
+use bellwether_types::{
+    CommandTag, ErrorKind, Fingerprint, SqlError, Statement, StatementResult, Value, ValueRef,
+};
 
 use crate::cursor::Cursor;
 use crate::group::NoRows;
-use crate::run::StatementResult;
 use crate::writer::Writer;
 
 /// The answer to a statement, in a few bytes.

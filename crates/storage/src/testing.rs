@@ -10,7 +10,7 @@ use bellwether_types::Position;
 use bellwether_types::disk::{Disk, DiskFile};
 use rusqlite::{Connection, params};
 
-use crate::files::{ConnectionRole, Files};
+use crate::files::{ConnectionRole, Files, Vfs};
 use crate::vfs;
 
 /// Live bytes, durable bytes, and what happened in between.
@@ -334,8 +334,13 @@ impl Registered {
         Registered { name, clock }
     }
 
-    pub(crate) fn name(&self) -> String {
-        self.name.clone()
+    /// Of a replica.
+    pub(crate) fn files(&self) -> Files {
+        self.files_at("/replica/main.db")
+    }
+
+    pub(crate) fn files_at(&self, path: &str) -> Files {
+        Files::new(path, Vfs::Simulated(self.name.clone()))
     }
 }
 
@@ -354,6 +359,7 @@ pub(crate) fn create_replica(files: &Files) -> Connection {
         .expect("a pragma");
     let schema = "CREATE TABLE _bellwether_position(
                       one INTEGER PRIMARY KEY CHECK (one = 1), term, log_index, timestamp);
+                  CREATE TABLE _bellwether_configuration(node INTEGER PRIMARY KEY, is_voter);
                   CREATE TABLE t(n INTEGER PRIMARY KEY, filler BLOB)";
     writer.execute_batch(schema).expect("the tables");
     writer

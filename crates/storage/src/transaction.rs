@@ -1,6 +1,6 @@
 //! A client transaction on the shared connection: what it takes along, and what it must leave behind.
 
-use bellwether_types::{CommandTag, ErrorKind, RequestId, SqlError};
+use bellwether_types::{CommandTag, Durability, ErrorKind, KeptResult, RequestId, SqlError};
 use rusqlite::ffi;
 
 use crate::database::Database;
@@ -14,7 +14,9 @@ pub(crate) struct OpenTransaction {
     pub(crate) request: RequestId,
     pub(crate) session: SessionState,
     pub(crate) tag: CommandTag,
-    pub(crate) returned_rows: bool,
+    /// For whoever asks again.
+    pub(crate) result: KeptResult,
+    pub(crate) durability: Durability,
     /// The client's savepoints, innermost last.
     pub(crate) savepoints: Vec<String>,
     /// An error came: only rolling back helps.
@@ -30,7 +32,8 @@ impl OpenTransaction {
             request,
             session,
             tag: CommandTag::plain(""),
-            returned_rows: false,
+            result: KeptResult::TagAlone,
+            durability: Durability::default(),
             savepoints: Vec::new(),
             is_failed: false,
             defers_foreign_keys: false,

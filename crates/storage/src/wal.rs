@@ -191,21 +191,13 @@ mod tests {
     use rusqlite::Connection;
 
     use super::*;
-    use crate::files::{ConnectionRole, Files, Spill, Vfs};
+    use crate::files::ConnectionRole;
     use crate::testing::{ForgetfulDisk, Registered};
 
-    fn files(vfs: &Registered) -> Files {
-        Files {
-            path: "/w.db".into(),
-            vfs: Vfs::Simulated(vfs.name()),
-            spill: Spill::Memory,
-            extended: Default::default(),
-            damage: Default::default(),
-        }
-    }
-
     fn scan(disk: &ForgetfulDisk) -> WalScan {
-        let mut file = disk.open(Path::new("/w.db-wal"), false).expect("a log");
+        let mut file = disk
+            .open(Path::new("/replica/main.db-wal"), false)
+            .expect("a log");
         WalScan::read(&mut *file).expect("a readable log")
     }
 
@@ -220,7 +212,7 @@ mod tests {
         for cut in 1..=20 {
             let disk = ForgetfulDisk::new(1);
             let vfs = Registered::new(disk.clone(), 1);
-            let writer = files(&vfs).connect(ConnectionRole::Writer).expect("a file");
+            let writer = vfs.files().connect(ConnectionRole::Writer).expect("a file");
             writer.execute_batch("CREATE TABLE t(x)").expect("a table");
             for _ in 0..30 {
                 writer
@@ -238,9 +230,11 @@ mod tests {
             let found = scan(&disk);
             assert_eq!((found.commits.len(), found.page_bytes), (20, 4096));
 
-            let mut file = disk.open(Path::new("/w.db-wal"), false).expect("a log");
+            let mut file = disk
+                .open(Path::new("/replica/main.db-wal"), false)
+                .expect("a log");
             settle(&mut *file, &found, cut).expect("a shorter log");
-            let reader = files(&vfs).connect(ConnectionRole::Reader).expect("a reader");
+            let reader = vfs.files().connect(ConnectionRole::Reader).expect("a reader");
             assert_eq!(count(&reader), 30 + cut as i64);
         }
     }
@@ -249,14 +243,16 @@ mod tests {
     fn a_damaged_byte_ends_the_log_before_its_transaction() {
         let disk = ForgetfulDisk::new(2);
         let vfs = Registered::new(disk.clone(), 2);
-        let writer = files(&vfs).connect(ConnectionRole::Writer).expect("a file");
+        let writer = vfs.files().connect(ConnectionRole::Writer).expect("a file");
         writer.execute_batch("CREATE TABLE t(x)").expect("a table");
         for _ in 0..10 {
             writer.execute("INSERT INTO t VALUES (1)", []).expect("a row");
         }
         drop(writer);
         let whole = scan(&disk);
-        let mut file = disk.open(Path::new("/w.db-wal"), false).expect("a log");
+        let mut file = disk
+            .open(Path::new("/replica/main.db-wal"), false)
+            .expect("a log");
         for (index, commit) in whole.commits.iter().enumerate().rev() {
             file.write_at(commit.end_offset - 100, &[0xA5]).expect("a write");
             assert_eq!(scan(&disk).commits, whole.commits[..index]);
@@ -288,7 +284,7 @@ mod tests {
         #[test]
         fn arbitrary_bytes_hold_no_transaction(bytes in proptest::collection::vec(any::<u8>(), 0..4000)) {
             let disk = ForgetfulDisk::new(3);
-            let mut file = disk.open(Path::new("/w.db-wal"), true).expect("a file");
+            let mut file = disk.open(Path::new("/replica/main.db-wal"), true).expect("a file");
             file.write_at(0, &bytes).expect("a write");
             prop_assert_eq!(WalScan::read(&mut *file).expect("readable").commits, []);
         }

@@ -9,7 +9,7 @@ use std::ffi::c_int;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bellwether_types::{CommandTag, Facts, SqlError, Statement, Value, ValueRef};
+use bellwether_types::{CommandTag, Facts, SqlError, Statement, StatementResult, Value, ValueRef};
 use rusqlite::ffi;
 
 use crate::authorizer::OwnScope;
@@ -18,7 +18,6 @@ use crate::error::SqliteError;
 use crate::files::{ConnectionRole, Files, OpenError};
 use crate::kind::StatementKind;
 use crate::pages::PAGE_BYTES;
-use crate::run::StatementResult;
 use crate::session::SessionState;
 use crate::statement::Prepared;
 use crate::vfs::workspace::PageSource;

@@ -42,7 +42,7 @@ pub(crate) enum Phase {
     /// Nothing is open.
     Idle,
     /// Leader: transactions join.
-    Group(Group),
+    Group(Box<Group>),
     /// Leader: proposed, COMMIT waits.
     Sealed(SealedGroup),
     /// Follower: chunks were applied, their record is to come.

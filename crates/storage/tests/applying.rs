@@ -15,6 +15,7 @@ use support::{Pair, text};
 
 fn transaction(session: u128, sequence: u64, statements: &[&str]) -> ClientTransaction {
     ClientTransaction {
+        durability: Default::default(),
         seen: Vec::new(),
         request: RequestId {
             session: SessionId(session),
@@ -43,32 +44,34 @@ fn large_transaction(pair: &mut Pair) -> Vec<Entry> {
     entries
 }
 
+/// A leader's log had room for the first two chunks and for no more: they are committed, and nothing follows them.
+fn abandoned_run() -> (Pair, Vec<Entry>) {
+    let mut pair = Pair::new();
+    let mut entries = large_transaction(&mut pair);
+    entries.truncate(2);
+    pair.leader.rollback().expect("rolled back");
+    for entry in &entries {
+        pair.follower.apply(entry).expect("a chunk");
+        pair.position = entry.position;
+    }
+    (pair, entries)
+}
+
 #[test]
 fn an_abandoned_run_of_chunks_changes_nothing() {
-    let mut pair = Pair::new();
-    let entries = large_transaction(&mut pair);
-    pair.leader.rollback().expect("rolled back");
-    for entry in &entries[..2] {
-        pair.follower.apply(entry).expect("a chunk");
-    }
+    let (mut pair, _) = abandoned_run();
     // The next leader's first entry.
-    pair.position = entries[1].position;
     pair.swap();
     pair.check();
     pair.run(&["INSERT INTO big VALUES (1, 'small')"]);
 }
 
-/// Its log had room for the first chunks and for no more: they are committed, and nothing follows them.
 #[test]
 fn a_leader_whose_group_was_refused_after_some_chunks_goes_on() {
-    let mut pair = Pair::new();
-    let entries = large_transaction(&mut pair);
-    pair.leader.rollback().expect("rolled back");
-    for entry in &entries[..2] {
+    let (mut pair, entries) = abandoned_run();
+    for entry in &entries {
         pair.leader.apply(entry).expect("a chunk of its own");
-        pair.follower.apply(entry).expect("a chunk");
     }
-    pair.position = entries[1].position;
     pair.run(&["INSERT INTO big VALUES (1, 'small')"]);
     pair.check();
 }

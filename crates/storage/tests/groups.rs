@@ -6,7 +6,7 @@ use bellwether_storage::{
     Begin, ClientTransaction, Reader, RowSink, SessionState, StorageError, Writer, run_group,
 };
 use bellwether_types::{
-    Column, ErrorKind, Position, RequestId, SessionId, SqlError, Statement, Value, ValueRef,
+    Column, ErrorKind, Outcome, Position, RequestId, SessionId, SqlError, Statement, Value, ValueRef,
 };
 use support::{Pair, query};
 
@@ -33,6 +33,7 @@ impl RowSink for Rows {
 
 fn transaction(session: u128, sequence: u64, statements: &[&str]) -> ClientTransaction {
     ClientTransaction {
+        durability: Default::default(),
         seen: Vec::new(),
         request: RequestId {
             session: SessionId(session),
@@ -139,7 +140,7 @@ fn a_request_executes_once_however_often_it_comes() {
         .pop()
         .expect("one")
         .expect("an answer");
-    assert!(answer.deduplicated && answer.rows_lost);
+    assert!(answer.deduplicated);
     assert_eq!(answer.results[0].tag.to_string(), "INSERT 0 1");
     let older = transaction(7, 2, &["INSERT INTO t VALUES (1)"]);
     let error = pair
@@ -164,7 +165,8 @@ fn an_ended_session_is_forgotten_with_the_next_record() {
             session: SessionId(7),
             sequence: 1,
         };
-        assert_eq!(writer.outcome(request).expect("readable"), None);
+        let outcome = writer.outcome(request).expect("readable");
+        assert_eq!(outcome, Outcome::Open { is_known: false });
     }
 }
 
@@ -184,7 +186,49 @@ fn a_session_whose_end_was_lost_is_forgotten_once_its_last_request_is_old() {
         sequence: 2,
     };
     let outcome = pair.follower.outcome(request).expect("readable");
-    assert!(outcome.is_some(), "it was not gone after all");
+    assert!(
+        matches!(outcome, Outcome::Committed(..)),
+        "it was not gone after all"
+    );
+}
+
+#[test]
+fn what_was_ruled_out_is_never_executed_and_what_was_executed_is_not_ruled_out() {
+    let mut pair = Pair::new();
+    pair.run(&["CREATE TABLE t(a)"]);
+    let insert = |sequence| transaction(7, sequence, &["INSERT INTO t VALUES (1)"]);
+    let ruling_out = |sequence| ClientTransaction::ruling_out(insert(sequence).request);
+    // In one group as over several.
+    for (sequence, is_split) in [(1, false), (2, true)] {
+        let both = [ruling_out(sequence), insert(sequence)];
+        let mut answers = match is_split {
+            false => pair.run_group(&both),
+            true => both.chunks(1).flat_map(|one| pair.run_group(one)).collect(),
+        };
+        let error = answers.pop().expect("two").expect_err("it was ruled out");
+        assert_eq!(error.kind, ErrorKind::Serialization);
+        let first = answers.pop().expect("two").expect("it is");
+        assert!(first.results.is_empty() && !first.deduplicated);
+        let again = pair.run_group(&[ruling_out(sequence)]).pop().expect("one");
+        let again = again.expect("as before");
+        assert!(again.results.is_empty() && again.deduplicated);
+    }
+    let both = pair.run_group(&[insert(3), ruling_out(3)]);
+    let late = both[1].as_ref().expect("what it answered");
+    assert!(late.deduplicated);
+    assert_eq!(late.results[0].tag.to_string(), "INSERT 0 1");
+    assert_eq!(pair.run(&["SELECT count(*) FROM t"]).rows, [[Value::Integer(1)]]);
+    for writer in [&mut pair.leader, &mut pair.follower] {
+        let mut outcome = |sequence| writer.outcome(insert(sequence).request).expect("readable");
+        assert_eq!(outcome(2), Outcome::GoneOn);
+        assert!(matches!(outcome(3), Outcome::Committed(..)));
+        assert_eq!(outcome(4), Outcome::Open { is_known: true });
+    }
+    pair.run_group(&[ruling_out(4)]);
+    for writer in [&mut pair.leader, &mut pair.follower] {
+        let outcome = writer.outcome(insert(4).request).expect("readable");
+        assert!(matches!(outcome, Outcome::RuledOut(_)), "{outcome:?}");
+    }
 }
 
 #[test]

@@ -71,6 +71,7 @@ fn told(pair: &mut Pair) -> Vec<String> {
 fn what_is_committed_is_told_everywhere_in_order_with_its_sender() {
     let mut pair = pair();
     let transaction = |session, payload: &str| ClientTransaction {
+        durability: Default::default(),
         seen: Vec::new(),
         request: RequestId {
             session: SessionId(session),

@@ -379,6 +379,7 @@ fn full_text_rows_of_several_transactions_in_one_group_are_captured() {
     ]);
     let transactions: Vec<ClientTransaction> = (0..5u64)
         .map(|place| ClientTransaction {
+            durability: Default::default(),
             seen: Vec::new(),
             request: RequestId {
                 session: SessionId(100 + u128::from(place)),

@@ -270,6 +270,7 @@ fn run_seed(seed: u64) -> [u64; 2] {
                 .map(|_| {
                     sequence += 1;
                     ClientTransaction {
+                        durability: Default::default(),
                         seen: Vec::new(),
                         request: RequestId {
                             session: SessionId(5),

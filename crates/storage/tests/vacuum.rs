@@ -4,7 +4,9 @@ mod support;
 
 use bellwether_storage::ApplyError;
 use bellwether_types::record::Transaction;
-use bellwether_types::{CommandTag, Entry, NodeId, Payload, Position, RequestId, SessionId, Timestamp};
+use bellwether_types::{
+    CommandTag, Entry, KeptResult, NodeId, Payload, Position, RequestId, SessionId, Timestamp,
+};
 use support::Pair;
 
 fn vacuum(pair: &mut Pair) -> Position {
@@ -23,7 +25,9 @@ fn try_vacuum(pair: &mut Pair) -> (Position, Result<(), ApplyError>) {
     let transaction = Transaction {
         request,
         tag: CommandTag::plain("VACUUM"),
-        returned_rows: false,
+        result: KeptResult::TagAlone,
+        durability: Default::default(),
+        body_bytes: 0,
     };
     let timestamp = Timestamp(pair.leader.timestamp().0 + 1);
     pair.leader

@@ -2,8 +2,8 @@
 
 mod support;
 
-use bellwether_storage::{ClientTransaction, Reader, Seen, SessionState, StatementResult};
-use bellwether_types::{Environment, ErrorKind, SqlError, Statement, Value};
+use bellwether_storage::{ClientTransaction, Reader, Seen, SessionState};
+use bellwether_types::{Environment, ErrorKind, SqlError, Statement, StatementResult, Value};
 use support::Pair;
 
 /// A client whose transaction runs in a workspace.
@@ -50,6 +50,7 @@ impl Apart {
 
     fn commit(self, pair: &mut Pair) -> Result<(), SqlError> {
         let transaction = ClientTransaction {
+            durability: Default::default(),
             request: pair.request(),
             statements: self.statements,
             seen: self.seen,

@@ -43,6 +43,20 @@ pub trait DiskFile: Send {
     fn sync(&mut self) -> io::Result<()>;
 }
 
+/// The directory that holds `path`, for [`Disk::sync_dir`].
+pub fn directory_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("/"))
+}
+
+/// Removes a file if it is there, durably.
+pub fn remove_durably(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    if disk.exists(path)? {
+        disk.remove(path)?;
+        disk.sync_dir(directory_of(path))?;
+    }
+    Ok(())
+}
+
 /// Writes the first `len` bytes once more; to be synced by the caller. For whoever starts and trusts what it reads:
 /// after a failed sync Linux takes the pages for clean, so a process that starts again reads them, a later sync
 /// succeeds, and still they are not on the disk ("fsyncgate", PostgreSQL wiki).

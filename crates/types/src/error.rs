@@ -130,12 +130,20 @@ error_kinds! {
     BadCopy = 58,
     /// What it names is not in the state that this needs.
     WrongState = 59,
+    /// The connection ends, and its last transaction may have been committed: the id to ask about is in the detail.
+    UnknownResolution = 60,
     /// The password is wrong, or the role has none.
     InvalidPassword = 70,
     /// No such role, where one is to be changed.
     UndefinedRole = 71,
     /// A role of that name exists.
     DuplicateRole = 72,
+    /// No such node, where one is to be changed.
+    UndefinedNode = 74,
+    /// A setting of the whole cluster, which no session changes for itself.
+    ClusterSetting = 75,
+    /// A transaction that was answered early went with its leader: its session hears of it before it goes on.
+    TransactionLost = 76,
     /// The role cannot go: it asks itself, or is the last of its kind.
     RoleInUse = 73,
 }

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use crate::codec::{DecodeError, Decoder, Encoder};
 use crate::error::SqlError;
+use crate::lost::LostWrite;
 use crate::notification::Notification;
+use crate::replication::ReplicationFacts;
 use crate::schema::Schema;
 use crate::value::{Value, ValueRef};
 
@@ -116,6 +118,16 @@ pub struct Facts {
     /// The roles of the cluster, by name, as the node where the statement runs knows them: not sent along. None at all:
     /// nobody asks whether anything is allowed.
     pub roles: Arc<Vec<RoleFacts>>,
+    /// Of the database, at the node where the statement runs; not sent along. As of the last statement that named it.
+    pub replication: Arc<ReplicationFacts>,
+    /// The ledger, at the node where the statement runs; not sent along. As of the last statement that named it.
+    pub lost_writes: Arc<Vec<LostWrite>>,
+    /// The id of the running transaction, as of the last statement that asked for it.
+    pub transaction: String,
+    /// Whether that has been given to the leader.
+    pub has_writer: bool,
+    /// What became of transactions that the statement asks about, by the id that it has for each.
+    pub outcomes: BTreeMap<String, String>,
 }
 
 /// What is told of a role.
@@ -158,7 +170,7 @@ impl Facts {
         self.roles.iter().find(|role| role.name == self.user)
     }
 
-    /// Appends all fields but the roles.
+    /// Appends all fields but the roles, the replication and the ledger.
     pub fn encode(&self, out: &mut Encoder) {
         out.str(&self.user);
         out.str(&self.database);
@@ -176,6 +188,13 @@ impl Facts {
         for (name, value) in &self.settings {
             out.str(name);
             out.str(value);
+        }
+        out.str(&self.transaction);
+        out.bool(self.has_writer);
+        out.u64(self.outcomes.len() as u64);
+        for (id, outcome) in &self.outcomes {
+            out.str(id);
+            out.str(outcome);
         }
     }
 
@@ -195,6 +214,13 @@ impl Facts {
                 .map(|_| Ok((input.str()?.to_owned(), input.str()?.to_owned())))
                 .collect::<Result<_, _>>()?,
             roles: Arc::default(),
+            replication: Arc::default(),
+            lost_writes: Arc::default(),
+            transaction: input.str()?.to_owned(),
+            has_writer: input.bool()?,
+            outcomes: (0..input.count()?)
+                .map(|_| Ok((input.str()?.to_owned(), input.str()?.to_owned())))
+                .collect::<Result<_, _>>()?,
         })
     }
 }
@@ -228,6 +254,11 @@ mod tests {
             server: None,
             settings: BTreeMap::from([("application_name".to_owned(), "psql".to_owned())]),
             roles: Arc::default(),
+            replication: Arc::default(),
+            lost_writes: Arc::default(),
+            transaction: "1:3".to_owned(),
+            has_writer: true,
+            outcomes: BTreeMap::from([("1:2".to_owned(), "committed".to_owned())]),
         };
         let mut out = Encoder::new();
         facts.encode(&mut out);

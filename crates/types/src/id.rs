@@ -21,9 +21,23 @@ impl DatabaseId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClusterId(pub u128);
 
-/// A client's session, drawn at random by the node that accepted the connection; unique in the cluster.
+/// A client's session, made by the node that accepted the connection; unique in the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub u128);
+
+impl SessionId {
+    /// 48 bits of time before 80 of chance, as in RFC 9562's UUIDs of version 7.
+    pub fn new(unix_ms: u64, chance: [u8; 10]) -> SessionId {
+        let mut bytes = [0; 16];
+        bytes[..10].copy_from_slice(&chance);
+        SessionId(u128::from_le_bytes(bytes) | (u128::from(unix_ms) << 80))
+    }
+
+    /// When it began, by the clock of its node, in milliseconds since 1970.
+    pub fn began_ms(self) -> u64 {
+        (self.0 >> 80) as u64
+    }
+}
 
 /// Names one transaction of a session, so that a retry is recognised: executed at most once.
 /// `sequence` grows by one with each transaction of the session and starts at 1.
@@ -70,8 +84,55 @@ impl fmt::Display for RequestId {
     }
 }
 
+impl RequestId {
+    /// As its `Display` writes it; `None`: it is something else.
+    pub fn parse(text: &str) -> Option<RequestId> {
+        let (session, sequence) = text.split_once(':')?;
+        let is_hex = session.len() == 32 && session.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_number = sequence.bytes().all(|byte| byte.is_ascii_digit());
+        let session = u128::from_str_radix(session, 16).ok().filter(|_| is_hex)?;
+        let sequence = sequence
+            .parse()
+            .ok()
+            .filter(|sequence| is_number && *sequence > 0)?;
+        Some(RequestId {
+            session: SessionId(session),
+            sequence,
+        })
+    }
+}
+
 impl fmt::Display for TableId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_of_a_request_is_read_as_it_is_written() {
+        let request = RequestId {
+            session: SessionId::new(1_795_000_000_000, [7; 10]),
+            sequence: 12,
+        };
+        assert_eq!(request.session.began_ms(), 1_795_000_000_000);
+        let text = request.to_string();
+        assert_eq!(RequestId::parse(&text), Some(request), "{text}");
+        for wrong in [
+            "",
+            ":",
+            "12",
+            &text[1..],
+            &text.replace(":12", ":0"),
+            &text.replace(":12", ":+1"),
+            &text.replace(":12", ":18446744073709551616"),
+            &format!("+{}", &text[1..]),
+            &format!("0{text}"),
+        ] {
+            assert_eq!(RequestId::parse(wrong), None, "{wrong}");
+        }
     }
 }

@@ -3,11 +3,14 @@
 use bytes::Bytes;
 
 use crate::codec::{DecodeError, Decoder, Encoder};
+use crate::configuration::Configuration;
+use crate::durability::Durability;
 use crate::fingerprint::Fingerprint;
 use crate::format::Format;
 use crate::id::{NodeId, RequestId, SessionId, TableId};
 use crate::notification::Notification;
 use crate::position::Position;
+use crate::result::KeptResult;
 use crate::statement::CommandTag;
 use crate::timestamp::Timestamp;
 
@@ -38,10 +41,24 @@ pub enum Payload {
         /// Who asked, for deduplication.
         transaction: Transaction,
     },
+    /// From here on the group is this. Changes no table.
+    Configure {
+        /// Where it must stand.
+        position: Position,
+        /// When, in hybrid time.
+        timestamp: Timestamp,
+        /// The node that proposed it.
+        origin: NodeId,
+        /// All members; some of them vote.
+        configuration: Configuration,
+    },
 }
 
 /// What all notifications of a record may take, by [`Notification::size_bytes`].
 pub const NOTIFICATIONS_BYTES_MAX: usize = 1 << 20;
+
+/// What all kept results of a record may take, by [`KeptResult::size_bytes`]: sixteen of the largest.
+pub const KEPT_RESULTS_BYTES_MAX: usize = 1 << 20;
 
 /// One group of client transactions.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,7 +71,7 @@ pub struct Record {
     pub timestamp: Timestamp,
     /// How `body` is written.
     pub format: Format,
-    /// The client transactions in it, in order of execution.
+    /// The client transactions in it, in order of execution. Their results take at most [`KEPT_RESULTS_BYTES_MAX`].
     pub transactions: Vec<Transaction>,
     /// Sessions that ended: their lines in the request table go.
     pub ended_sessions: Vec<SessionId>,
@@ -75,8 +92,12 @@ pub struct Transaction {
     pub request: RequestId,
     /// What its last statement answered.
     pub tag: CommandTag,
-    /// Whether it also returned rows, which are not kept.
-    pub returned_rows: bool,
+    /// What else it answered.
+    pub result: KeptResult,
+    /// When its client was to be answered.
+    pub durability: Durability,
+    /// How much of the record's body is its: the transactions' changes stand there one after the other.
+    pub body_bytes: u64,
 }
 
 /// Frozen.
@@ -84,18 +105,21 @@ mod kind {
     pub const CHUNK: u8 = 1;
     pub const RECORD: u8 = 2;
     pub const VACUUM: u8 = 3;
+    pub const CONFIGURE: u8 = 4;
 }
 
 /// The version of the envelope that this build writes, and the only one that it reads.
-const VERSION: u8 = 2;
+const VERSION: u8 = 4;
 
 impl Transaction {
-    /// Appends request, tag, flag.
+    /// Appends request, tag, result, durability, bytes.
     pub fn encode(&self, out: &mut Encoder) {
         out.u128(self.request.session.0);
         out.u64(self.request.sequence);
         self.tag.encode(out);
-        out.bool(self.returned_rows);
+        self.result.encode(out);
+        self.durability.encode(out);
+        out.u64(self.body_bytes);
     }
 
     /// Reads what `encode` wrote.
@@ -108,7 +132,9 @@ impl Transaction {
         Ok(Transaction {
             request,
             tag: CommandTag::decode(input)?,
-            returned_rows: input.bool()?,
+            result: KeptResult::decode(input)?,
+            durability: Durability::decode(input)?,
+            body_bytes: input.u64()?,
         })
     }
 }
@@ -175,6 +201,15 @@ impl Record {
 }
 
 impl Payload {
+    /// When it was made; a chunk's is its record's.
+    pub fn timestamp(&self) -> Option<Timestamp> {
+        match self {
+            Payload::Chunk { .. } => None,
+            Payload::Record(record) => Some(record.timestamp),
+            Payload::Vacuum { timestamp, .. } | Payload::Configure { timestamp, .. } => Some(*timestamp),
+        }
+    }
+
     /// Version, kind, content, CRC32C over all of it. The checksum travels with the record from the leader's
     /// memory to every follower's SQLite, whatever the log and the network check besides.
     pub fn to_bytes(&self) -> Bytes {
@@ -202,10 +237,34 @@ impl Payload {
                 out.u64(origin.0);
                 transaction.encode(&mut out);
             }
+            Payload::Configure {
+                position,
+                timestamp,
+                origin,
+                configuration,
+            } => {
+                out.u8(kind::CONFIGURE);
+                position.encode(&mut out);
+                out.fixed_u64(timestamp.0);
+                out.u64(origin.0);
+                configuration.encode(&mut out);
+            }
         }
         let checksum = crc32c::crc32c(out.as_slice());
         out.fixed_u32(checksum);
         Bytes::from(out.into_vec())
+    }
+
+    /// The configuration that an entry's payload says, if it is a sound [`Payload::Configure`]; looks at two bytes of
+    /// any other.
+    pub fn configuration_in(bytes: &[u8]) -> Option<Configuration> {
+        if !bytes.starts_with(&[VERSION, kind::CONFIGURE]) {
+            return None;
+        }
+        match Payload::from_bytes(bytes) {
+            Ok(Payload::Configure { configuration, .. }) => Some(configuration),
+            _ => None,
+        }
     }
 
     /// Reads and checks what `to_bytes` wrote.
@@ -243,6 +302,25 @@ impl Payload {
                     timestamp,
                     origin,
                     transaction,
+                })
+            }
+            kind::CONFIGURE => {
+                let position = Position::decode(&mut input)?;
+                let timestamp = Timestamp(input.fixed_u64()?);
+                let origin = NodeId(input.u64()?);
+                let configuration = Configuration::decode(&mut input)?;
+                input.finish()?;
+                if configuration.voters.is_empty() {
+                    return Err(DecodeError::OutOfRange {
+                        what: "number of voters",
+                        value: 0,
+                    });
+                }
+                Ok(Payload::Configure {
+                    position,
+                    timestamp,
+                    origin,
+                    configuration,
                 })
             }
             other => Err(DecodeError::UnknownTag {

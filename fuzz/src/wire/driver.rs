@@ -110,7 +110,7 @@ impl Driver {
             Request::Cancel(_) | Request::Terminate => assert!(self.is_closed()),
             Request::Describe { sql } => self.describe(&sql),
             Request::StartTls => unreachable!("it is not offered"),
-            Request::ChangeRole(_) => self.connection.done(),
+            Request::Govern(_) => self.connection.done(),
             Request::Begin { .. } => {
                 assert!(!self.in_transaction, "BEGIN within a transaction");
                 if self.answer() {

@@ -1,9 +1,11 @@
 //! A connection that comes back: lost, it is opened again for the next statement.
 
 use std::future::poll_fn;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
+use tokio_postgres::error::DbError;
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls, SimpleQueryMessage};
 
 use super::print;
@@ -19,6 +21,7 @@ pub struct Target {
     pub user: String,
     pub password: Option<String>,
     pub database: String,
+    pub application: &'static str,
 }
 
 impl Target {
@@ -29,7 +32,7 @@ impl Target {
             .port(self.port)
             .user(&self.user)
             .dbname(&self.database)
-            .application_name("bellwether sql")
+            .application_name(self.application)
             .connect_timeout(CONNECT_TIMEOUT);
         if let Some(password) = &self.password {
             config.password(password);
@@ -43,6 +46,42 @@ impl Target {
     }
 }
 
+/// Runs a statement that answers with notices, over a connection of its own; their texts.
+pub fn call(runtime: &Runtime, target: &Target, sql: &str) -> Result<Vec<String>, Failure> {
+    let (notices, told) = mpsc::channel();
+    let tell = move |notice: &DbError| {
+        // Whoever listens waits for the end.
+        let _ = notices.send(notice.message().to_owned());
+    };
+    let client = runtime.block_on(connect(target, tell));
+    let client = client.map_err(|error| not_connected(target, &error))?;
+    let called = runtime.block_on(client.batch_execute(sql));
+    called.map_err(|error| failed(target, &error))?;
+    // They come before the statement's end.
+    Ok(told.try_iter().collect())
+}
+
+fn not_connected(target: &Target, error: &tokio_postgres::Error) -> Failure {
+    let failure = Failure::new(format!("no connection to {}", target.address()));
+    match error.as_db_error() {
+        Some(refusal) => failure.because(print::error("", refusal)),
+        None => failure
+            .because(cause(error))
+            .hint("is the cluster running? `bellwether up` starts one, `--node` chooses another node"),
+    }
+}
+
+fn failed(target: &Target, error: &tokio_postgres::Error) -> Failure {
+    match error.as_db_error() {
+        Some(refusal) => Failure::new(refusal.message()).with(refusal.detail(), refusal.hint()),
+        None => Failure::new(format!("no answer from {}", target.address())).because(cause(error)),
+    }
+}
+
+fn print_notice(notice: &DbError) {
+    eprintln!("{}", print::error("", notice));
+}
+
 /// A session, or the will to have one.
 pub struct Connection {
     runtime: Runtime,
@@ -53,15 +92,8 @@ pub struct Connection {
 impl Connection {
     /// Connects.
     pub fn open(runtime: Runtime, target: Target) -> Result<Connection, Failure> {
-        let client = runtime.block_on(connect(&target)).map_err(|error| {
-            let failure = Failure::new(format!("no connection to {}", target.address()));
-            match error.as_db_error() {
-                Some(refusal) => failure.because(print::error("", refusal)),
-                None => failure.because(cause(&error)).hint(
-                    "is the cluster running? `bellwether up` starts one, `--node` chooses another node",
-                ),
-            }
-        })?;
+        let client = runtime.block_on(connect(&target, print_notice));
+        let client = client.map_err(|error| not_connected(&target, &error))?;
         Ok(Connection {
             runtime,
             target,
@@ -72,6 +104,12 @@ impl Connection {
     /// Where it leads.
     pub fn target(&self) -> &Target {
         &self.target
+    }
+
+    /// Runs a statement that answers no rows.
+    pub fn execute(&self, sql: &str) -> Result<(), Failure> {
+        let executed = self.runtime.block_on(self.client.batch_execute(sql));
+        executed.map_err(|error| failed(&self.target, &error))
     }
 
     /// Runs one or several statements, prints what they answer, and tells whether all succeeded.
@@ -101,7 +139,7 @@ impl Connection {
     }
 
     fn reopen(&mut self) -> bool {
-        match self.runtime.block_on(connect(&self.target)) {
+        match self.runtime.block_on(connect(&self.target, print_notice)) {
             Ok(client) => {
                 eprintln!("connected again to {}, in a new session", self.target.address());
                 self.client = client;
@@ -124,13 +162,16 @@ fn cause(error: &tokio_postgres::Error) -> String {
     innermost.to_string()
 }
 
-async fn connect(target: &Target) -> Result<Client, tokio_postgres::Error> {
+async fn connect(
+    target: &Target,
+    tell: impl Fn(&DbError) + Send + 'static,
+) -> Result<Client, tokio_postgres::Error> {
     let (client, mut connection) = target.config().connect(NoTls).await?;
     tokio::spawn(async move {
         // The end and errors show at the client's next use.
         while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
             if let AsyncMessage::Notice(notice) = message {
-                eprintln!("{}", print::error("", &notice));
+                tell(&notice);
             }
         }
     });

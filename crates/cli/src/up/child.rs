@@ -6,13 +6,13 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
+use bellwether_server::Member;
 use bellwether_types::ClusterId;
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
 use super::data_dir::{DataDir, NodeDir};
 use crate::failure::Failure;
-use crate::member::Member;
 
 /// What every child does as its supervisor says; one value for all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,9 +89,9 @@ impl Program {
                     .iter()
                     .flat_map(|rules| ["--hba".as_ref(), rules.as_os_str()]),
             )
-            .args(["--listen-pg", &member.pg.to_string()])
-            .args(["--listen-http", &member.http.to_string()])
-            .args(["--listen-peer", &member.peer.to_string()])
+            .args(["--listen-pg", &member.addresses.pg.to_string()])
+            .args(["--listen-http", &member.addresses.http.to_string()])
+            .args(["--listen-peer", &member.addresses.peer.to_string()])
             .args(["--log-level", &self.log_level])
             .args(
                 self.members

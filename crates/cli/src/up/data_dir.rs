@@ -54,6 +54,18 @@ impl DataDir {
         Ok(DataDir { path, _lock: lock })
     }
 
+    /// Refuses a directory with a cluster in it, for an option that says how one is founded.
+    pub fn check_empty(&self, option: &str) -> Result<(), Failure> {
+        match self.path.join("node-1").is_dir() {
+            false => Ok(()),
+            true => Err(Failure::new(format!("{option} says how a cluster is founded"))
+                .because(format!("{} holds one already", self.path.display()))
+                .hint(format!(
+                    "leave {option} away to start it: it stays what it is, and \"bellwether node\" changes who votes"
+                ))),
+        }
+    }
+
     /// How many nodes to start: what was asked for, which must agree with what is there.
     pub fn nodes(&self, asked: Option<u16>) -> Result<u16, Failure> {
         let present = (1..=u16::MAX)

@@ -114,7 +114,10 @@ mod tests {
                 log_bytes: 0,
                 serving: true,
                 problem: None,
+                seeding: None,
             }],
+            lost_writes: 0,
+            members: Vec::new(),
         })
     }
 

@@ -251,10 +251,10 @@ impl Supervisor {
                 role.map_or("-".to_owned(), |database| database.role.to_string()),
                 format!(
                     "psql -h {} -p {} -U postgres postgres",
-                    member.pg.ip(),
-                    member.pg.port()
+                    member.addresses.pg.ip(),
+                    member.addresses.pg.port()
                 ),
-                format!("http://{}", member.http),
+                format!("http://{}", member.addresses.http),
                 node.pid.map_or("-".to_owned(), |pid| pid.to_string()),
             ]);
         }

@@ -3,7 +3,7 @@
 use crate::source::{Source, functions, has_word};
 
 /// Rooms where the outside world is touched: sockets, environment, clock, chance.
-const OUTER: &[&str] = &["server", "cli", "bench"];
+const OUTER: &[&str] = &["server", "cli", "bench", "chaos"];
 
 /// Rooms that are functions of their arguments, without files and threads too.
 const PURE: &[&str] = &["types", "consensus", "node", "session", "pg", "http"];
@@ -12,7 +12,7 @@ const PURE: &[&str] = &["types", "consensus", "node", "session", "pg", "http"];
 const SIMULATOR_PROGRAM: &str = "sim/src/main.rs";
 
 /// Programs: an error may end as text there.
-const PROGRAMS: &[&str] = &["cli", "sim", "bench"];
+const PROGRAMS: &[&str] = &["cli", "sim", "bench", "chaos"];
 
 const MAX_FILE_LINES: usize = 800;
 const MAX_FUNCTION_LINES: usize = 70;

@@ -1,10 +1,11 @@
 //! A cluster whose nodes a test starts, kills and pauses one by one.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use bellwether_http::{DatabaseStatus, NodeStatus, Role};
 use bellwether_types::NodeId;
@@ -26,11 +27,13 @@ pub const CLUSTER: &str = "b0b";
 /// Nodes 1 … N. Those that run are killed when it is dropped.
 pub struct Cluster {
     dir: TempDir,
-    nodes: Vec<Node>,
+    nodes: BTreeMap<NodeId, Node>,
     /// What every node is started with besides.
     options: Vec<String>,
     /// Where other machines reach the nodes; `None`: nowhere.
     host: Option<IpAddr>,
+    /// The last number that a node was given.
+    last_number: u64,
 }
 
 struct Node {
@@ -38,6 +41,22 @@ struct Node {
     pg: SocketAddr,
     http: SocketAddr,
     child: Option<Child>,
+    /// How it came into the cluster, if it did not found it.
+    joined: Option<Vec<String>>,
+}
+
+impl Node {
+    /// At three ports in a row.
+    fn at(port: u16) -> Node {
+        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        Node {
+            peer: at(port),
+            pg: at(port + 1),
+            http: at(port + 2),
+            child: None,
+            joined: None,
+        }
+    }
 }
 
 impl Cluster {
@@ -77,24 +96,70 @@ impl Cluster {
         let dir = tempfile::tempdir().expect("a directory");
         write_private(&dir.path().join("secret"), SECRET);
         let first = free_range(nodes * 3);
-        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let node = |port| Node {
-            peer: at(port),
-            pg: at(port + 1),
-            http: at(port + 2),
-            child: None,
-        };
+        let ports = (first..first + nodes * 3).step_by(3).map(Node::at);
         Cluster {
             dir,
-            nodes: (first..first + nodes * 3).step_by(3).map(node).collect(),
+            nodes: (1..).map(NodeId).zip(ports).collect(),
             options: Vec::new(),
             host: None,
+            last_number: u64::from(nodes),
         }
     }
 
     /// The nodes' numbers.
     pub fn ids(&self) -> Vec<NodeId> {
-        (1..=self.nodes.len() as u64).map(NodeId).collect()
+        self.nodes.keys().copied().collect()
+    }
+
+    /// Lets a node join that has nothing, by asking that one, and waits until it is a member. Options are `serve`'s.
+    #[track_caller]
+    pub fn join(&mut self, by: NodeId, options: &[&str]) -> NodeId {
+        let number = 1 + self.last_number;
+        self.last_number = number;
+        let node = NodeId(number);
+        let mut joined = vec!["--join".to_owned(), self.peer(by).to_string()];
+        joined.extend(options.iter().map(|&option| option.to_owned()));
+        let joining = Node {
+            joined: Some(joined),
+            ..Node::at(free_range(3))
+        };
+        self.nodes.insert(node, joining);
+        self.start_node(node);
+        let status = wait_for("a node that joins", || self.status(node));
+        assert_eq!(status.node, node, "numbers are given in a row");
+        node
+    }
+
+    /// A node that runs is not looked after any more: the test has let it leave.
+    #[track_caller]
+    pub fn forget(&mut self, node: NodeId) -> ExitStatus {
+        let mut gone = self.nodes.remove(&node).expect("a node of this cluster");
+        let child = gone.child.as_mut().expect("it runs");
+        wait_for("a node that left", || {
+            child.try_wait().expect("it was started here")
+        })
+    }
+
+    /// A node that does not run has moved: its addresses are others from now on.
+    pub fn relocate(&mut self, node: NodeId) {
+        let old = self.nodes.remove(&node).expect("a node of this cluster");
+        assert!(old.child.is_none(), "node {node} runs");
+        let moved = Node {
+            joined: old.joined,
+            ..Node::at(free_range(3))
+        };
+        self.nodes.insert(node, moved);
+    }
+
+    /// The program, to be given a command about nodes at this one.
+    pub fn node_command(&self, at: NodeId, arguments: &[&str]) -> Command {
+        let mut command = bellwether();
+        command.arg("node").args(arguments);
+        match arguments.first() {
+            Some(&"list") => command.args(["--http", &self.http(at).to_string()]),
+            _ => command.args(["--pg-port", &self.pg(at).port().to_string()]),
+        };
+        command
     }
 
     /// Where PostgreSQL clients connect.
@@ -134,6 +199,12 @@ impl Cluster {
         self.node_mut(node).child = Some(child.expect("the built program starts"));
     }
 
+    /// A node that a test has started with [`Cluster::command`] is one of these from now on.
+    pub fn adopt(&mut self, node: NodeId, child: Child) {
+        assert!(self.node(node).child.is_none(), "node {node} runs already");
+        self.node_mut(node).child = Some(child);
+    }
+
     /// The command that runs a node, on a directory and in the name of a cluster that need not be its own.
     pub fn command(&self, node: NodeId, data_dir: &Path, cluster: &str) -> Command {
         let Node { peer, pg, http, .. } = self.node(node);
@@ -143,8 +214,7 @@ impl Cluster {
         });
         let mut command = bellwether();
         command
-            .args(["serve", "--cluster", cluster, "--node", &node.to_string()])
-            .arg("--data-dir")
+            .args(["serve", "--data-dir"])
             .arg(data_dir)
             .arg("--secret-file")
             .arg(self.dir.path().join("secret"))
@@ -152,7 +222,13 @@ impl Cluster {
             .args(["--listen-pg", &pg.to_string()])
             .args(["--listen-http", &http.to_string()])
             .args(&self.options);
-        for (id, Node { peer, pg, http, .. }) in self.ids().into_iter().zip(&self.nodes) {
+        if let Some(joined) = &self.node(node).joined {
+            command.args(joined);
+            return command;
+        }
+        command.args(["--cluster", cluster, "--node", &node.to_string()]);
+        let founders = self.nodes.iter().filter(|(_, node)| node.joined.is_none());
+        for (id, Node { peer, pg, http, .. }) in founders {
             let [peer, pg, http] = [peer, pg, http].map(|address| match self.host {
                 Some(host) => SocketAddr::new(host, address.port()),
                 None => *address,
@@ -323,17 +399,17 @@ impl Cluster {
     }
 
     fn node(&self, node: NodeId) -> &Node {
-        &self.nodes[node.0 as usize - 1]
+        &self.nodes[&node]
     }
 
     fn node_mut(&mut self, node: NodeId) -> &mut Node {
-        &mut self.nodes[node.0 as usize - 1]
+        self.nodes.get_mut(&node).expect("a node of this cluster")
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        for child in self.nodes.iter_mut().filter_map(|node| node.child.as_mut()) {
+        for child in self.nodes.values_mut().filter_map(|node| node.child.as_mut()) {
             // Either may fail for a child that has ended by itself, which is what is wanted.
             let _ = child.kill();
             let _ = child.wait();

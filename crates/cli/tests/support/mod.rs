@@ -9,6 +9,7 @@
 #[path = "../../src/ask.rs"]
 mod ask;
 pub mod cluster;
+pub mod gate;
 pub mod load;
 pub mod peer;
 pub mod programs;
@@ -34,6 +35,13 @@ const BETWEEN_QUESTIONS: Duration = Duration::from_millis(20);
 /// What a node says about itself; `None` when it does not answer.
 pub fn status(http: SocketAddr) -> Option<NodeStatus> {
     ask::ask(http).ok()
+}
+
+/// A page of a node's HTTP door, with its head.
+#[track_caller]
+pub fn page(http: SocketAddr, path: &str) -> String {
+    let page = ask::exchange(http, path).expect("a node that answers");
+    String::from_utf8(page).expect("text")
 }
 
 /// Asks until there is an answer. Panics after [`PATIENCE`], naming what was waited for.
@@ -72,6 +80,11 @@ pub fn run(test: impl Future<Output = ()>) {
         "the test did not end within {} s",
         TEST_PATIENCE.as_secs()
     );
+}
+
+/// Statements that must not fail, and whose rows nobody wants.
+pub async fn execute(client: &tokio_postgres::Client, sql: &str) {
+    client.batch_execute(sql).await.expect(sql);
 }
 
 /// As [`wait_for`], where the answer is a client's.
@@ -113,20 +126,23 @@ pub fn refusal<T>(result: Result<T, tokio_postgres::Error>) -> (String, String) 
 /// between its being found free and its being used.
 const PORTS: std::ops::Range<u32> = 10_000..32_000;
 
-/// Ports that this process has given out.
+/// How many ports this process has given out, or found taken.
 static GIVEN: AtomicU32 = AtomicU32::new(0);
 
 /// The first of `count` ports in a row that are free and were not given to another test. Processes begin at
 /// different places; should one lose a race all the same, its node says so in the log, which the test prints.
 pub fn free_range(count: u16) -> u16 {
-    let begin = std::process::id().wrapping_mul(97);
+    let begin = std::process::id().wrapping_mul(97) % PORTS.len() as u32;
     wait_for("free ports in a row", || {
         let given = GIVEN.fetch_add(u32::from(count), Ordering::Relaxed);
-        let room = PORTS.end - PORTS.start - u32::from(count);
-        let first = (PORTS.start + begin.wrapping_add(given) % room) as u16;
+        // The circle is as long for every count: two ranges would meet otherwise.
+        let place = begin.wrapping_add(given) % PORTS.len() as u32;
+        let first = (PORTS.start + place) as u16;
         let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
-        let bound: Result<Vec<_>, _> = (first..first + count).map(bind).collect();
-        bound.ok().map(|_| first)
+        // Past the circle's end are those that are given next.
+        let is_whole = place + u32::from(count) <= PORTS.len() as u32;
+        let is_free = is_whole && (first..first + count).map(bind).all(|bound| bound.is_ok());
+        is_free.then_some(first)
     })
 }
 

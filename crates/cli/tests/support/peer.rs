@@ -18,7 +18,7 @@ pub fn frame(content: &[u8]) -> Vec<u8> {
 /// What opens a peer's connection, for consensus messages; numbers below 128 are one byte.
 fn hello(cluster: u128, from: NodeId, to: NodeId) -> Vec<u8> {
     let mut bytes = Vec::from(0x3150_5742_u32.to_le_bytes());
-    bytes.push(2);
+    bytes.push(5);
     bytes.extend(cluster.to_le_bytes());
     bytes.extend([from.0 as u8, to.0 as u8, 1, 32]);
     bytes.extend([7; 32]);

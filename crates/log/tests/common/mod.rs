@@ -416,3 +416,12 @@ impl DiskFile for MemoryFile {
         Ok(())
     }
 }
+
+/// A copy of the disk with one bit of one file the other way round.
+pub fn flip(disk: &MemoryDisk, path: &Path, bit: usize) -> MemoryDisk {
+    let flipped = disk.copy();
+    let mut bytes = disk.bytes(path);
+    bytes[bit / 8] ^= 1 << (bit % 8);
+    flipped.put(path, &bytes);
+    flipped
+}

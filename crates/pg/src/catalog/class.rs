@@ -6,7 +6,7 @@ use bellwether_types::{ObjectId, Schema, Value};
 
 use super::shape::{self, SHAPES, Shape};
 use super::value::{count, flag, number, oid, text};
-use super::{Definition, INFORMATION_SCHEMA, OWNER, PG_CATALOG, PUBLIC};
+use super::{Definition, INFORMATION_SCHEMA, OURS, OWNER, PG_CATALOG, PUBLIC};
 
 pub(super) const CLASS: Definition = Definition::of_schema(rows, value, &["oid", "relname"]);
 
@@ -133,7 +133,12 @@ pub(super) fn index_column_name<'a>(relation: &'a Relation, index: &'a Index, pl
 /// Keys of every class.
 pub(super) fn rows(schema: &Schema) -> Vec<RowKey> {
     let mut rows = own_rows(schema);
-    rows.extend((0..SHAPES.len() as u32).map(|shape| RowKey([SYSTEM, shape, 0])));
+    // Tools that list what is not PostgreSQL's are not to take our own for the user's.
+    let listed = SHAPES
+        .iter()
+        .zip(0..)
+        .filter(|(shape, _)| shape.namespace != OURS);
+    rows.extend(listed.map(|(_, shape)| RowKey([SYSTEM, shape, 0])));
     rows
 }
 

@@ -16,7 +16,9 @@ mod constraint;
 mod data;
 mod definition;
 mod information;
+mod ledger;
 mod relation_view;
+mod replication;
 mod role;
 mod session;
 mod shape;
@@ -36,6 +38,9 @@ use shape::{SHAPES, Shape};
 pub(crate) const PG_CATALOG: u32 = 11;
 pub(crate) const PUBLIC: u32 = 2200;
 pub(crate) const INFORMATION_SCHEMA: u32 = 13_207;
+
+/// Where our own views are: found by name, and listed nowhere.
+const OURS: &str = "bellwether";
 
 /// The role that owns everything.
 pub(crate) const OWNER: u32 = 10;
@@ -94,6 +99,7 @@ fn table(shape: &Shape) -> VirtualTable {
     let empty = Definition::of_schema(|_| Vec::new(), |_, _, _| None, &[]);
     let definition = match shape.namespace {
         "pg_catalog" => definition(shape.name),
+        OURS => ledger::of_name(shape.name),
         _ => information::of_name(shape.name),
     };
     let definition = definition.unwrap_or(empty);
@@ -132,6 +138,9 @@ fn definition(name: &str) -> Option<Definition> {
         "pg_db_role_setting" => role::SETTING,
         "pg_settings" => session::SETTINGS,
         "pg_stat_activity" => session::ACTIVITY,
+        "pg_stat_replication" => replication::STANDBYS,
+        "pg_stat_wal_receiver" => replication::RECEIVER,
+        "pg_replication_slots" => replication::SLOTS,
         "pg_timezone_names" | "pg_timezone_abbrevs" => session::TIME_ZONES,
         "pg_type" => data!("pg_type"),
         "pg_proc" => data!("pg_proc"),

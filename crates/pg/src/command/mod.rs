@@ -3,11 +3,13 @@
 //! What PostgreSQL's tools send and we do not do is refused here with a hint, before SQLite calls it a syntax
 //! error. Nothing is accepted that would be ignored, except where there is truly nothing to do.
 
+mod call;
 mod copy;
 mod cursor;
 mod prepare;
 mod reader;
 mod role;
+mod setting;
 #[cfg(test)]
 mod tests;
 
@@ -18,8 +20,8 @@ pub use cursor::{Count, Declare, Fetch};
 pub use prepare::{Execute, Prepare};
 use reader::Reader;
 
+use crate::cluster::ClusterCommand;
 use crate::copy::Copy;
-use crate::role::RoleCommand;
 
 /// What BEGIN, START TRANSACTION and SET TRANSACTION say. Isolation levels are checked and then forgotten:
 /// every transaction is serializable.
@@ -106,8 +108,8 @@ pub enum Command {
     Close(Option<String>),
     /// COPY.
     Copy(Box<Copy>),
-    /// CREATE ROLE, GRANT and their like.
-    Role(Box<RoleCommand>),
+    /// About the cluster as a whole.
+    Cluster(Box<ClusterCommand>),
     /// For SQLite.
     Sql {
         /// As [`lexer::verb`] tells it.
@@ -158,12 +160,19 @@ impl Command {
             "LISTEN" => Command::Listen(reader.channel()?),
             "UNLISTEN" => reader.unlisten()?,
             "NOTIFY" => reader.notify()?,
+            "CALL" => reader.call()?,
             "GRANT" => reader.grant()?,
             "REVOKE" => reader.revoke()?,
-            "CREATE" | "ALTER" | "DROP" => match reader.role_statement(&word)? {
-                Some(command) => command,
-                None => return sql_command(sql, word),
-            },
+            "CREATE" | "ALTER" | "DROP" => {
+                let settings = match word.as_str() {
+                    "ALTER" => reader.settings_of()?,
+                    _ => None,
+                };
+                match settings.map_or_else(|| reader.role_statement(&word), |command| Ok(Some(command)))? {
+                    Some(command) => command,
+                    None => return sql_command(sql, word),
+                }
+            }
             _ => return sql_command(sql, word),
         };
         reader.end()?;

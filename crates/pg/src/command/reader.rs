@@ -50,7 +50,7 @@ impl<'a, I: Iterator<Item = Token<'a>>> Reader<'a, I> {
     }
 
     /// Names with dots between.
-    fn setting_name(&mut self) -> Result<String, SqlError> {
+    pub(super) fn setting_name(&mut self) -> Result<String, SqlError> {
         let mut name = self.name()?;
         while self.operator(".") {
             name.push('.');

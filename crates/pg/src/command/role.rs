@@ -5,6 +5,7 @@ use bellwether_types::{ErrorKind, SqlError};
 
 use super::Command;
 use super::reader::Reader;
+use crate::cluster::ClusterCommand;
 use crate::role::{Membership, Password, Privilege, RoleCommand, RoleName, RoleOptions, ValidUntil};
 
 /// A name in PostgreSQL has at most so many bytes.
@@ -265,7 +266,7 @@ impl<'a, I: Iterator<Item = Token<'a>>> Reader<'a, I> {
 }
 
 fn role_command(command: RoleCommand) -> Command {
-    Command::Role(Box::new(command))
+    Command::Cluster(Box::new(ClusterCommand::Role(command)))
 }
 
 fn not_supported(what: &str, hint: &str) -> SqlError {
@@ -278,7 +279,10 @@ mod tests {
 
     fn parse(sql: &str) -> RoleCommand {
         match Command::parse(sql) {
-            Ok(Command::Role(command)) => *command,
+            Ok(Command::Cluster(command)) => match *command {
+                ClusterCommand::Role(command) => command,
+                other => panic!("{other:?}"),
+            },
             other => panic!("{sql}: {other:?}"),
         }
     }

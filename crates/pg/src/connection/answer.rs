@@ -175,7 +175,7 @@ impl Connection {
     }
 
     /// Answers everything about transactions: `Begin`, `Commit`, `Rollback`, `Savepoint`, `RollbackTo`, `Release`;
-    /// and `ChangeRole`.
+    /// and `Govern`.
     pub fn done(&mut self) {
         match std::mem::replace(&mut self.waiting, Waiting::Nothing) {
             Waiting::Begin { tag: None, .. } => self.transaction = Transaction::Implicit,
@@ -191,7 +191,7 @@ impl Connection {
                 self.apply_modes(modes).expect("on and off are valid");
                 self.complete_command(CommandTag::plain(tag));
             }
-            Waiting::Role(tag) => self.complete_command(CommandTag::plain(tag)),
+            Waiting::Cluster(tag) => self.complete_command(CommandTag::plain(tag)),
             Waiting::Commit(ending) => {
                 self.end_transaction(true);
                 self.end(ending);

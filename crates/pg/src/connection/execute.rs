@@ -163,7 +163,7 @@ impl Connection {
             Command::Fetch(fetch) => return self.fetch_cursor(fetch, formats),
             Command::Close(name) => self.close_cursor(name.as_deref())?,
             Command::Copy(copy) => return self.copy(copy, is_last),
-            Command::Role(role) => return self.change_role(role),
+            Command::Cluster(command) => return self.govern(command),
             Command::Sql { .. } => unreachable!("callers run SQL themselves"),
         }
         Ok(Step::Done)

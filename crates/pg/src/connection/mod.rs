@@ -25,9 +25,9 @@ mod copy;
 mod cursor;
 mod execute;
 mod extended;
+mod govern;
 mod prepare;
 mod request;
-mod roles;
 mod script;
 mod startup;
 
@@ -175,8 +175,8 @@ enum Waiting {
         read_only: Option<bool>,
     },
     Rows(Box<Rows>),
-    /// Roles are changed; it completes with this tag.
-    Role(&'static str),
+    /// Something about the cluster is done; it completes with this tag.
+    Cluster(&'static str),
     /// Rows of a COPY are inserted.
     Copy,
     Commit(Ending),

@@ -4,8 +4,8 @@ use std::num::NonZeroU32;
 
 use bellwether_types::{ClusterId, Statement};
 
+use crate::cluster::ClusterCommand;
 use crate::frontend::CancelKey;
-use crate::role::RoleCommand;
 use crate::row::Formats;
 
 /// What a connection is told when it is made.
@@ -112,8 +112,8 @@ pub enum Request {
     Password(Vec<u8>),
     /// Begin TLS once what is in `output` was sent. No answer, but [`Connection::tls_started`](super::Connection::tls_started).
     StartTls,
-    /// Change roles or grants, committed before it is answered. Answer: [`Connection::done`](super::Connection::done).
-    ChangeRole(Box<RoleCommand>),
+    /// Do something about the cluster, done before it is answered. Answer: [`Connection::done`](super::Connection::done).
+    Govern(Box<ClusterCommand>),
     /// Stop what the connection of this key runs, if it is the right key. No answer; the connection ends.
     Cancel(CancelKey),
     /// Types of a statement, without running it. Answer: [`Connection::described`](super::Connection::described).

@@ -143,7 +143,7 @@ impl Server {
                 self.is_dirty = false;
                 connection.done();
             }
-            Request::Begin { .. } | Request::Savepoint(_) | Request::Release(_) | Request::ChangeRole(_) => {
+            Request::Begin { .. } | Request::Savepoint(_) | Request::Release(_) | Request::Govern(_) => {
                 connection.done()
             }
             Request::CloseCursor(cursor) => {
@@ -274,7 +274,7 @@ fn print_request(request: &Request) -> String {
         Request::Fetch { .. } => "Fetch the rest".to_owned(),
         Request::CloseCursor(_) => "CloseCursor".to_owned(),
         Request::Authenticate(startup) => format!("Authenticate {} for {}", startup.user, startup.database),
-        Request::ChangeRole(command) => command.tag().to_owned(),
+        Request::Govern(command) => command.tag().to_owned(),
         Request::Describe { sql } => format!("Describe {sql}"),
         Request::Begin { implicit, read_only } => {
             let kind = if *implicit { "implicitly" } else { "explicitly" };

@@ -26,10 +26,11 @@ use tokio::sync::watch;
 
 use limit::{TimeLimit, check_result};
 
-use crate::lock::{Admission, ConnectionPermit, Login, Roles, Stream, change_role};
+use crate::govern::govern;
+use crate::lock::{Admission, ConnectionPermit, Login, Roles, Stream};
 use crate::node::Node;
-use crate::random::{random_array, random_bytes};
-use crate::replica::{Listener, Reign, SavepointAction};
+use crate::random::random_array;
+use crate::replica::{Listener, Reign, SavepointAction, unix_ms};
 use crate::session::{Cancel, PARKED_BYTES, Rows, Session, SessionFacts};
 use crate::sockets::accept;
 
@@ -41,6 +42,10 @@ const STARTUP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connections that are not let in yet, beyond those allowed: they may be cancel requests.
 const STARTING_MAX: usize = 64;
+
+/// When the node stops, who waits for a leader hears so long what it knows; then nothing is waited for, so that there is
+/// time left to say so.
+const CANCEL_GRACE: Duration = Duration::from_millis(200);
 
 /// A client that is closed on has so long to stop sending.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -130,6 +135,12 @@ pub(crate) async fn accept_pg(node: Arc<Node>, listener: TcpListener) {
     }
     // It ends by itself, once it has cancelled what runs.
     let _ = watching.await;
+    let told = async { while clients.join_next().await.is_some() {} };
+    if tokio::time::timeout(CANCEL_GRACE, told).await.is_err() {
+        for client in cancels.lock().expect("no holder of this lock panics").values() {
+            client.cancel.end();
+        }
+    }
     while clients.join_next().await.is_some() {}
 }
 
@@ -172,6 +183,8 @@ struct Client {
     reign: Option<watch::Receiver<Reign>>,
     /// There is no room for another client, though for a cancel request.
     is_one_too_many: bool,
+    /// It ends the connection because it wants no more of it.
+    has_said_goodbye: bool,
 }
 
 /// A result that is read in pieces.
@@ -211,7 +224,7 @@ impl Client {
     ) -> Client {
         let connection = Connection::new(Config {
             offers_tls: node.lock.tls.is_some() && !stream.is_tls(),
-            ..Config::new(node.config.cluster)
+            ..Config::new(node.identity.cluster)
         });
         Client {
             node,
@@ -231,6 +244,7 @@ impl Client {
             listener: None,
             reign: None,
             is_one_too_many: false,
+            has_said_goodbye: false,
         }
     }
 
@@ -247,7 +261,7 @@ impl Client {
             self.node.metrics.connections_open.decrement();
         }
         if let Some(session) = self.session.take() {
-            session.close().await;
+            session.close(self.has_said_goodbye).await;
         }
     }
 
@@ -336,16 +350,23 @@ impl Client {
             Request::Authenticate(startup) => self.let_in(startup).await,
             Request::Password(message) => self.take_proof(&message).await,
             Request::StartTls => return self.start_tls().await,
-            Request::ChangeRole(command) => {
+            Request::Govern(command) => {
                 let settings = self.connection.settings();
-                match change_role(&self.node, settings.user(), *command, settings).await {
-                    Ok(()) => self.connection.done(),
+                match govern(&self.node, settings.user(), *command, settings).await {
+                    Ok(told) => {
+                        self.check_role();
+                        for text in told {
+                            let notice = SqlError::new(ErrorKind::Internal, text);
+                            self.connection.notice(Severity::Notice, "00000", &notice);
+                        }
+                        self.connection.done()
+                    }
                     Err(error) => self.fail(error).await,
                 }
             }
             Request::Cancel(key) => self.cancel(key),
             Request::CloseCursor(cursor) => self.close_cursor(cursor).await,
-            Request::Terminate => {}
+            Request::Terminate => self.has_said_goodbye = true,
             Request::Run(run) => return self.run_statement(run).await,
             Request::Fetch { cursor, max_rows } => {
                 let Some(open) = self.cursors.remove(&cursor) else {
@@ -411,18 +432,36 @@ impl Client {
         }
     }
 
-    /// Tells a failure, and the session about it.
-    async fn fail(&mut self, error: SqlError) {
+    /// Tells a failure, and the session about it. When what a transaction came to is not known and the connection is
+    /// about to be ended, this is its end.
+    async fn fail(&mut self, mut error: SqlError) {
+        let is_unknown = error.kind == ErrorKind::UnknownOutcome;
+        let is_last = is_unknown && self.is_unwanted();
+        if is_last {
+            error.kind = ErrorKind::UnknownResolution;
+            error.message = "terminating connection before its last transaction was answered".to_owned();
+        }
         self.node
             .metrics
             .client_errors
             .count(sqlstate::sqlstate(error.kind));
-        self.connection.fail(error);
+        if is_unknown && let Some(session) = &mut self.session {
+            session.tell_id();
+        }
+        match is_last {
+            true => self.connection.abort(&error),
+            false => self.connection.fail(error),
+        }
         if self.connection.status() != Status::Idle
             && let Some(session) = &mut self.session
         {
             session.fail().await;
         }
+    }
+
+    /// Whether the node is stopping, or the client's role may not stay.
+    fn is_unwanted(&self) -> bool {
+        self.node.stop.is_asked() || login::must_end(&self.node, self.connection.settings().user())
     }
 
     /// The session's key, and whether this node's replica follows.
@@ -446,10 +485,9 @@ impl Client {
             SqlError::new(ErrorKind::Internal, "the system gave no random bytes")
                 .with_detail(error.to_string())
         };
-        let random = random_bytes().map_err(no_randomness)?;
         let chance = random_array().map_err(no_randomness)?;
-        let id = SessionId(u128::from_le_bytes(random));
-        let secret = i32::from_le_bytes([random[3], random[7], random[11], random[15]]);
+        let id = SessionId::new(unix_ms(), random_array().map_err(no_randomness)?);
+        let secret = i32::from_le_bytes(random_array().map_err(no_randomness)?);
         let number = (self.node.number() & 0x3FFF_FFFF) as i32;
         let key = CancelKey { pid: number, secret };
         let mut reign = replica.reign.clone();
@@ -500,7 +538,7 @@ impl Client {
                 .and_then(|stream| endpoint(stream.tcp().local_addr())),
             ..Facts::default()
         };
-        SessionFacts::new(self.node.config.cluster, uptime_us, facts)
+        SessionFacts::new(self.node.identity.cluster, uptime_us, facts)
     }
 
     fn cancel(&self, key: CancelKey) {

@@ -2,26 +2,27 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use bellwether_http::NodeStatus;
-use bellwether_storage::{ClientTransaction, SessionState};
+use bellwether_http::{NodeStatus, Verified};
+use bellwether_storage::ClientTransaction;
 use bellwether_types::{
-    CommandTag, DatabaseId, Facts, NodeId, Position, RequestId, SessionId, SqlError, Statement,
+    CommandTag, DatabaseId, Durability, NodeId, Outcome, Position, RequestId, SessionId, SqlError,
 };
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::message::{Request, Response};
-use crate::config::Config;
 use crate::lock::Stream;
-use crate::peer::{FRAME_BYTES_MAX, FrameError, FrameReader, Purpose, connect, write_frame};
-use crate::replica::{Attempt, Done, Opening, Piece, Refusal, Step};
+use crate::peer::{Caller, FRAME_BYTES_MAX, FrameError, FrameReader, Purpose, write_frame};
+use crate::replica::{Attempt, Done, Finished, Opening, Piece, ReadAtLeader, Refusal, Step};
+use crate::verify::{SILENCE_MAX, Scope};
 
 /// Connections kept for the next forwarded statement, per peer.
 const IDLE_MAX: usize = 256;
 
 /// Connections to leaders, kept while idle.
 pub(crate) struct ForwardPool {
-    config: Config,
+    caller: Arc<Caller>,
     idle: Mutex<BTreeMap<NodeId, Vec<Connection>>>,
 }
 
@@ -101,9 +102,9 @@ pub(crate) type Streamed = (
 const PIECES_MAX: usize = 4;
 
 impl ForwardPool {
-    pub fn new(config: Config) -> Arc<ForwardPool> {
+    pub fn new(caller: Arc<Caller>) -> Arc<ForwardPool> {
         Arc::new(ForwardPool {
-            config,
+            caller,
             idle: Mutex::default(),
         })
     }
@@ -117,9 +118,8 @@ impl ForwardPool {
         {
             return Ok(connection);
         }
-        let member = self.config.member(node).ok_or(Refusal::NotLeader)?;
         let connected = async {
-            let stream = connect(&self.config, member, Purpose::Forward).await?;
+            let stream = self.caller.connect(node, Purpose::Forward).await?;
             let mut connection = Connection {
                 stream,
                 reader: FrameReader::default(),
@@ -202,10 +202,56 @@ impl ForwardPool {
         node: NodeId,
         database: DatabaseId,
         request: RequestId,
-    ) -> Result<Option<(CommandTag, Position)>, Refusal> {
-        match self.call(node, &Request::Outcome { database, request }).await? {
+        durability: Durability,
+    ) -> Result<Outcome, Refusal> {
+        let request = Request::Outcome {
+            database,
+            request,
+            durability,
+        };
+        match self.call(node, &request).await? {
             Response::Outcome(outcome) => Ok(outcome),
             other => Err(nonsense(&other)),
+        }
+    }
+
+    /// Lets another node than this one lead; who leads then.
+    pub async fn hand_over(
+        &self,
+        node: NodeId,
+        database: DatabaseId,
+        to: Option<NodeId>,
+        drain: Duration,
+    ) -> Result<NodeId, Refusal> {
+        let request = Request::HandOver {
+            database,
+            to,
+            drain_ms: drain.as_millis() as u64,
+        };
+        match self.call(node, &request).await? {
+            Response::HandedOver(leader) => Ok(leader),
+            other => Err(nonsense(&other)),
+        }
+    }
+
+    /// What it finds in its replicas; an error for people. Waits as long as it gives signs of life.
+    pub async fn verify(&self, node: NodeId, scope: Scope) -> Result<Vec<Verified>, String> {
+        let started = tokio::time::timeout(SILENCE_MAX, self.start(node, &Request::Verify(scope))).await;
+        let Ok(Ok(mut connection)) = started else {
+            return Err("cannot be reached".to_owned());
+        };
+        loop {
+            let answer = tokio::time::timeout(SILENCE_MAX, connection.answer()).await;
+            match answer {
+                Ok(Ok(Response::Verifying)) => {}
+                Ok(Ok(Response::Verified(json))) => {
+                    self.keep(node, connection);
+                    return serde_json::from_str(&json).map_err(|error| format!("answers nonsense: {error}"));
+                }
+                Ok(Ok(other)) => return Err(format!("refuses: {other:?}")),
+                Ok(Err(error)) => return Err(format!("was lost while it looked: {error}")),
+                Err(_) => return Err("has stopped answering".to_owned()),
+            }
         }
     }
 
@@ -259,24 +305,12 @@ impl ForwardPool {
     }
 
     /// A read at the leader.
-    pub fn read(
-        self: &Arc<Self>,
-        node: NodeId,
-        database: DatabaseId,
-        statement: Statement,
-        session: SessionState,
-        facts: Arc<Facts>,
-    ) -> Streamed {
+    pub fn read(self: &Arc<Self>, node: NodeId, database: DatabaseId, read: ReadAtLeader) -> Streamed {
         let (pieces, received) = mpsc::channel(PIECES_MAX);
         let (reply, ended) = oneshot::channel();
         let pool = Arc::clone(self);
         tokio::spawn(async move {
-            let request = Request::Read {
-                database,
-                statement,
-                session,
-                facts,
-            };
+            let request = Request::Read { database, read };
             let result = match pool.start(node, &request).await {
                 Err(refusal) => Err(refusal),
                 Ok(mut connection) => {
@@ -340,10 +374,12 @@ async fn run_transaction(
         match step {
             Step::Execute {
                 statement,
+                facts,
                 pieces,
                 reply,
             } => {
-                if connection.ask(&Request::Execute { statement }).await.is_err() {
+                let request = Request::Execute { statement, facts };
+                if connection.ask(&request).await.is_err() {
                     return; // the dropped reply tells
                 }
                 let result = stream_rows(&mut connection, &pieces, cancel.notified()).await;
@@ -371,13 +407,9 @@ async fn run_transaction(
                 };
                 let _ = reply.send(refusal(Ok(response)).map(|_| ()));
             }
-            Step::Commit { reply } => {
-                let response = exchange(&mut connection, &Request::Commit).await;
-                let result = match response.map_or(Err(Refusal::Unknown), |response| refusal(Ok(response))) {
-                    Ok(Response::Committed { session, position }) => Ok((session, position)),
-                    Ok(other) => Err(nonsense(&other)),
-                    Err(refusal) => Err(refusal),
-                };
+            Step::Commit { durability, reply } => {
+                let response = commit(&mut connection, durability, &cancel).await;
+                let result = refusal(response).and_then(finished);
                 if matches!(result, Ok(_) | Err(Refusal::Failed(_))) {
                     pool.keep(node, connection);
                 }
@@ -397,6 +429,36 @@ async fn run_transaction(
         }
     }
     // Dropped without an end: closing the connection rolls back.
+}
+
+fn finished(response: Response) -> Result<Finished, Refusal> {
+    match response {
+        Response::Committed { session, position } => Ok(Finished {
+            session,
+            position,
+            // The leader has waited for it.
+            is_written: false,
+        }),
+        other => Err(nonsense(&other)),
+    }
+}
+
+/// Who cancels stops waiting, and hears what is known.
+async fn commit(
+    connection: &mut Connection,
+    durability: Durability,
+    cancel: &Notify,
+) -> Result<Response, FrameError> {
+    connection.ask(&Request::Commit { durability }).await?;
+    {
+        let mut answer = std::pin::pin!(connection.answer());
+        tokio::select! {
+            answer = &mut answer => return answer,
+            () = cancel.notified() => {}
+        }
+    }
+    connection.ask(&Request::Cancel).await?;
+    connection.answer().await
 }
 
 async fn exchange(connection: &mut Connection, request: &Request) -> Option<Response> {

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use bellwether_storage::{Answer, ClientTransaction, Description, Seen, SessionState, StatementResult};
+use bellwether_storage::{Answer, ClientTransaction, Description, Seen, SessionState};
 use bellwether_types::codec::{DecodeError, Decoder, Encoder};
+use bellwether_types::result::{decode_columns, decode_rows, encode_columns, encode_rows};
 use bellwether_types::{
-    Column, CommandTag, DatabaseId, Facts, Position, RequestId, SessionId, SqlError, Statement, Term, Value,
+    Column, CommandTag, DatabaseId, Durability, Facts, NodeId, Outcome, Position, RequestId, SessionId,
+    SqlError, Statement, StatementResult, Term, Value,
 };
 
-use crate::replica::{Answered, Attempt, Opening, SavepointAction};
+use crate::replica::{Answered, Attempt, Opening, ReadAtLeader, SavepointAction};
+use crate::verify::Scope;
 
 /// From the node that holds the client.
 #[derive(Debug, Clone)]
@@ -27,19 +30,24 @@ pub(crate) enum Request {
         attempt: Attempt,
     },
     /// In the open transaction. Answered by any number of `Columns` and `Rows`, then `Executed` or `Failed`.
-    Execute { statement: Statement },
+    Execute {
+        statement: Statement,
+        /// When they have changed since the one before.
+        facts: Option<Arc<Facts>>,
+    },
     /// In the open transaction. Answered by `Described` or `Failed`.
     Describe { sql: String },
     /// In the open transaction. Answered by `Saved` or `Failed`.
     Savepoint { name: String, action: SavepointAction },
     /// Ends it. Answered by `Committed`, `Failed` or `Refused`.
-    Commit,
+    Commit { durability: Durability },
     /// Ends it. Answered by `RolledBack`.
     Rollback,
     /// What became of a request. Answered by `Outcome` or `Refused`.
     Outcome {
         database: DatabaseId,
         request: RequestId,
+        durability: Durability,
     },
     /// A session is over. Not answered.
     EndSession {
@@ -49,12 +57,18 @@ pub(crate) enum Request {
     /// A read at the leader, which first confirms that it leads. Answered as `Execute`.
     Read {
         database: DatabaseId,
-        statement: Statement,
-        session: SessionState,
-        facts: Arc<Facts>,
+        read: ReadAtLeader,
+    },
+    /// Let another node lead. Answered by `HandedOver` or `Failed`.
+    HandOver {
+        database: DatabaseId,
+        to: Option<NodeId>,
+        drain_ms: u64,
     },
     /// What the node says of itself. Answered by `Status`.
     Status,
+    /// Look at what the node has on its disk. Answered by any number of `Verifying`, then `Verified`.
+    Verify(Scope),
     /// Stop what runs on this connection. Not answered by itself.
     Cancel,
     /// Execute what was asked only if that has begun. Not answered by itself.
@@ -84,10 +98,15 @@ pub(crate) enum Response {
     RolledBack {
         session: SessionState,
     },
-    /// `None`: it was not and will not be committed.
-    Outcome(Option<(CommandTag, Position)>),
+    Outcome(Outcome),
+    /// Who leads now.
+    HandedOver(NodeId),
     /// As JSON, for it is told on.
     Status(String),
+    /// It is at it; told every second.
+    Verifying,
+    /// As JSON.
+    Verified(String),
     Failed(SqlError),
     /// This node does not lead; nothing was executed.
     NotLeader,
@@ -110,6 +129,8 @@ mod tag {
     pub const DESCRIBE: u8 = 11;
     pub const GIVE_UP: u8 = 12;
     pub const STATUS: u8 = 13;
+    pub const HAND_OVER: u8 = 14;
+    pub const VERIFY: u8 = 16;
 
     pub const DONE: u8 = 1;
     pub const OPENED: u8 = 2;
@@ -125,6 +146,9 @@ mod tag {
     pub const UNKNOWN: u8 = 12;
     pub const DESCRIBED: u8 = 13;
     pub const STATUS_IS: u8 = 14;
+    pub const HANDED_OVER: u8 = 15;
+    pub const VERIFYING: u8 = 16;
+    pub const VERIFIED: u8 = 17;
 }
 
 fn put_request_id(out: &mut Encoder, request: RequestId) {
@@ -155,33 +179,6 @@ fn attempt(input: &mut Decoder<'_>) -> Result<Attempt, DecodeError> {
     })
 }
 
-fn put_rows(out: &mut Encoder, rows: &[Vec<Value>]) {
-    out.u64(rows.len() as u64);
-    for row in rows {
-        out.u64(row.len() as u64);
-        for value in row {
-            value.encode(out);
-        }
-    }
-}
-
-fn rows(input: &mut Decoder<'_>) -> Result<Vec<Vec<Value>>, DecodeError> {
-    (0..input.count()?)
-        .map(|_| (0..input.count()?).map(|_| Value::decode(input)).collect())
-        .collect()
-}
-
-fn put_columns(out: &mut Encoder, columns: &[Column]) {
-    out.u64(columns.len() as u64);
-    for column in columns {
-        column.encode(out);
-    }
-}
-
-fn columns(input: &mut Decoder<'_>) -> Result<Vec<Column>, DecodeError> {
-    (0..input.count()?).map(|_| Column::decode(input)).collect()
-}
-
 fn put_transaction(out: &mut Encoder, transaction: &ClientTransaction) {
     put_request_id(out, transaction.request);
     out.u64(transaction.statements.len() as u64);
@@ -194,6 +191,7 @@ fn put_transaction(out: &mut Encoder, transaction: &ClientTransaction) {
     }
     transaction.session.encode(out);
     transaction.facts.encode(out);
+    transaction.durability.encode(out);
 }
 
 fn transaction(input: &mut Decoder<'_>) -> Result<ClientTransaction, DecodeError> {
@@ -210,6 +208,7 @@ fn transaction(input: &mut Decoder<'_>) -> Result<ClientTransaction, DecodeError
         seen,
         session: SessionState::decode(input)?,
         facts: Arc::new(Facts::decode(input)?),
+        durability: Durability::decode(input)?,
     })
 }
 
@@ -268,13 +267,20 @@ impl SavepointAction {
     }
 }
 
+/// What is asked of one database begins so.
+fn put_addressed(out: &mut Encoder, tag: u8, database: DatabaseId) {
+    out.u8(tag);
+    out.u64(u64::from(database.0));
+}
+
 impl Request {
     /// Whose statement it is.
     pub fn facts_mut(&mut self) -> Option<&mut Arc<Facts>> {
         match self {
             Request::Autocommit { transaction, .. } => Some(&mut transaction.facts),
             Request::Open { opening, .. } => Some(&mut opening.facts),
-            Request::Read { facts, .. } => Some(facts),
+            Request::Read { read, .. } => Some(&mut read.facts),
+            Request::Execute { facts, .. } => facts.as_mut(),
             _ => None,
         }
     }
@@ -287,8 +293,7 @@ impl Request {
                 transaction,
                 attempt,
             } => {
-                out.u8(tag::AUTOCOMMIT);
-                out.u64(u64::from(database.0));
+                put_addressed(&mut out, tag::AUTOCOMMIT, *database);
                 put_attempt(&mut out, *attempt);
                 put_transaction(&mut out, transaction);
             }
@@ -297,14 +302,62 @@ impl Request {
                 opening,
                 attempt,
             } => {
-                out.u8(tag::OPEN);
-                out.u64(u64::from(database.0));
+                put_addressed(&mut out, tag::OPEN, *database);
                 put_attempt(&mut out, *attempt);
                 put_opening(&mut out, opening);
             }
-            Request::Execute { statement } => {
+            Request::Execute { .. }
+            | Request::Describe { .. }
+            | Request::Savepoint { .. }
+            | Request::Commit { .. }
+            | Request::Rollback => self.encode_step(&mut out),
+            Request::Outcome {
+                database,
+                request,
+                durability,
+            } => {
+                put_addressed(&mut out, tag::OUTCOME, *database);
+                put_request_id(&mut out, *request);
+                durability.encode(&mut out);
+            }
+            Request::EndSession { database, session } => {
+                put_addressed(&mut out, tag::END_SESSION, *database);
+                out.u128(session.0);
+            }
+            Request::Read { database, read } => {
+                put_addressed(&mut out, tag::READ, *database);
+                read.statement.encode(&mut out);
+                read.seen.encode(&mut out);
+                read.session.encode(&mut out);
+                read.facts.encode(&mut out);
+            }
+            Request::Status => out.u8(tag::STATUS),
+            Request::Verify(scope) => {
+                out.u8(tag::VERIFY);
+                scope.encode(&mut out);
+            }
+            Request::HandOver {
+                database,
+                to,
+                drain_ms,
+            } => {
+                put_addressed(&mut out, tag::HAND_OVER, *database);
+                out.option(*to, |out, to| out.u64(to.0));
+                out.u64(*drain_ms);
+            }
+            Request::Cancel => out.u8(tag::CANCEL),
+            Request::GiveUp => out.u8(tag::GIVE_UP),
+        }
+        out.into_vec()
+    }
+
+    /// Of an open transaction.
+    fn encode_step(&self, out: &mut Encoder) {
+        match self {
+            Request::Execute { statement, facts } => {
                 out.u8(tag::EXECUTE);
-                statement.encode(&mut out);
+                statement.encode(out);
+                out.option(facts.as_ref(), |out, facts| facts.encode(out));
             }
             Request::Describe { sql } => {
                 out.u8(tag::DESCRIBE);
@@ -315,76 +368,47 @@ impl Request {
                 out.u8(*action as u8);
                 out.str(name);
             }
-            Request::Commit => out.u8(tag::COMMIT),
+            Request::Commit { durability } => {
+                out.u8(tag::COMMIT);
+                durability.encode(out);
+            }
             Request::Rollback => out.u8(tag::ROLLBACK),
-            Request::Outcome { database, request } => {
-                out.u8(tag::OUTCOME);
-                out.u64(u64::from(database.0));
-                put_request_id(&mut out, *request);
-            }
-            Request::EndSession { database, session } => {
-                out.u8(tag::END_SESSION);
-                out.u64(u64::from(database.0));
-                out.u128(session.0);
-            }
-            Request::Read {
-                database,
-                statement,
-                session,
-                facts,
-            } => {
-                out.u8(tag::READ);
-                out.u64(u64::from(database.0));
-                statement.encode(&mut out);
-                session.encode(&mut out);
-                facts.encode(&mut out);
-            }
-            Request::Status => out.u8(tag::STATUS),
-            Request::Cancel => out.u8(tag::CANCEL),
-            Request::GiveUp => out.u8(tag::GIVE_UP),
+            other => unreachable!("no step: {other:?}"),
         }
-        out.into_vec()
     }
 
     pub fn decode(bytes: &[u8]) -> Result<Request, DecodeError> {
         let input = &mut Decoder::new(bytes);
         let request = match input.u8()? {
-            tag::AUTOCOMMIT => {
-                let (database, attempt) = (database(input)?, attempt(input)?);
-                let transaction = transaction(input)?;
-                Request::Autocommit {
-                    database,
-                    transaction,
-                    attempt,
-                }
-            }
-            tag::OPEN => {
-                let (database, attempt) = (database(input)?, attempt(input)?);
-                let opening = opening(input)?;
-                Request::Open {
-                    database,
-                    opening,
-                    attempt,
-                }
-            }
+            tag::AUTOCOMMIT => Request::Autocommit {
+                database: database(input)?,
+                attempt: attempt(input)?,
+                transaction: transaction(input)?,
+            },
+            tag::OPEN => Request::Open {
+                database: database(input)?,
+                attempt: attempt(input)?,
+                opening: opening(input)?,
+            },
             tag::EXECUTE => Request::Execute {
                 statement: Statement::decode(input)?,
+                facts: input.option(Facts::decode)?.map(Arc::new),
             },
             tag::DESCRIBE => Request::Describe {
                 sql: input.str()?.to_owned(),
             },
-            tag::SAVEPOINT => {
-                let action = SavepointAction::from_number(input.u8()?)?;
-                Request::Savepoint {
-                    action,
-                    name: input.str()?.to_owned(),
-                }
-            }
-            tag::COMMIT => Request::Commit,
+            tag::SAVEPOINT => Request::Savepoint {
+                action: SavepointAction::from_number(input.u8()?)?,
+                name: input.str()?.to_owned(),
+            },
+            tag::COMMIT => Request::Commit {
+                durability: Durability::decode(input)?,
+            },
             tag::ROLLBACK => Request::Rollback,
             tag::OUTCOME => Request::Outcome {
                 database: database(input)?,
                 request: request_id(input)?,
+                durability: Durability::decode(input)?,
             },
             tag::END_SESSION => Request::EndSession {
                 database: database(input)?,
@@ -392,11 +416,20 @@ impl Request {
             },
             tag::READ => Request::Read {
                 database: database(input)?,
-                statement: Statement::decode(input)?,
-                session: SessionState::decode(input)?,
-                facts: Arc::new(Facts::decode(input)?),
+                read: ReadAtLeader {
+                    statement: Statement::decode(input)?,
+                    seen: Position::decode(input)?,
+                    session: SessionState::decode(input)?,
+                    facts: Arc::new(Facts::decode(input)?),
+                },
             },
             tag::STATUS => Request::Status,
+            tag::VERIFY => Request::Verify(Scope::decode(input)?),
+            tag::HAND_OVER => Request::HandOver {
+                database: database(input)?,
+                to: input.option(|input| input.u64().map(NodeId))?,
+                drain_ms: input.u64()?,
+            },
             tag::CANCEL => Request::Cancel,
             tag::GIVE_UP => Request::GiveUp,
             other => {
@@ -414,9 +447,7 @@ impl Request {
 fn put_answer(out: &mut Encoder, answer: &Answer) {
     out.u64(answer.results.len() as u64);
     for result in &answer.results {
-        put_columns(out, &result.columns);
-        put_rows(out, &result.rows);
-        result.tag.encode(out);
+        result.encode(out);
     }
     answer.session.encode(out);
     out.bool(answer.deduplicated);
@@ -425,14 +456,8 @@ fn put_answer(out: &mut Encoder, answer: &Answer) {
 
 fn answer(input: &mut Decoder<'_>) -> Result<Answer, DecodeError> {
     let results = (0..input.count()?)
-        .map(|_| {
-            Ok(StatementResult {
-                columns: columns(input)?,
-                rows: rows(input)?,
-                tag: CommandTag::decode(input)?,
-            })
-        })
-        .collect::<Result<_, DecodeError>>()?;
+        .map(|_| StatementResult::decode(input))
+        .collect::<Result<_, _>>()?;
     let session = SessionState::decode(input)?;
     Ok(Answer {
         results,
@@ -454,11 +479,11 @@ impl Response {
             Response::Opened => out.u8(tag::OPENED),
             Response::Columns(columns) => {
                 out.u8(tag::COLUMNS);
-                put_columns(&mut out, columns);
+                encode_columns(columns, &mut out);
             }
             Response::Rows(rows) => {
                 out.u8(tag::ROWS);
-                put_rows(&mut out, rows);
+                encode_rows(rows, &mut out);
             }
             Response::Executed { tag, position } => {
                 out.u8(tag::EXECUTED);
@@ -481,13 +506,19 @@ impl Response {
             }
             Response::Outcome(outcome) => {
                 out.u8(tag::OUTCOME_IS);
-                out.option(outcome.as_ref(), |out, (tag, position)| {
-                    tag.encode(out);
-                    position.encode(out);
-                });
+                outcome.encode(&mut out);
+            }
+            Response::HandedOver(node) => {
+                out.u8(tag::HANDED_OVER);
+                out.u64(node.0);
             }
             Response::Status(json) => {
                 out.u8(tag::STATUS_IS);
+                out.str(json);
+            }
+            Response::Verifying => out.u8(tag::VERIFYING),
+            Response::Verified(json) => {
+                out.u8(tag::VERIFIED);
                 out.str(json);
             }
             Response::Failed(error) => {
@@ -508,8 +539,8 @@ impl Response {
                 position: Position::decode(input)?,
             },
             tag::OPENED => Response::Opened,
-            tag::COLUMNS => Response::Columns(columns(input)?),
-            tag::ROWS => Response::Rows(rows(input)?),
+            tag::COLUMNS => Response::Columns(decode_columns(input)?),
+            tag::ROWS => Response::Rows(decode_rows(input)?),
             tag::EXECUTED => Response::Executed {
                 tag: CommandTag::decode(input)?,
                 position: Position::decode(input)?,
@@ -523,10 +554,11 @@ impl Response {
             tag::ROLLED_BACK => Response::RolledBack {
                 session: SessionState::decode(input)?,
             },
-            tag::OUTCOME_IS => Response::Outcome(
-                input.option(|input| Ok((CommandTag::decode(input)?, Position::decode(input)?)))?,
-            ),
+            tag::OUTCOME_IS => Response::Outcome(Outcome::decode(input)?),
+            tag::HANDED_OVER => Response::HandedOver(NodeId(input.u64()?)),
             tag::STATUS_IS => Response::Status(input.str()?.to_owned()),
+            tag::VERIFYING => Response::Verifying,
+            tag::VERIFIED => Response::Verified(input.str()?.to_owned()),
             tag::FAILED => Response::Failed(SqlError::decode(input)?),
             tag::NOT_LEADER => Response::NotLeader,
             tag::UNKNOWN => Response::Unknown,

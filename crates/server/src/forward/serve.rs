@@ -1,10 +1,11 @@
 //! The answering side: what a peer asks is done as for a client of this node's own.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bellwether_storage::ClientTransaction;
-use bellwether_types::{DatabaseId, ErrorKind, SqlError};
-use tokio::sync::mpsc;
+use bellwether_types::{CommandTag, DatabaseId, ErrorKind, Position, SqlError};
+use tokio::sync::{Notify, mpsc};
 
 use super::client::Stop;
 use super::message::{Request, Response};
@@ -13,6 +14,7 @@ use crate::node::Node;
 use crate::peer::{FRAME_BYTES_MAX, FrameError, FrameReader, write_frame};
 use crate::replica::desk::Claim;
 use crate::replica::{Attempt, OpenTransaction, Piece, Refusal, ReplicaHandle};
+use crate::verify::{SIGN_OF_LIFE, Scope, verify_here};
 
 /// Pieces of a result under way to the socket.
 const PIECES_MAX: usize = 4;
@@ -105,12 +107,17 @@ pub(crate) async fn serve(node: Arc<Node>, reader: FrameReader, stream: Stream) 
 async fn serve_requests(node: &Node, peer: &mut Peer) -> Result<(), Gone> {
     loop {
         let mut request = peer.next().await?;
-        if let Some(facts) = request.facts_mut() {
-            Arc::make_mut(facts).roles = node.lock.book.facts();
-        }
+        fill_in(node, &mut request);
         if let Some(response) = answer(node, peer, request).await? {
             peer.send(&response).await?;
         }
+    }
+}
+
+/// What is not sent along.
+fn fill_in(node: &Node, request: &mut Request) {
+    if let Some(facts) = request.facts_mut() {
+        Arc::make_mut(facts).roles = node.lock.book.facts();
     }
 }
 
@@ -121,11 +128,13 @@ async fn answer(node: &Node, peer: &mut Peer, request: Request) -> Result<Option
         | Request::Open { database, .. }
         | Request::Outcome { database, .. }
         | Request::EndSession { database, .. }
+        | Request::HandOver { database, .. }
         | Request::Read { database, .. } => *database,
         Request::Status => {
             let status = serde_json::to_string(&node.status()).expect("it has only text keys");
             return Ok(Some(Response::Status(status)));
         }
+        Request::Verify(scope) => return verify(node, peer, *scope).await.map(Some),
         Request::Cancel | Request::GiveUp => return Ok(None),
         _ => {
             let error = SqlError::new(ErrorKind::TransactionState, "no transaction is open");
@@ -146,35 +155,51 @@ async fn answer(node: &Node, peer: &mut Peer, request: Request) -> Result<Option
             match peer.attend(work, |_| claim.give_up()).await? {
                 Ok(transaction) => {
                     peer.send(&Response::Opened).await?;
-                    serve_transaction(peer, transaction).await?
+                    serve_transaction(node, peer, transaction).await?
                 }
                 Err(refusal) => refused(refusal),
             }
         }
-        Request::Outcome { request, .. } => match replica.outcome(request).await {
-            Ok(outcome) => Response::Outcome(outcome),
-            Err(refusal) => refused(refusal),
-        },
+        Request::Outcome {
+            request, durability, ..
+        } => {
+            let outcome = replica.outcome(request, durability).await;
+            outcome.map_or_else(refused, Response::Outcome)
+        }
+        Request::HandOver { to, drain_ms, .. } => {
+            match replica.hand_over(to, Duration::from_millis(drain_ms)).await {
+                Ok(leader) => Response::HandedOver(leader),
+                Err(error) => Response::Failed(error),
+            }
+        }
         Request::EndSession { session, .. } => {
             replica.end_session(session).await;
             return Ok(None);
         }
-        Request::Read {
-            statement,
-            session,
-            facts,
-            ..
-        } => {
+        Request::Read { read, .. } => {
             let (pieces, mut received) = mpsc::channel(PIECES_MAX);
-            let read = replica.read_at_leader(statement, session, facts, pieces);
-            match stream(peer, read, &mut received, |_| false).await? {
-                Ok((tag, position)) => Response::Executed { tag, position },
-                Err(refusal) => refused(refusal),
-            }
+            let read = replica.read_at_leader(read, pieces);
+            executed(stream(peer, read, &mut received, |_| false).await?)
         }
         other => unreachable!("answered above: {other:?}"),
     };
     Ok(Some(response))
+}
+
+/// For as long as it takes; a peer that hangs up ends it.
+async fn verify(node: &Node, peer: &mut Peer, scope: Scope) -> Result<Response, Gone> {
+    let mut work = std::pin::pin!(verify_here(node, scope));
+    let mut signs = tokio::time::interval(SIGN_OF_LIFE);
+    loop {
+        tokio::select! {
+            verified = &mut work => {
+                let json = serde_json::to_string(&verified).expect("it has only text keys");
+                return Ok(Response::Verified(json));
+            }
+            _ = signs.tick() => peer.send(&Response::Verifying).await?,
+            heard = peer.next() => return heard.and(Err(Gone::Closed)),
+        }
+    }
 }
 
 async fn autocommit(
@@ -205,6 +230,13 @@ fn find(node: &Node, database: DatabaseId) -> Result<&ReplicaHandle, Response> {
     })
 }
 
+fn executed(result: Result<(CommandTag, Position), Refusal>) -> Response {
+    match result {
+        Ok((tag, position)) => Response::Executed { tag, position },
+        Err(refusal) => refused(refusal),
+    }
+}
+
 fn refused(refusal: Refusal) -> Response {
     match refusal {
         Refusal::NotLeader => Response::NotLeader,
@@ -214,14 +246,20 @@ fn refused(refusal: Refusal) -> Response {
 }
 
 /// The answer to the request that ended the transaction. When the peer goes, dropping it rolls back.
-async fn serve_transaction(peer: &mut Peer, transaction: OpenTransaction) -> Result<Response, Gone> {
+async fn serve_transaction(
+    node: &Node,
+    peer: &mut Peer,
+    transaction: OpenTransaction,
+) -> Result<Response, Gone> {
     loop {
-        let response = match peer.next().await? {
-            Request::Execute { statement } => {
+        let mut request = peer.next().await?;
+        fill_in(node, &mut request);
+        let response = match request {
+            Request::Execute { statement, facts } => {
                 let (pieces, mut received) = mpsc::channel(PIECES_MAX);
                 let position = transaction.base();
                 let canceller = transaction.canceller();
-                let work = transaction.execute(statement, pieces);
+                let work = transaction.execute(statement, facts, pieces);
                 match stream(peer, work, &mut received, |_| canceller.cancel()).await? {
                     Ok(tag) => Response::Executed { tag, position },
                     Err(refusal) => refused(refusal),
@@ -240,8 +278,14 @@ async fn serve_transaction(peer: &mut Peer, transaction: OpenTransaction) -> Res
                     Err(refusal) => refused(refusal),
                 }
             }
-            Request::Commit => {
-                return Ok(match transaction.commit().await {
+            Request::Commit { durability } => {
+                let stop = Notify::new();
+                let on_stop = |_| {
+                    stop.notify_one();
+                    false
+                };
+                let committed = transaction.commit(durability, stop.notified());
+                return Ok(match peer.attend(committed, on_stop).await? {
                     Ok((session, position)) => Response::Committed { session, position },
                     Err(refusal) => refused(refusal),
                 });

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use bellwether_pg::role::Membership;
 use bellwether_pg::scram::Verifier;
-use bellwether_types::{DatabaseId, ErrorKind, Position, RoleFacts, SqlError, Statement, Value, ValueRef};
+use bellwether_session::settings::{ClusterValues, is_of_cluster};
+use bellwether_types::{DatabaseId, ErrorKind, Position, RoleFacts, SqlError, Statement, Value};
 use tokio::sync::watch;
 
 use crate::node::Node;
 use crate::replica::{ReplicaHandle, unreadable};
+use crate::system::owned;
 
 /// The grantee that is everyone; no role can have this name.
 pub(crate) const PUBLIC: &str = "public";
@@ -87,6 +89,8 @@ impl Role {
 pub(crate) struct Database {
     pub id: DatabaseId,
     pub connect: BTreeSet<String>,
+    /// ALTER DATABASE … SET.
+    pub settings: BTreeMap<String, String>,
 }
 
 /// All roles and databases at one position of the system database.
@@ -94,6 +98,10 @@ pub(crate) struct Database {
 pub(crate) struct Roles {
     pub roles: BTreeMap<String, Role>,
     pub databases: BTreeMap<String, Database>,
+    /// ALTER SYSTEM: where every session begins.
+    pub defaults: BTreeMap<String, String>,
+    /// ALTER SYSTEM: what holds for everybody.
+    pub cluster: ClusterValues,
     /// The roles, as the catalog tells of them.
     pub facts: Arc<Vec<RoleFacts>>,
     /// At least everything up to here is in it.
@@ -131,6 +139,7 @@ impl Roles {
 /// What this node knows of the roles, and how many sessions each has here.
 pub(crate) struct RoleBook {
     current: watch::Sender<Arc<Roles>>,
+    cluster: watch::Sender<ClusterValues>,
     sessions: Arc<Mutex<BTreeMap<String, u32>>>,
 }
 
@@ -138,6 +147,7 @@ impl Default for RoleBook {
     fn default() -> RoleBook {
         RoleBook {
             current: watch::Sender::new(Arc::default()),
+            cluster: watch::Sender::default(),
             sessions: Arc::default(),
         }
     }
@@ -167,6 +177,11 @@ impl RoleBook {
         self.current.subscribe()
     }
 
+    /// What holds for the whole cluster; changes wake the receiver.
+    pub fn cluster(&self) -> watch::Receiver<ClusterValues> {
+        self.cluster.subscribe()
+    }
+
     /// The roles as last read, for the catalog.
     pub fn facts(&self) -> Arc<Vec<RoleFacts>> {
         Arc::clone(&self.current.borrow().facts)
@@ -185,6 +200,11 @@ impl RoleBook {
             let is_newer = roles.applied.index >= current.applied.index;
             if is_newer {
                 *current = Arc::clone(&roles);
+                self.cluster.send_if_modified(|cluster| {
+                    let is_other = *cluster != roles.cluster;
+                    cluster.clone_from(&roles.cluster);
+                    is_other
+                });
             }
             is_newer
         });
@@ -212,18 +232,16 @@ impl RoleBook {
 
 /// Keeps the book up to date, so that open sessions hear of changes; until stopped.
 pub(super) async fn follow(node: Arc<Node>) {
-    let Some(system) = node.replicas.get(DatabaseId::SYSTEM) else {
-        return;
-    };
+    let system = node.system();
     while !node.stop.is_asked() {
+        let mut next = system.published.applied();
+        next.index = next.index.next();
         if let Err(error) = node.lock.book.read(system).await
             && error.kind != ErrorKind::NoLeader
         {
             tracing::warn!(%error, "the roles could not be read");
             tokio::time::sleep(LOOK_PERIOD).await;
         }
-        let mut next = node.lock.book.current.borrow().applied;
-        next.index = next.index.next();
         tokio::select! {
             () = node.stop.asked() => {}
             _ = system.wait_applied(next, LOOK_PERIOD) => {}
@@ -286,16 +304,40 @@ async fn load(system: &ReplicaHandle, applied: Position) -> Result<Roles, SqlErr
             let database = roles.databases.entry(text(&row[0])).or_insert_with(|| Database {
                 id: DatabaseId(id.unwrap_or(u32::MAX)),
                 connect: BTreeSet::new(),
+                settings: BTreeMap::new(),
             });
             database.connect.insert(text(&row[2]));
         },
     )?;
+    load_settings(&mut roles, &mut rows)?;
     reader.end_snapshot();
     roles.facts = Arc::new(roles.roles.iter().map(|(name, role)| role.facts(name)).collect());
     if roles.roles.is_empty() {
         return Err(starting());
     }
     Ok(roles)
+}
+
+type Rows<'a> = dyn FnMut(&str, &mut dyn FnMut(&[Value])) -> Result<(), SqlError> + 'a;
+
+/// What is there twice counts from left to right: the cluster's, the database's, the role's, the connection's own.
+fn load_settings(roles: &mut Roles, rows: &mut Rows<'_>) -> Result<(), SqlError> {
+    rows("SELECT name, value FROM settings", &mut |row| {
+        let (name, value) = (text(&row[0]), text(&row[1]));
+        match is_of_cluster(&name) {
+            // It was checked before it was written.
+            true => drop(roles.cluster.assign(&name, &value)),
+            false => drop(roles.defaults.insert(name, value)),
+        }
+    })?;
+    rows(
+        "SELECT d.name, s.name, s.value FROM database_settings s JOIN databases d ON d.id = s.database",
+        &mut |row| {
+            if let Some(database) = roles.databases.get_mut(&text(&row[0])) {
+                database.settings.insert(text(&row[1]), text(&row[2]));
+            }
+        },
+    )
 }
 
 fn role(row: &[Value]) -> Role {
@@ -309,15 +351,6 @@ fn role(row: &[Value]) -> Role {
             .and_then(|id| u32::try_from(id).ok())
             .unwrap_or(0),
         ..Role::default()
-    }
-}
-
-fn owned(value: ValueRef<'_>) -> Value {
-    match value {
-        ValueRef::Integer(number) => Value::Integer(number),
-        ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
-        // The tables have nothing else.
-        _ => Value::Null,
     }
 }
 
@@ -343,6 +376,7 @@ mod tests {
     fn roles() -> Roles {
         let database = |id, connect: &[&str]| Database {
             id,
+            settings: BTreeMap::new(),
             connect: connect.iter().map(|role| (*role).to_owned()).collect(),
         };
         Roles {

@@ -1,19 +1,15 @@
 //! CREATE, ALTER, DROP ROLE, GRANT and REVOKE as one transaction of the system database.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::book::{PUBLIC, Roles, starting};
+use super::book::{PUBLIC, Roles};
 use crate::node::Node;
-use crate::random::{random_array, random_bytes};
-use crate::session::{Session, SessionFacts};
+use crate::random::random_bytes;
+use crate::system;
 use bellwether_pg::role::{Membership, Password, Privilege, RoleCommand, RoleName, RoleOptions, ValidUntil};
 use bellwether_pg::scram::Verifier;
 use bellwether_session::Settings;
-use bellwether_types::{ClusterId, DatabaseId, ErrorKind, Facts, SessionId, SqlError, Statement, Value};
-
-/// This node shows its client's change before it answers, unless it is further behind than this.
-const SHOWN_WITHIN: Duration = Duration::from_secs(5);
+use bellwether_types::{ClusterId, DatabaseId, ErrorKind, SqlError, Statement, Value};
 
 /// A connection limit in the table that is none.
 const NO_LIMIT: i64 = -1;
@@ -25,27 +21,19 @@ pub(crate) async fn change_role(
     command: RoleCommand,
     settings: &Settings,
 ) -> Result<(), SqlError> {
-    let system = node.replicas.get(DatabaseId::SYSTEM).ok_or_else(starting)?;
+    let system = node.system();
     let roles = node.lock.book.read(system).await?;
     let statements = Plan {
         roles: &roles,
         actor,
-        cluster: node.config.cluster,
+        cluster: node.identity.cluster,
         statements: Vec::new(),
     }
     .of(command)?;
     if statements.is_empty() {
         return Ok(());
     }
-    let random = random_bytes().map_err(|error| no_randomness(&error))?;
-    let chance = random_array().map_err(|error| no_randomness(&error))?;
-    let facts = SessionFacts::new(node.config.cluster, 0, Facts::default());
-    let id = SessionId(u128::from_le_bytes(random));
-    let mut session = Session::new(Arc::clone(node), Arc::clone(system), id, chance, facts);
-    let changed = session.change(statements, settings).await;
-    session.close().await;
-    let position = changed?;
-    system.wait_applied(position, SHOWN_WITHIN).await;
+    system::change(node, statements, settings).await?;
     node.lock.book.read(system).await?;
     Ok(())
 }

@@ -9,7 +9,7 @@ use bellwether_pg::connection::Startup;
 use bellwether_pg::scram::{Exchange, NONCE_BYTES, Step, Verifier};
 use bellwether_types::{DatabaseId, ErrorKind, SqlError};
 
-use super::book::{ConnectionPermit, Role, Roles, starting};
+use super::book::{ConnectionPermit, Role, Roles};
 use super::brakes::TooManyFailures;
 use super::change::no_randomness;
 use super::rules::Method;
@@ -111,7 +111,7 @@ pub(crate) enum Answer {
 }
 
 pub(super) async fn roles(node: &Node) -> Result<Arc<Roles>, SqlError> {
-    let system = node.replicas.get(DatabaseId::SYSTEM).ok_or_else(starting)?;
+    let system = node.system();
     node.lock.book.read(system).await
 }
 
@@ -155,11 +155,16 @@ fn admit(
         return Err(SqlError::new(ErrorKind::InvalidAuthorization, message));
     }
     let database = roles.database_for(user, role, &startup.database)?;
+    let mut defaults = roles.defaults.clone();
+    if let Some(database) = roles.databases.get(&startup.database) {
+        defaults.extend(database.settings.clone());
+    }
+    defaults.extend(role.settings.clone());
     Ok(Admission {
         user: user.clone(),
         database,
         is_superuser: role.superuser,
-        defaults: role.settings.clone().into_iter().collect(),
+        defaults: defaults.into_iter().collect(),
         signature,
         permit: node.lock.book.admit(user, role)?,
     })

@@ -3,7 +3,7 @@
 use bellwether_types::{ClusterId, NodeId};
 use bytes::Bytes;
 
-use super::frame::Hello;
+use super::frame::{Hello, Purpose};
 use crate::lock::secret::{PROOF_BYTES, Secret, Side};
 
 /// The longest frame of a handshake.
@@ -13,8 +13,8 @@ pub(crate) const FRAME_BYTES: usize = 4096;
 pub(crate) struct Acceptor<'a> {
     pub cluster: ClusterId,
     pub node: NodeId,
-    /// All nodes, this one among them.
-    pub members: &'a [NodeId],
+    /// Whether a node was removed from the cluster. One that is not known may be new.
+    pub is_removed: &'a (dyn Fn(NodeId) -> bool + Sync),
     pub secret: &'a Secret,
     /// Binds the proofs to the channel.
     pub channel: &'a [u8],
@@ -33,6 +33,8 @@ pub(crate) enum Answer {
     Accept { hello: Hello, proof: [u8; PROOF_BYTES] },
     /// Why not. No more frames are heard.
     Refuse(String),
+    /// It was removed from the cluster. No more frames are heard.
+    Removed,
 }
 
 impl Acceptor<'_> {
@@ -55,19 +57,29 @@ impl Acceptor<'_> {
         if let Some(reason) = self.why_unwanted(&hello) {
             return Answer::Refuse(reason);
         }
+        if (self.is_removed)(hello.from) {
+            return Answer::Removed;
+        }
         let proof = self.secret.prove(Side::Acceptor, &transcript);
         Answer::Accept { hello, proof }
     }
 
     fn why_unwanted(&self, hello: &Hello) -> Option<String> {
+        // Who is to join knows neither whom it asks nor who it will be.
+        if hello.purpose == Purpose::Join && hello.from == NodeId(0) {
+            return None;
+        }
         if hello.cluster != self.cluster {
             return Some(format!("this is cluster {}, not {}", self.cluster, hello.cluster));
         }
         if hello.to != self.node {
             return Some(format!("this is node {}, not {}", self.node, hello.to));
         }
-        if hello.from == self.node || !self.members.contains(&hello.from) {
-            return Some(format!("node {} is not a member of this cluster", hello.from));
+        if hello.from == self.node || hello.from == NodeId(0) {
+            return Some(format!(
+                "node {} is none that could connect to this one",
+                hello.from
+            ));
         }
         None
     }

@@ -17,7 +17,7 @@ pub(crate) const FRAME_BYTES_MAX: usize = 160 << 20;
 const MAGIC: u32 = 0x3150_5742;
 
 /// The version of what is said inside the frames. Another one is refused.
-const PROTOCOL: u64 = 2;
+const PROTOCOL: u64 = 5;
 
 /// What a connection is for. Numbers are frozen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub(crate) enum Purpose {
     Forward = 3,
     /// A copy of a database.
     Snapshot = 4,
+    /// To become a member, or to tell where a member is now.
+    Join = 5,
 }
 
 /// The first frame of a connection, from the one who connects.
@@ -81,6 +83,7 @@ impl Hello {
             2 => Purpose::Bulk,
             3 => Purpose::Forward,
             4 => Purpose::Snapshot,
+            5 => Purpose::Join,
             other => {
                 return Err(DecodeError::UnknownTag {
                     what: "purpose",
@@ -117,6 +120,10 @@ pub(crate) enum FrameError {
     NotProven,
     /// The other side said why it does not want us.
     Refused(String),
+    /// The other side knows that this node was removed from the cluster.
+    Removed,
+    /// Nobody knows where that node is.
+    Unknown(NodeId),
 }
 
 impl fmt::Display for FrameError {
@@ -130,6 +137,8 @@ impl fmt::Display for FrameError {
             FrameError::Decode(error) => write!(f, "{error}"),
             FrameError::NotProven => write!(f, "the other side does not know the cluster's secret"),
             FrameError::Refused(reason) => write!(f, "refused: {reason}"),
+            FrameError::Removed => write!(f, "refused: this node was removed from the cluster"),
+            FrameError::Unknown(node) => write!(f, "it is not known where node {node} is"),
         }
     }
 }
@@ -148,11 +157,16 @@ impl From<DecodeError> for FrameError {
     }
 }
 
+/// What stands before a frame's content.
+pub(crate) fn frame_head(content: &[u8]) -> [u8; 8] {
+    let head = u64::from(crc32c::crc32c(content)) << 32 | u64::from(content.len() as u32);
+    head.to_le_bytes()
+}
+
 /// Appends one frame to a buffer that is to be written.
 pub(crate) fn put_frame(out: &mut BytesMut, content: &[u8]) {
     out.reserve(content.len() + 8);
-    out.extend_from_slice(&(content.len() as u32).to_le_bytes());
-    out.extend_from_slice(&crc32c::crc32c(content).to_le_bytes());
+    out.extend_from_slice(&frame_head(content));
     out.extend_from_slice(content);
 }
 

@@ -4,18 +4,21 @@
 //! not want this peer; a peer without the secret learns no more than that it has not proven it. Between machines all
 //! of this is inside TLS, and the proofs are bound to that channel.
 
-use std::net::IpAddr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
+use bellwether_types::{ClusterId, NodeId};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::acceptor::{Acceptor, Answer, FRAME_BYTES};
 use super::frame::{FrameError, FrameReader, Hello, Purpose, write_frame};
-use crate::config::{Config, Member};
 use crate::lock::Stream;
-use crate::lock::secret::{PROOF_BYTES, Side};
+use crate::lock::secret::{PROOF_BYTES, Secret, Side};
 use crate::lock::tls::{Door, Tls, connect_to_peer};
+use crate::members::MemberBook;
 use crate::random::random_array;
 
 /// The node that does not answer a greeting in this time is not there.
@@ -26,44 +29,74 @@ mod answer {
     pub const REFUSED: u8 = 0;
     pub const CHALLENGE: u8 = 1;
     pub const ACCEPTED: u8 = 2;
+    pub const REMOVED: u8 = 3;
 }
 
-/// A connection to a member that has proven the secret, and to whom we have.
-pub(crate) async fn connect(
-    config: &Config,
-    member: &Member,
-    purpose: Purpose,
-) -> Result<Stream, FrameError> {
-    match tokio::time::timeout(GREETING_TIMEOUT, greet(config, member, purpose)).await {
+/// Connects to other nodes in the name of this one.
+pub(crate) struct Caller {
+    pub cluster: ClusterId,
+    pub node: NodeId,
+    pub secret: Secret,
+    pub members: Arc<MemberBook>,
+    /// Nodes that are reached elsewhere than they say.
+    pub via: BTreeMap<NodeId, SocketAddr>,
+    /// Where the operator says that they are, for when all have moved and none is where the list says.
+    pub hints: BTreeMap<NodeId, SocketAddr>,
+}
+
+impl Caller {
+    /// Where that node is reached from here.
+    pub fn address(&self, to: NodeId) -> Option<SocketAddr> {
+        let via = self.via.get(&to).copied();
+        via.or_else(|| Some(self.members.current().get(to)?.addresses.peer))
+    }
+
+    /// A connection to a member that has proven the secret, and to whom we have.
+    pub async fn connect(&self, to: NodeId, purpose: Purpose) -> Result<Stream, FrameError> {
+        let address = self.address(to).ok_or(FrameError::Unknown(to))?;
+        let hello = Hello {
+            cluster: self.cluster,
+            from: self.node,
+            to,
+            purpose,
+            nonce: random_array()?,
+        };
+        let hint = self
+            .hints
+            .get(&to)
+            .filter(|hint| **hint != address && !self.via.contains_key(&to));
+        match (greet(address, &hello, &self.secret).await, hint) {
+            (Err(FrameError::Io(_)), Some(hint)) => greet(*hint, &hello, &self.secret).await,
+            (greeted, _) => greeted,
+        }
+    }
+}
+
+/// A connection to whoever listens there and has proven the secret.
+pub(crate) async fn greet(address: SocketAddr, hello: &Hello, secret: &Secret) -> Result<Stream, FrameError> {
+    match tokio::time::timeout(GREETING_TIMEOUT, exchange(address, hello, secret)).await {
         Ok(result) => result,
         Err(_) => Err(FrameError::Io(std::io::ErrorKind::TimedOut.into())),
     }
 }
 
-async fn greet(config: &Config, member: &Member, purpose: Purpose) -> Result<Stream, FrameError> {
-    let tcp = TcpStream::connect(member.peer).await?;
+async fn exchange(address: SocketAddr, hello: &Hello, secret: &Secret) -> Result<Stream, FrameError> {
+    let tcp = TcpStream::connect(address).await?;
     tcp.set_nodelay(true)?;
-    let mut stream = if member.peer.ip().is_loopback() {
+    let mut stream = if address.ip().is_loopback() {
         Stream::Plain(tcp)
     } else {
-        connect_to_peer(tcp, member.peer.ip()).await?
+        connect_to_peer(tcp, address.ip()).await?
     };
-    let hello = Hello {
-        cluster: config.cluster,
-        from: config.node,
-        to: member.node,
-        purpose,
-        nonce: random_array()?,
-    }
-    .encode();
+    let hello = hello.encode();
     write_frame(&mut stream, &hello).await?;
     let mut reader = FrameReader::default();
     let nonce = heard(&mut reader, &mut stream, answer::CHALLENGE).await?;
     let channel = stream.key_material()?;
     let transcript: [&[u8]; 3] = [&channel, &hello, &nonce];
-    write_frame(&mut stream, &config.secret.prove(Side::Connector, &transcript)).await?;
+    write_frame(&mut stream, &secret.prove(Side::Connector, &transcript)).await?;
     let proof = heard(&mut reader, &mut stream, answer::ACCEPTED).await?;
-    if config.secret.is_proof(&proof, Side::Acceptor, &transcript) {
+    if secret.is_proof(&proof, Side::Acceptor, &transcript) {
         Ok(stream)
     } else {
         Err(FrameError::NotProven)
@@ -83,6 +116,7 @@ async fn heard(
         Some((&answer::REFUSED, reason)) => {
             Err(FrameError::Refused(String::from_utf8_lossy(reason).into_owned()))
         }
+        Some((&answer::REMOVED, _)) => Err(FrameError::Removed),
         Some((&kind, rest)) if kind == expected => {
             <[u8; PROOF_BYTES]>::try_from(rest).map_err(|_| FrameError::NotProven)
         }
@@ -99,7 +133,7 @@ pub(super) struct Proven {
 
 /// The accepting half, to be given a time limit; `None`: whoever it was has been refused, or was no peer at all.
 pub(super) async fn accept(
-    config: &Config,
+    caller: &Caller,
     tls: Option<&Tls>,
     tcp: TcpStream,
 ) -> Result<Option<Proven>, FrameError> {
@@ -110,11 +144,12 @@ pub(super) async fn accept(
     };
     let mut reader = FrameReader::default();
     let channel = stream.key_material()?;
+    let members = caller.members.current();
     let mut acceptor = Acceptor {
-        cluster: config.cluster,
-        node: config.node,
-        members: &config.voters(),
-        secret: &config.secret,
+        cluster: caller.cluster,
+        node: caller.node,
+        is_removed: &|node| members.is_removed(node),
+        secret: &caller.secret,
         channel: &channel,
         nonce: random_array()?,
         greeted: None,
@@ -136,6 +171,12 @@ pub(super) async fn accept(
                     tracing::warn!(%from, reason, "refused a peer");
                 }
                 say(&mut stream, answer::REFUSED, reason.as_bytes()).await?;
+                stream.shutdown().await?;
+                return Ok(None);
+            }
+            Answer::Removed => {
+                tracing::warn!(%from, "refused a node that was removed from the cluster");
+                say(&mut stream, answer::REMOVED, &[]).await?;
                 stream.shutdown().await?;
                 return Ok(None);
             }

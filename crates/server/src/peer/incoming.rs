@@ -56,7 +56,7 @@ pub(crate) async fn accept_peers(node: Arc<Node>, listener: TcpListener) {
 }
 
 async fn serve(node: Arc<Node>, stream: TcpStream, unproven: OwnedSemaphorePermit) -> Result<(), FrameError> {
-    let accepting = handshake::accept(&node.config, node.lock.tls.as_ref(), stream);
+    let accepting = handshake::accept(&node.caller, node.lock.tls.as_ref(), stream);
     let Ok(accepted) = tokio::time::timeout(HELLO_TIMEOUT, accepting).await else {
         return Ok(());
     };
@@ -72,10 +72,17 @@ async fn serve(node: Arc<Node>, stream: TcpStream, unproven: OwnedSemaphorePermi
     match hello.purpose {
         Purpose::Control | Purpose::Bulk => take_messages(&node, hello, reader, stream).await,
         Purpose::Forward => on_clients(&node, crate::forward::serve(Arc::clone(&node), reader, stream)).await,
+        Purpose::Join => {
+            on_clients(
+                &node,
+                crate::members::serve_join(Arc::clone(&node), reader, stream),
+            )
+            .await
+        }
         Purpose::Snapshot => {
             on_clients(
                 &node,
-                crate::replica::serve_snapshot(Arc::clone(&node), reader, stream),
+                crate::replica::serve_snapshot(Arc::clone(&node), hello.from, reader, stream),
             )
             .await
         }

@@ -4,8 +4,9 @@
 //! rest, and connects anew when it breaks.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -14,13 +15,13 @@ use bellwether_node::{Event, Message};
 use bellwether_types::codec::Encoder;
 use bellwether_types::{DatabaseId, NodeId};
 use bytes::{Buf, BytesMut};
-use tokio::io::AsyncWrite;
-use tokio::sync::Notify;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::{Notify, watch};
 
 use super::frame::{FrameError, Purpose, put_frame};
-use super::handshake::connect;
-use crate::config::{Config, Member};
+use super::handshake::Caller;
 use crate::lock::Stream;
+use crate::members::removed;
 use crate::node::Replicas;
 use crate::stop::Stop;
 
@@ -37,64 +38,48 @@ const RECONNECT_MAX: Duration = Duration::from_millis(500);
 struct Link {
     control: Arc<Pipe>,
     bulk: Arc<Pipe>,
+    /// Where its connections go.
+    address: Option<SocketAddr>,
+    /// Dropped with it: its tasks end.
+    _alive: watch::Sender<()>,
 }
 
 /// Where consensus messages leave this node.
 pub(crate) struct Links {
-    node: NodeId,
-    links: BTreeMap<NodeId, Link>,
+    caller: Arc<Caller>,
+    links: RwLock<BTreeMap<NodeId, Link>>,
     metrics: Arc<Metrics>,
 }
 
-/// What [`Links::open`] leaves to be spawned.
-pub(crate) struct Outgoing {
-    member: Member,
-    config: Config,
+/// A connection's task.
+struct Outgoing {
+    to: NodeId,
     purpose: Purpose,
+    caller: Arc<Caller>,
     pipe: Arc<Pipe>,
+    alive: watch::Receiver<()>,
 }
 
 impl Links {
-    /// The connections, and the tasks that keep them up.
-    pub fn open(config: &Config, metrics: &Arc<Metrics>) -> (Arc<Links>, Vec<Outgoing>) {
-        let mut outgoing = Vec::new();
-        let mut links = BTreeMap::new();
-        for member in config.members.iter().filter(|member| member.node != config.node) {
-            let mut open = |purpose| {
-                let pipe = Arc::new(Pipe::default());
-                outgoing.push(Outgoing {
-                    member: *member,
-                    config: config.clone(),
-                    purpose,
-                    pipe: Arc::clone(&pipe),
-                });
-                pipe
-            };
-            let link = Link {
-                control: open(Purpose::Control),
-                bulk: open(Purpose::Bulk),
-            };
-            links.insert(member.node, link);
-        }
-        (
-            Arc::new(Links {
-                node: config.node,
-                links,
-                metrics: Arc::clone(metrics),
-            }),
-            outgoing,
-        )
+    /// To nobody yet: see [`follow`].
+    pub fn new(caller: Arc<Caller>, metrics: &Arc<Metrics>) -> Arc<Links> {
+        Arc::new(Links {
+            caller,
+            links: RwLock::default(),
+            metrics: Arc::clone(metrics),
+        })
     }
 
     /// This node.
     pub fn node(&self) -> NodeId {
-        self.node
+        self.caller.node
     }
 
     /// Writes a message, or as much of it as the socket takes, and never waits; drops it when too much is to be
     /// written already.
     pub fn send(&self, database: DatabaseId, message: &Message) {
-        let Some(link) = self.links.get(&message.to) else {
+        let links = self.links.read().expect("no holder of this lock panics");
+        let Some(link) = links.get(&message.to) else {
             return;
         };
         let pipe = if message.is_bulk() {
@@ -108,6 +93,53 @@ impl Links {
                 self.metrics.peer_bytes_out.add(bytes as u64);
             }
             None => self.metrics.peer_messages_dropped.increment(),
+        }
+    }
+
+    /// A link to each of the others, where it is now. What is to be spawned.
+    fn renew(&self) -> Vec<Outgoing> {
+        let members = self.caller.members.current();
+        let others = members.present().filter(|member| member.node != self.caller.node);
+        let others: Vec<NodeId> = others.map(|member| member.node).collect();
+        let mut links = self.links.write().expect("no holder of this lock panics");
+        links.retain(|node, link| others.contains(node) && link.address == self.caller.address(*node));
+        let mut outgoing = Vec::new();
+        for to in others {
+            links.entry(to).or_insert_with(|| {
+                let (sender, alive) = watch::channel(());
+                let mut open = |purpose| {
+                    let pipe = Arc::new(Pipe::default());
+                    outgoing.push(Outgoing {
+                        to,
+                        purpose,
+                        caller: Arc::clone(&self.caller),
+                        pipe: Arc::clone(&pipe),
+                        alive: alive.clone(),
+                    });
+                    pipe
+                };
+                Link {
+                    control: open(Purpose::Control),
+                    bulk: open(Purpose::Bulk),
+                    address: self.caller.address(to),
+                    _alive: sender,
+                }
+            });
+        }
+        outgoing
+    }
+}
+
+/// Keeps links to all other nodes, wherever they are; until stopped.
+pub(crate) async fn follow(links: Arc<Links>, replicas: Arc<Replicas>, stop: Arc<Stop>) {
+    let mut members = links.caller.members.subscribe();
+    loop {
+        for outgoing in links.renew() {
+            tokio::spawn(outgoing.run(Arc::clone(&replicas), Arc::clone(&stop)));
+        }
+        tokio::select! {
+            () = stop.asked() => return,
+            changed = members.changed() => if changed.is_err() { return },
         }
     }
 }
@@ -165,19 +197,35 @@ impl Pipe {
         Some(bytes)
     }
 
-    /// Writes what is left by others, until the connection breaks.
+    /// Writes what is left by others, until the connection breaks. Nobody answers on it; it is read all the same, to
+    /// hear at once that the other side is gone: else the next message, a vote perhaps, would be lost in finding out.
     async fn write_the_rest(&self) -> std::io::Error {
         loop {
             let written = std::future::poll_fn(|context| self.lock().poll_write(context)).await;
             if let Err(error) = written {
                 return error;
             }
-            self.left.notified().await;
+            let ended = std::future::poll_fn(|context| self.lock().poll_end(context));
+            tokio::select! {
+                () = self.left.notified() => {}
+                error = ended => return error,
+            }
         }
     }
 }
 
 impl PipeState {
+    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<std::io::Error> {
+        let Some(stream) = &mut self.stream else {
+            return Poll::Pending;
+        };
+        let mut byte = [0];
+        match ready!(Pin::new(stream).poll_read(context, &mut ReadBuf::new(&mut byte))) {
+            Ok(()) => Poll::Ready(std::io::ErrorKind::UnexpectedEof.into()),
+            Err(error) => Poll::Ready(error),
+        }
+    }
+
     /// Until all is written and on its way.
     fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         let Some(stream) = &mut self.stream else {
@@ -202,18 +250,41 @@ impl PipeState {
     }
 }
 
+/// Whether a peer's word that this node was removed is to be believed: nobody else who could know leads it.
+fn goes_on_without(replicas: &Replicas) -> bool {
+    let Some(system) = replicas.get(DatabaseId::SYSTEM) else {
+        return true;
+    };
+    let is_alone = system.group.borrow().configuration.voters.len() <= 1;
+    let leader = system.reign.borrow().leader;
+    is_alone || leader.is_none()
+}
+
 impl Outgoing {
-    /// Connects, writes, connects again; until stopped.
-    pub async fn run(self, replicas: Arc<Replicas>, stop: Arc<Stop>) {
+    /// Connects, writes, connects again; until stopped, or until the link is no more.
+    async fn run(mut self, replicas: Arc<Replicas>, stop: Arc<Stop>) {
         let mut pause = RECONNECT_MIN;
         loop {
             tokio::select! {
                 () = stop.asked() => return,
-                error = self.write_until_broken() => {
-                    tracing::debug!(peer = %self.member.node, purpose = ?self.purpose, "{error}");
-                    if let FrameError::Refused(reason) = &error {
-                        tracing::warn!(peer = %self.member.node, reason, "the peer refuses this node");
-                        pause = RECONNECT_MAX;
+                // Nothing is ever sent: its sender is gone.
+                _ = self.alive.changed() => return,
+                error = write_until_broken(&self.caller, self.to, self.purpose, &self.pipe) => {
+                    tracing::debug!(peer = %self.to, purpose = ?self.purpose, "{error}");
+                    match error {
+                        FrameError::Removed if goes_on_without(&replicas) => return stop.fail(removed()),
+                        FrameError::Removed => {
+                            tracing::error!(
+                                peer = %self.to,
+                                "the peer says that this node was removed, and this node's cluster goes on: are there two?"
+                            );
+                            pause = RECONNECT_MAX;
+                        }
+                        FrameError::Refused(reason) => {
+                            tracing::warn!(peer = %self.to, reason, "the peer refuses this node");
+                            pause = RECONNECT_MAX;
+                        }
+                        _ => {}
                     }
                 }
             }
@@ -222,17 +293,17 @@ impl Outgoing {
             if broken.stream.is_some() {
                 pause = RECONNECT_MIN;
             }
-            replicas.offer_all(|| Event::Unreachable(self.member.node));
+            replicas.offer_all(|| Event::Unreachable(self.to));
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(RECONNECT_MAX);
         }
     }
+}
 
-    async fn write_until_broken(&self) -> FrameError {
-        match connect(&self.config, &self.member, self.purpose).await {
-            Ok(stream) => self.pipe.lock().stream = Some(stream),
-            Err(error) => return error,
-        }
-        self.pipe.write_the_rest().await.into()
+async fn write_until_broken(caller: &Caller, to: NodeId, purpose: Purpose, pipe: &Pipe) -> FrameError {
+    match caller.connect(to, purpose).await {
+        Ok(stream) => pipe.lock().stream = Some(stream),
+        Err(error) => return error,
     }
+    pipe.write_the_rest().await.into()
 }

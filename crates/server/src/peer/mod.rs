@@ -12,7 +12,7 @@ mod handshake;
 mod incoming;
 mod links;
 
-pub(crate) use frame::{FRAME_BYTES_MAX, FrameError, FrameReader, Purpose, write_frame};
-pub(crate) use handshake::connect;
+pub(crate) use frame::{FRAME_BYTES_MAX, FrameError, FrameReader, Hello, Purpose, frame_head, write_frame};
+pub(crate) use handshake::{Caller, greet};
 pub(crate) use incoming::accept_peers;
-pub(crate) use links::Links;
+pub(crate) use links::{Links, follow};

@@ -8,10 +8,10 @@ use std::time::Instant;
 
 use bellwether_storage::{Answer, ClientTransaction, Description, InterruptHandle, Seen, SessionState};
 use bellwether_types::{
-    Column, CommandTag, Entry, ErrorKind, Facts, Position, RequestId, SessionId, SqlError, Statement, Term,
-    Value, lexer,
+    Column, CommandTag, Configuration, Durability, Entry, ErrorKind, Facts, Outcome, Position, RequestId,
+    SessionId, SqlError, Statement, Term, Value, lexer,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::gather::{Filling, Gather};
 use super::lease::Lease;
@@ -33,6 +33,8 @@ pub(crate) enum Command {
         position: Position,
         next: Position,
     },
+    /// The record of the group in flight is in the log here: who waits for no more is answered.
+    Proposed,
     Follow,
     /// The log has no room for the group in flight.
     Refuse,
@@ -79,6 +81,22 @@ pub(crate) struct Answered {
     pub seen: Seen,
 }
 
+/// What the writer answers: it is committed; or, if that is not waited for, its record is in the log of this node.
+#[derive(Debug)]
+pub(crate) struct Executed {
+    pub done: Done,
+    /// Whether there is a record whose durability is waited for.
+    pub is_written: bool,
+}
+
+/// The same of a transaction that held the writer.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub session: SessionState,
+    pub position: Position,
+    pub is_written: bool,
+}
+
 /// What opens an interactive transaction on the writer.
 #[derive(Debug, Clone)]
 pub(crate) struct Opening {
@@ -107,6 +125,8 @@ pub(crate) enum Piece {
 pub(crate) enum Step {
     Execute {
         statement: Statement,
+        /// When they have changed since the one before.
+        facts: Option<Arc<Facts>>,
         pieces: mpsc::Sender<Piece>,
         reply: oneshot::Sender<Result<CommandTag, Refusal>>,
     },
@@ -120,7 +140,8 @@ pub(crate) enum Step {
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
     Commit {
-        reply: oneshot::Sender<Result<(SessionState, Position), Refusal>>,
+        durability: Durability,
+        reply: oneshot::Sender<Result<Finished, Refusal>>,
     },
     /// Also what a vanished client leaves behind.
     Rollback {
@@ -147,13 +168,37 @@ pub(crate) struct Attempt {
 
 /// Who has a queued transaction: the client, which may still give up, or the writer. Whoever is first.
 #[derive(Debug, Default)]
-pub(crate) struct Claim(AtomicBool);
+pub(crate) struct Claim {
+    is_taken: AtomicBool,
+    is_executed: AtomicBool,
+    stop: Notify,
+}
 
 impl Claim {
     /// True for the first caller: the writer before it executes, or the client that gives up (`lock_timeout`,
     /// cancel) and then knows that nothing was and nothing will be executed.
     pub fn take(&self) -> bool {
-        !self.0.swap(true, Ordering::AcqRel)
+        !self.is_taken.swap(true, Ordering::AcqRel)
+    }
+
+    /// From the writer: what is left is to wait for its COMMIT.
+    pub fn set_executed(&self) {
+        self.is_executed.store(true, Ordering::Release);
+    }
+
+    /// Whether there is nothing left to interrupt.
+    pub fn is_executed(&self) -> bool {
+        self.is_executed.load(Ordering::Acquire)
+    }
+
+    /// The client does not wait for its answer any longer.
+    pub fn stop(&self) {
+        self.stop.notify_one();
+    }
+
+    /// Resolves after [`Claim::stop`].
+    pub async fn stopped(&self) {
+        self.stop.notified().await;
     }
 
     /// The client left, or gave up: true when it was first.
@@ -169,7 +214,7 @@ pub(crate) enum Work {
         transaction: ClientTransaction,
         attempt: Attempt,
         claim: Arc<Claim>,
-        reply: oneshot::Sender<Result<Done, Refusal>>,
+        reply: oneshot::Sender<Result<Executed, Refusal>>,
     },
     Open {
         opening: Opening,
@@ -184,7 +229,7 @@ pub(crate) enum Work {
     /// What became of a request, as far as this reign knows.
     Outcome {
         request: RequestId,
-        reply: oneshot::Sender<Result<Option<(CommandTag, Position)>, Refusal>>,
+        reply: oneshot::Sender<Result<Outcome, Refusal>>,
     },
 }
 
@@ -232,6 +277,10 @@ impl Job {
 struct State {
     commands: VecDeque<Command>,
     jobs: VecDeque<Job>,
+    /// What the group is to be next.
+    configuration: Option<Configuration>,
+    /// Leadership is about to be handed over.
+    drain: Option<Drain>,
     /// The reign in which jobs are taken in: between `Lead` and `Follow`.
     leading: Option<Term>,
     /// At the leader: nothing can be written for want of space.
@@ -250,6 +299,14 @@ struct State {
     step: Option<Step>,
     /// Transactions that ended without their client's asking, and why; until the client has heard of it.
     ended: BTreeMap<u64, SqlError>,
+}
+
+/// While it is there, nothing new is begun.
+struct Drain {
+    /// What holds the writer then is ended.
+    deadline: Instant,
+    /// Told when nothing has the writer any more.
+    drained: Option<oneshot::Sender<()>>,
 }
 
 /// Sessions whose latest attempt is remembered: more than can be connected to a cluster at one time.
@@ -342,9 +399,14 @@ impl Desk {
     pub fn command(&self, command: Command) {
         let mut state = self.lock();
         match command {
-            Command::Lead { next } => state.leading = Some(next.term),
+            Command::Lead { next } => {
+                state.leading = Some(next.term);
+                state.drain = None;
+            }
             Command::Follow | Command::Stop => {
                 state.leading = None;
+                state.configuration = None;
+                state.drain = None;
                 state.seen.clear();
                 state.seen_order.clear();
                 state.jobs.drain(..).for_each(Job::refuse);
@@ -352,6 +414,33 @@ impl Desk {
             _ => {}
         }
         state.commands.push_back(command);
+        self.wake.notify_one();
+    }
+
+    /// From the machine's driver, at the leader: the group is to be this, as soon as the writer is free.
+    pub fn configure(&self, configuration: Configuration) {
+        let mut state = self.lock();
+        if state.leading.is_some() {
+            state.configuration = Some(configuration);
+            self.wake.notify_one();
+        }
+    }
+
+    /// From now on until leadership is lost, or gained, or [`Desk::end_drain`], nothing new is begun: it waits. Resolves
+    /// when nothing has the writer any more; what has it at the deadline is ended.
+    pub fn drain(&self, deadline: Instant) -> oneshot::Receiver<()> {
+        let (sender, drained) = oneshot::channel();
+        self.lock().drain = Some(Drain {
+            deadline,
+            drained: Some(sender),
+        });
+        self.wake.notify_one();
+        drained
+    }
+
+    /// Leadership stays here after all.
+    pub fn end_drain(&self) {
+        self.lock().drain = None;
         self.wake.notify_one();
     }
 
@@ -417,7 +506,7 @@ impl Desk {
         }
     }
 
-    /// The writer thread: a command, or else up to `max` jobs for a new group, to which [`Desk::join`] brings others.
+    /// The writer thread: a command, a change of the group, or else up to `max` jobs for a new group, to which [`Desk::join`] brings others.
     /// Waits for either; of `expected` jobs for the first ones, no longer than [`Gather`] has it.
     pub fn next(&self, max: usize, expected: usize) -> Next {
         let mut state = self.lock();
@@ -426,6 +515,17 @@ impl Desk {
         loop {
             if let Some(command) = state.commands.pop_front() {
                 return Next::Command(command);
+            }
+            if let Some(drain) = &mut state.drain {
+                if let Some(drained) = drain.drained.take() {
+                    // Who wanted to know may have gone.
+                    let _ = drained.send(());
+                }
+                state = self.wake.wait(state).expect("no holder of this lock panics");
+                continue;
+            }
+            if let Some(configuration) = state.configuration.take() {
+                return Next::Configure(configuration);
             }
             let now = Instant::now();
             let waiting = state.jobs.len();
@@ -452,7 +552,9 @@ impl Desk {
         };
         loop {
             let now = Instant::now();
-            if !state.commands.is_empty() || !state.jobs.iter().all(Job::joins) {
+            let has_other =
+                !state.commands.is_empty() || state.configuration.is_some() || state.drain.is_some();
+            if has_other || !state.jobs.iter().all(Job::joins) {
                 return Vec::new();
             }
             if max == 0 || filling.is_closed(now) {
@@ -540,12 +642,17 @@ impl Desk {
                 return NextStep::Step(step);
             }
             let now = Instant::now();
-            state = match deadline {
+            let drained_at = state.drain.as_ref().map(|drain| drain.deadline);
+            if drained_at.is_some_and(|drained_at| drained_at <= now) {
+                return NextStep::Drained;
+            }
+            let wakes_at = deadline.into_iter().chain(drained_at).min();
+            state = match wakes_at {
                 None => self.wake.wait(state).expect("no holder of this lock panics"),
-                Some(deadline) if deadline <= now => return NextStep::Silence,
-                Some(deadline) => {
+                Some(wakes_at) if wakes_at <= now => return NextStep::Silence,
+                Some(wakes_at) => {
                     self.wake
-                        .wait_timeout(state, deadline - now)
+                        .wait_timeout(state, wakes_at - now)
                         .expect("no holder of this lock panics")
                         .0
                 }
@@ -637,6 +744,8 @@ fn take_jobs(state: &mut State, max: usize) -> Vec<Job> {
 /// What the writer thread does next.
 pub(crate) enum Next {
     Command(Command),
+    /// The group is to be this.
+    Configure(Configuration),
     Jobs(Vec<Job>),
 }
 
@@ -645,4 +754,6 @@ pub(crate) enum NextStep {
     Command(Command),
     Step(Step),
     Silence,
+    /// Leadership is handed over, and it has had its time.
+    Drained,
 }

@@ -11,21 +11,21 @@ use std::time::{Duration, Instant};
 
 use bellwether_http::Metrics;
 use bellwether_log::Log;
-use bellwether_node::{ANNOUNCE_MS, Effect, Event, Fetch, FetchPurpose, Persist, Replica, Role, TICK_MS};
+use bellwether_node::{
+    ANNOUNCE_MS, Effect, Event, Fetch, FetchPurpose, Persist, Replica, Role, Step, TICK_MS,
+};
 use bellwether_storage::Damage;
-use bellwether_types::{DatabaseId, LogIndex, Position};
+use bellwether_types::{Configuration, DatabaseId, LogIndex, NodeId, Position};
 use tokio::sync::{oneshot, watch};
 
 use super::desk::{Command, Desk};
 use super::drive::Driven;
-use super::{Published, Reign};
+use super::replication::StandbyPositions;
+use super::retention::{Extent, Retention};
+use super::{Acknowledger, Group, Lost, Published, Reign};
 use crate::peer::Links;
 
 pub(crate) const TICK: Duration = Duration::from_millis(TICK_MS);
-
-/// A log longer than this loses its oldest segments, once SQLite has what they hold. A follower that was away for
-/// longer is re-seeded by a snapshot.
-const RETAIN_BYTES: u64 = 1 << 30;
 
 /// Entries reserved in the log before they are written, whatever else the batch holds: bounds memory, and what is
 /// reserved at a time fits a segment.
@@ -42,6 +42,17 @@ pub(crate) enum Input {
     Read(oneshot::Sender<bool>),
     /// The writer wants to know whether this node leads: answered by [`Command::Confirmed`].
     Confirm(u64),
+    /// The writer wants to know when its record is in the log here, on disk or not: told by [`Command::Proposed`], unless
+    /// it is not.
+    Proposed(Position),
+    /// At the leader: who has what, and where that stands.
+    Standbys(oneshot::Sender<Vec<StandbyPositions>>),
+    /// The group is wanted to be this.
+    Want(Configuration),
+    /// Who can lead next: this node, or whoever misses least.
+    Heir(Option<NodeId>, oneshot::Sender<Option<NodeId>>),
+    /// The log goes on in a new segment: how far the ones before it go.
+    Roll(oneshot::Sender<LogIndex>),
     /// The checkpointer asks how far it may go.
     Durable(mpsc::SyncSender<Position>),
     Stop,
@@ -53,13 +64,18 @@ pub(crate) struct Driver {
     pub database: DatabaseId,
     pub replica: Replica,
     pub log: Log,
+    /// What it says is too much goes, once SQLite has it.
+    pub retention: Retention,
     pub desk: Arc<Desk>,
     pub links: Arc<Links>,
     pub snapshots: tokio::sync::mpsc::Sender<super::snapshots::Wanted>,
     pub published: Arc<Published>,
+    pub acknowledger: Arc<Acknowledger>,
+    pub lost: Lost,
     /// Where readers and the writer leave word of a page that is not what was written.
     pub damage: Damage,
     pub reign: watch::Sender<Reign>,
+    pub group: watch::Sender<Group>,
     pub metrics: Arc<Metrics>,
     pub reads: BTreeMap<u64, oneshot::Sender<bool>>,
     pub next_read: u64,
@@ -139,10 +155,38 @@ impl Driver {
                     self.confirming = Some((ticket, number));
                     self.handle(Event::ReadIndex { ticket }, now_ms)?;
                 }
+                Input::Proposed(at) => {
+                    if self.replica.status().last == at {
+                        self.desk.command(Command::Proposed);
+                    }
+                }
+                Input::Standbys(reply) => {
+                    // Whoever asked may have stopped waiting.
+                    let _ = reply.send(StandbyPositions::of_all(&self.replica));
+                }
+                Input::Want(wanted) => match self.replica.next_step(&wanted) {
+                    Some(Step::Configure(configuration)) => self.desk.configure(configuration),
+                    Some(Step::HandOver(to)) => self.handle(Event::Transfer { to }, now_ms)?,
+                    None => {}
+                },
+                Input::Heir(wanted, reply) => {
+                    // Whoever asked may have stopped waiting.
+                    let _ = reply.send(self.replica.heir(wanted));
+                }
+                Input::Roll(reply) => {
+                    self.log.roll().map_err(|error| LogFailed(error.to_string()))?;
+                    // Whoever asked may have stopped waiting.
+                    let _ = reply.send(self.log.last().index);
+                }
                 Input::Durable(reply) => {
                     // The checkpointer may have stopped waiting.
                     let _ = reply.try_send(self.replica.settled());
                     self.retain(now_ms)?;
+                    let rests = self.unsynced.is_empty() && !self.installing;
+                    if rests {
+                        let sealed = self.log.seal_if_resting();
+                        sealed.map_err(|error| LogFailed(error.to_string()))?;
+                    }
                 }
                 Input::Stop => {
                     self.desk.command(Command::Stop);
@@ -152,6 +196,8 @@ impl Driver {
                 }
             }
         }
+        // Before the disk: some wait for no more.
+        self.note_progress();
         self.persist_all(now_ms)?;
         self.publish();
         Ok(true)
@@ -237,6 +283,11 @@ impl Driver {
                     Role::Follower { .. } => {}
                 }
             }
+            Effect::Configured(configuration) => {
+                let Configuration { voters, learners } = &configuration;
+                tracing::info!(database = self.name, ?voters, ?learners, "the group");
+                self.group.send_replace(Group::of(&self.replica));
+            }
             Effect::ReadReady { ticket } => self.answer_read(ticket, true),
             Effect::ReadRefused { ticket } => self.answer_read(ticket, false),
             Effect::CutLog { through } => {
@@ -289,10 +340,20 @@ impl Driver {
         let mut newest = 0;
         for persist in std::mem::take(&mut self.unsynced) {
             if let Some(base) = persist.reset {
+                // What SQLite held of it is in the image, too, or was never committed.
+                let applied = self.published.applied().index;
+                self.set_aside(applied.next(), |_| false)?;
                 self.log.reset(base).map_err(failed)?;
             }
-            if !persist.entries.is_empty() {
-                self.log.append(&persist.entries).map_err(failed)?;
+            if let Some(first) = persist.entries.first() {
+                let entries = &persist.entries;
+                let stays = |old: Position| {
+                    let place = old.index.0 - first.position.index.0;
+                    let new = entries.get(usize::try_from(place).unwrap_or(usize::MAX));
+                    new.is_some_and(|new| new.position == old)
+                };
+                self.set_aside(first.position.index, stays)?;
+                self.log.append(entries).map_err(failed)?;
             }
             if let Some(hard_state) = persist.hard_state {
                 self.log.set_hard_state(hard_state).map_err(failed)?;
@@ -307,19 +368,38 @@ impl Driver {
         Ok(newest)
     }
 
-    /// Asks for a cut when the log is longer than it should be: in proportion, as entries are of similar size.
-    fn retain(&mut self, now_ms: u64) -> Result<(), LogFailed> {
-        let size_bytes = self.log.size_bytes();
-        if size_bytes <= RETAIN_BYTES {
+    /// What the log loses from there on, when clients were answered for it.
+    fn set_aside(&mut self, from: LogIndex, stays: impl Fn(Position) -> bool) -> Result<(), LogFailed> {
+        if from > self.log.last().index {
             return Ok(());
         }
-        let (first, last) = (self.log.first().0, self.log.last().index.0);
-        let excess = (size_bytes - RETAIN_BYTES) as f64 / size_bytes as f64;
-        let from = LogIndex(first + ((last - first) as f64 * excess) as u64);
-        self.handle(Event::Retain { from }, now_ms)
+        let kept = self.lost.keep(&mut self.log, from, stays).map_err(LogFailed)?;
+        if kept {
+            tracing::error!(database = self.name, %from, "answered transactions are lost: another leader's log goes on without them");
+        }
+        Ok(())
+    }
+
+    /// Asks for a cut when the log is more than is wanted.
+    fn retain(&mut self, now_ms: u64) -> Result<(), LogFailed> {
+        let log = Extent {
+            first: self.log.first(),
+            last: self.log.last().index,
+            size_bytes: self.log.size_bytes(),
+        };
+        match self.retention.first_wanted(Instant::now(), log) {
+            Some(from) => self.handle(Event::Retain { from }, now_ms),
+            None => Ok(()),
+        }
+    }
+
+    fn note_progress(&self) {
+        self.acknowledger
+            .update(|progress| self.replica.note_progress(progress));
     }
 
     fn publish(&mut self) {
+        self.note_progress();
         let status = self.replica.status();
         let leader = match status.role {
             Role::Leader => Some(self.links.node()),

@@ -1,13 +1,17 @@
 //! An interactive transaction that has taken the writer: it holds it until it ends.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bellwether_storage::{Begin, RowSink};
-use bellwether_types::{Column, CommandTag, ErrorKind, SqlError, Statement, Value, ValueRef, lexer};
+use bellwether_storage::{Begin, RowSink, ruled_out};
+use bellwether_types::{
+    Column, CommandTag, Durability, ErrorKind, SqlError, Statement, Value, ValueRef, lexer,
+};
 use tokio::sync::{mpsc, oneshot};
 
-use super::desk::{Command, NextStep, Opening, Piece, Refusal, SavepointAction, Step};
-use super::writer::{Flight, Halt, WriterThread, answer};
+use super::desk::{Command, Finished, NextStep, Opening, Piece, Refusal, SavepointAction, Step};
+use super::flight::Flight;
+use super::writer::{Halt, WriterThread, answer};
 
 /// Rows collected before they are handed on.
 const PIECE_ROWS: usize = 256;
@@ -75,6 +79,9 @@ impl WriterThread {
         self.writer().set_facts(&opening.facts);
         match self.writer().begin(opening.request, opening.session) {
             Ok(Begin::Fresh) => {}
+            Ok(Begin::RuledOut) => {
+                return Ok(Err(ruled_out(opening.request)));
+            }
             Ok(Begin::Executed(_)) => {
                 return Ok(Err(SqlError::new(
                     ErrorKind::Internal,
@@ -99,9 +106,13 @@ impl WriterThread {
             match self.next_step(transaction, idle) {
                 NextStep::Step(Step::Execute {
                     statement,
+                    facts,
                     pieces,
                     reply,
                 }) => {
+                    if let Some(facts) = facts {
+                        self.writer().set_facts(&facts);
+                    }
                     let result = self.execute_step(&statement, pieces, idle);
                     let lost = self.writer().is_group_lost();
                     answer(reply, result.map_err(Refusal::Failed));
@@ -121,7 +132,9 @@ impl WriterThread {
                     };
                     answer(reply, result.map_err(Refusal::Failed));
                 }
-                NextStep::Step(Step::Commit { reply }) => return self.commit_step(reply),
+                NextStep::Step(Step::Commit { durability, reply }) => {
+                    return self.commit_step(durability, reply);
+                }
                 NextStep::Step(Step::Rollback { reply }) => {
                     let session = self.writer().abandon();
                     self.writer().rollback()?;
@@ -137,17 +150,9 @@ impl WriterThread {
                         ?idle,
                         "an idle transaction held the writer: ended"
                     );
-                    self.desk.end_holder(
-                        SqlError::new(
-                            ErrorKind::IdleInTransaction,
-                            "terminating transaction due to idle-in-transaction timeout",
-                        )
-                        .with_detail("It held the writer, and other transactions waited for it.")
-                        .with_hint("See idle_in_transaction_session_timeout."),
-                    );
-                    self.metrics.transactions_rolled_back.increment();
-                    return Ok(self.writer().rollback()?);
+                    return self.end_by_force(idle_too_long());
                 }
+                NextStep::Drained => return self.end_by_force(drained()),
                 NextStep::Command(Command::Stop) => {
                     self.writer().rollback()?;
                     return Err(Halt::Stopped);
@@ -158,6 +163,12 @@ impl WriterThread {
                 }
             }
         }
+    }
+
+    fn end_by_force(&mut self, why: SqlError) -> Result<(), Halt> {
+        self.desk.end_holder(why);
+        self.metrics.transactions_rolled_back.increment();
+        Ok(self.writer().rollback()?)
     }
 
     fn execute_step(
@@ -183,11 +194,11 @@ impl WriterThread {
 
     fn commit_step(
         &mut self,
-        reply: oneshot::Sender<
-            Result<(bellwether_storage::SessionState, bellwether_types::Position), Refusal>,
-        >,
+        durability: Durability,
+        reply: oneshot::Sender<Result<Finished, Refusal>>,
     ) -> Result<(), Halt> {
-        let session = match self.writer().finish() {
+        let finished = self.writer().set_durability(durability);
+        let session = match finished.and_then(|()| self.writer().finish()) {
             Ok(session) => session,
             Err(error) => {
                 self.writer().rollback()?;
@@ -196,17 +207,51 @@ impl WriterThread {
                 return Ok(());
             }
         };
-        let outcome = match self.seal_and_fly()? {
-            Ok(Flight::Committed(position)) => {
-                self.metrics.transactions_committed.increment();
-                Ok((session, position))
+        let metrics = Arc::clone(&self.metrics);
+        let finish = move |position, is_written| {
+            metrics.transactions_committed.increment();
+            Ok(Finished {
+                session,
+                position,
+                is_written,
+            })
+        };
+        let mut reply = Some(reply);
+        let answer_early = |position| {
+            if let Some(reply) = reply.take() {
+                answer(reply, finish(position, true));
             }
+        };
+        let waits = self.waits_of([durability]);
+        let flight = self.seal_and_fly(waits, answer_early)?;
+        let outcome = match flight {
+            Ok(Flight::Committed { position, is_written }) => finish(position, is_written),
             Ok(Flight::Lost) => Err(Refusal::Unknown),
             Err(error) => Err(Refusal::Failed(error)),
         };
-        answer(reply, outcome);
+        if let Some(reply) = reply {
+            answer(reply, outcome);
+        }
         Ok(())
     }
+}
+
+fn idle_too_long() -> SqlError {
+    SqlError::new(
+        ErrorKind::IdleInTransaction,
+        "terminating transaction due to idle-in-transaction timeout",
+    )
+    .with_detail("It held the writer, and other transactions waited for it.")
+    .with_hint("See idle_in_transaction_session_timeout.")
+}
+
+fn drained() -> SqlError {
+    SqlError::new(
+        ErrorKind::Serialization,
+        "terminating transaction because another node is to lead",
+    )
+    .with_detail("It held the writer for longer than the switchover waits.")
+    .with_hint("Nothing of it was done. Try again. See bellwether.drain_timeout.")
 }
 
 /// Hands rows on to the client's session, which may be slow; but not slower than the idle timeout.

@@ -5,11 +5,11 @@
 //! each, which cost more than the statement. The writer thread takes the connection back for everything else (the
 //! end of the transaction, a long result, a command of the machine) and waits for the statement under way.
 
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
-use bellwether_storage::{NoRows, StatementResult, Writer};
-use bellwether_types::{ErrorKind, SqlError, Statement, lexer};
+use bellwether_storage::{NoRows, Writer};
+use bellwether_types::{ErrorKind, Facts, SqlError, Statement, StatementResult, lexer};
 
 use crate::patience::with_patience;
 
@@ -63,7 +63,12 @@ impl Lease {
     }
 
     /// From the session: runs the statement, if it is a short one and the transaction still has the connection.
-    pub fn run(&self, transaction: u64, statement: &Statement) -> Result<StatementResult, NotHere> {
+    pub fn run(
+        &self,
+        transaction: u64,
+        statement: &Statement,
+        facts: Option<&Arc<Facts>>,
+    ) -> Result<StatementResult, NotHere> {
         let is_query = match lexer::verb(&statement.sql).as_deref() {
             Some("SELECT" | "VALUES") => true,
             Some("INSERT" | "UPDATE" | "DELETE" | "REPLACE")
@@ -77,6 +82,9 @@ impl Lease {
         let Some(lent) = lent.as_mut().filter(|lent| lent.transaction == transaction) else {
             return Err(NotHere::Elsewhere);
         };
+        if let Some(facts) = facts {
+            lent.writer.set_facts(facts);
+        }
         let result = with_patience(|| match is_query {
             true => query(&mut lent.writer, statement),
             false => change(&mut lent.writer, statement),

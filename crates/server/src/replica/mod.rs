@@ -1,35 +1,49 @@
 //! One database's replica on this node: the machine's driver, the writer, checkpoints, readers.
 
+mod acknowledge;
 mod checkpoints;
 pub(crate) mod desk;
 mod drive;
 mod driver;
+mod flight;
 mod gather;
 mod inbox;
 mod interactive;
 mod lease;
 mod listeners;
+mod lost;
 mod readers;
+mod replication;
+mod retention;
 mod scrub;
 mod snapshots;
 mod start;
 mod transaction;
+mod verify;
 mod writer;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bellwether_node::{Event, Message, Role, Status};
-use bellwether_types::{DatabaseId, Fingerprint, NodeId, Position, Term, Timestamp};
+use bellwether_types::{
+    Configuration, DatabaseId, ErrorKind, Fingerprint, NodeId, Position, SqlError, Term, Timestamp,
+};
 use tokio::sync::{oneshot, watch};
 
-pub(crate) use desk::{Answered, Attempt, Desk, Done, Opening, Piece, Refusal, SavepointAction, Step};
+pub(crate) use acknowledge::Acknowledger;
+pub(crate) use desk::{
+    Answered, Attempt, Desk, Done, Finished, Opening, Piece, Refusal, SavepointAction, Step,
+};
 pub(crate) use listeners::{Listener, Listeners, Overflow};
+pub(crate) use lost::{Lost, LostEntries, Which};
 pub(crate) use readers::{PooledReader, Readers};
 pub(crate) use snapshots::serve_snapshot;
-pub(crate) use start::{Shared, start};
-pub(crate) use transaction::{Canceller, Fate, OpenTransaction, leader_lost, unreadable};
+pub use snapshots::{Seeding, Watcher};
+pub(crate) use start::{OnDisk, Shared, StartError, start};
+pub(crate) use transaction::{Canceller, Fate, OpenTransaction, ReadAtLeader, leader_lost, unreadable};
+pub(crate) use writer::FORGET_AFTER;
 
 use crate::stop::Stop;
 
@@ -66,6 +80,23 @@ impl Reign {
     }
 }
 
+/// Who is in its group, as this replica knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Group {
+    pub configuration: Configuration,
+    /// A record says so.
+    pub is_recorded: bool,
+}
+
+impl Group {
+    fn of(replica: &bellwether_node::Replica) -> Group {
+        Group {
+            configuration: replica.configuration().clone(),
+            is_recorded: replica.is_recorded(),
+        }
+    }
+}
+
 /// A replica as the rest of the server sees it.
 pub(crate) struct ReplicaHandle {
     pub database: DatabaseId,
@@ -73,8 +104,16 @@ pub(crate) struct ReplicaHandle {
     pub desk: Arc<Desk>,
     pub readers: Readers,
     pub reign: watch::Receiver<Reign>,
+    pub group: watch::Receiver<Group>,
     pub published: Arc<Published>,
     pub listeners: Arc<Listeners>,
+    pub acknowledger: Arc<Acknowledger>,
+    /// Of clients that were answered early.
+    pub lost: Lost,
+    /// Reads what is on its disk; cloned by whoever wants to.
+    log: Mutex<bellwether_log::LogReader>,
+    /// Where other nodes get images of it.
+    pub source: snapshots::Source,
     drive: Arc<drive::Drive<driver::Driver>>,
 }
 
@@ -95,6 +134,8 @@ pub(crate) struct Published {
     heard_ms: AtomicU64,
     /// When it was last heard of while everything known to be committed was applied; 0: not since the start.
     caught_up_ms: AtomicU64,
+    /// Of the image that arrives, or arrived last.
+    pub seeding: snapshots::Progress,
 }
 
 /// What the applied content is.
@@ -116,6 +157,7 @@ impl Published {
             settled: AtomicU64::new(0),
             heard_ms: AtomicU64::new(0),
             caught_up_ms: AtomicU64::new(0),
+            seeding: snapshots::Progress::default(),
         }
     }
 
@@ -187,6 +229,47 @@ impl ReplicaHandle {
         self.drive.drive();
     }
 
+    /// At the leader: the next step towards this group, if there is one to be taken now.
+    pub fn step_towards(&self, wanted: Configuration) {
+        // When its queue is full it is told the next time.
+        let _ = self.drive.offer(driver::Input::Want(wanted));
+    }
+
+    /// At the leader: lets another node lead, `to` or whoever misses least. First what has the writer may end, for as long as
+    /// `drain`; what comes meanwhile waits, and is sent to the next leader. Who leads then.
+    pub async fn hand_over(&self, to: Option<NodeId>, drain: Duration) -> Result<NodeId, SqlError> {
+        let (reply, heir) = oneshot::channel();
+        let is_asked = self.drive.offer(driver::Input::Heir(to, reply));
+        let heir = match is_asked {
+            true => heir.await.ok().flatten(),
+            false => None,
+        };
+        let term = self.reign.borrow().term;
+        let Some(heir) = heir else {
+            return Err(no_heir(self.name, to));
+        };
+        let drained = self.desk.drain(Instant::now() + drain);
+        // What does not end in time is executed again by the next leader.
+        let _ = tokio::time::timeout(drain + DRAIN_MARGIN, drained).await;
+        let begun = Instant::now();
+        self.offer(Event::Transfer { to: heir });
+        let mut reign = self.reign.clone();
+        let next = reign.wait_for(|reign| reign.term > term && reign.leader.is_some());
+        match tokio::time::timeout(HAND_OVER_WITHIN, next).await {
+            Ok(Ok(reign)) => {
+                let leader = reign.leader.expect("just seen");
+                tracing::info!(database = self.name, %leader, took = ?begun.elapsed(), "handed over");
+                Ok(leader)
+            }
+            _ => {
+                self.desk.end_drain();
+                let message = format!("node {heir} did not take over the database {}", self.name);
+                Err(SqlError::new(ErrorKind::NoLeader, message)
+                    .with_hint("Nothing has changed. See \"bellwether status\", and try again."))
+            }
+        }
+    }
+
     pub fn stop(&self) {
         // A full queue drains; a closed one has stopped already.
         let _ = self
@@ -205,11 +288,12 @@ impl ReplicaHandle {
 
     /// True once `position` is applied here; false after `timeout`.
     pub async fn wait_applied(&self, position: Position, timeout: Duration) -> bool {
-        if self.published.applied().index >= position.index {
+        // One of a later reign is behind all that was committed before; what was not never comes.
+        if self.published.applied() >= position {
             return true;
         }
         let mut applied = self.published.applied.subscribe();
-        let reached = applied.wait_for(|applied| applied.index >= position.index);
+        let reached = applied.wait_for(|applied| *applied >= position);
         matches!(tokio::time::timeout(timeout, reached).await, Ok(Ok(_)))
     }
 
@@ -235,6 +319,22 @@ impl ReplicaHandle {
             _ => None,
         }
     }
+}
+
+/// After its time a transaction that holds the writer is ended within this.
+const DRAIN_MARGIN: Duration = Duration::from_secs(1);
+
+/// An heir that misses nothing leads within milliseconds; Raft gives it an election timeout.
+const HAND_OVER_WITHIN: Duration = Duration::from_secs(2);
+
+fn no_heir(database: &str, to: Option<NodeId>) -> SqlError {
+    let message = match to {
+        Some(node) => format!("node {node} cannot lead the database {database}"),
+        None => format!("no other node can lead the database {database}"),
+    };
+    SqlError::new(ErrorKind::WrongState, message)
+        .with_detail("Who is to lead must have a vote, be there, and miss next to nothing.")
+        .with_hint("See \"bellwether node list\".")
 }
 
 /// How far a replica is behind its leader.

@@ -4,14 +4,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether_storage::{ClientTransaction, Description, SessionState, StatementResult};
+use bellwether_storage::{ClientTransaction, Description, SessionState};
 use bellwether_types::{
-    CommandTag, ErrorKind, Facts, Position, RequestId, SessionId, SqlError, Statement, Term,
+    CommandTag, Durability, ErrorKind, Facts, Outcome, Position, RequestId, SessionId, SqlError, Statement,
+    StatementResult, Term,
 };
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::ReplicaHandle;
-use super::desk::{Attempt, Claim, Desk, Done, Opening, Piece, Refusal, SavepointAction, Step, Work};
+use super::acknowledge::{Acknowledger, Awaited, wait_cancelled};
+use super::desk::{
+    Attempt, Claim, Desk, Done, Executed, Opening, Piece, Refusal, SavepointAction, Step, Work,
+};
 use super::lease::NotHere;
 
 /// Rows handed on at a time.
@@ -20,6 +24,19 @@ const PIECE_ROWS: usize = 256;
 /// A transaction that was taken for execution may have others before it in its group.
 const CANCEL_TRIES: u32 = 500;
 const CANCEL_PAUSE: Duration = Duration::from_millis(2);
+
+/// What a session has seen is waited for so long.
+const SEEN_WITHIN: Duration = Duration::from_secs(10);
+
+/// A read that another replica cannot answer.
+#[derive(Debug, Clone)]
+pub(crate) struct ReadAtLeader {
+    pub statement: Statement,
+    /// By the session: no less is answered.
+    pub seen: Position,
+    pub session: SessionState,
+    pub facts: Arc<Facts>,
+}
 
 /// The writer dropped the reply: it stopped, or ended the transaction.
 fn ended(_: oneshot::error::RecvError) -> Refusal {
@@ -34,7 +51,9 @@ impl ReplicaHandle {
         attempt: Attempt,
         claim: Arc<Claim>,
     ) -> Result<Done, Refusal> {
-        let (reply, done) = oneshot::channel();
+        let (reply, executed) = oneshot::channel();
+        let (request, durability) = (transaction.request, transaction.durability);
+        let stopped = Arc::clone(&claim);
         self.desk
             .submit(Work::Autocommit {
                 transaction,
@@ -43,7 +62,21 @@ impl ReplicaHandle {
                 reply,
             })
             .await;
-        done.await.unwrap_or_else(|error| Err(ended(error)))
+        let mut stopped = std::pin::pin!(stopped.stopped());
+        let Executed { done, is_written } = tokio::select! {
+            executed = executed => executed.unwrap_or_else(|error| Err(ended(error)))?,
+            () = &mut stopped => return Err(Refusal::Failed(wait_cancelled(request, false))),
+        };
+        if is_written {
+            let awaited = Awaited {
+                request,
+                term: attempt.term,
+                index: done.position.index,
+                durability,
+            };
+            self.acknowledger.wait(awaited, stopped).await?;
+        }
+        Ok(done)
     }
 
     /// Takes the writer of this node, if it leads.
@@ -56,7 +89,7 @@ impl ReplicaHandle {
         let number = self.desk.number_transaction();
         let (reply, opened) = oneshot::channel();
         let transaction = OpenTransaction::here(
-            Arc::clone(&self.desk),
+            self,
             number,
             opening.request,
             self.published.applied(),
@@ -78,16 +111,20 @@ impl ReplicaHandle {
         }
     }
 
-    /// A client wants its transaction stopped: at once while it waits for the writer, else as soon as it runs.
-    pub fn cancel(&self, request: RequestId, claim: &Claim) -> bool {
+    /// A client wants its transaction stopped: at once while it waits for the writer, else as soon as it runs. Once it has run
+    /// only the waiting ends, and the outcome is not known.
+    pub fn cancel(&self, request: RequestId, claim: &Arc<Claim>) -> bool {
         if claim.give_up() {
             return true;
         }
-        let desk = Arc::clone(&self.desk);
+        let (desk, claim) = (Arc::clone(&self.desk), Arc::clone(claim));
         tokio::spawn(async move {
             for _ in 0..CANCEL_TRIES {
                 if desk.interrupt(request) {
                     return;
+                }
+                if claim.is_executed() {
+                    return claim.stop();
                 }
                 tokio::time::sleep(CANCEL_PAUSE).await;
             }
@@ -95,11 +132,22 @@ impl ReplicaHandle {
         false
     }
 
-    /// What became of a request, if this node leads.
-    pub async fn outcome(&self, request: RequestId) -> Result<Option<(CommandTag, Position)>, Refusal> {
+    /// What became of a request, if this node leads; and that durably, if it is committed.
+    pub async fn outcome(&self, request: RequestId, durability: Durability) -> Result<Outcome, Refusal> {
+        let term = self.reign.borrow().term;
         let (reply, outcome) = oneshot::channel();
         self.desk.submit(Work::Outcome { request, reply }).await;
-        outcome.await.unwrap_or_else(|error| Err(ended(error)))
+        let outcome = outcome.await.unwrap_or_else(|error| Err(ended(error)))?;
+        if let Some(position) = outcome.position() {
+            let awaited = Awaited {
+                request,
+                term,
+                index: position.index,
+                durability,
+            };
+            self.acknowledger.wait(awaited, std::future::pending()).await?;
+        }
+        Ok(outcome)
     }
 
     /// Its request line goes with the next group.
@@ -110,12 +158,20 @@ impl ReplicaHandle {
     /// A read for a peer's client: linearizable, since this node confirms first that it leads.
     pub async fn read_at_leader(
         &self,
-        statement: Statement,
-        session: SessionState,
-        facts: Arc<Facts>,
+        read: ReadAtLeader,
         pieces: mpsc::Sender<Piece>,
     ) -> Result<(CommandTag, Position), Refusal> {
+        let ReadAtLeader {
+            statement,
+            seen,
+            session,
+            facts,
+        } = read;
         if !self.reign.borrow().leading || !self.confirm_read().await {
+            return Err(Refusal::NotLeader);
+        }
+        // Answered early, it may not be committed yet.
+        if !self.wait_applied(seen, SEEN_WITHIN).await {
             return Err(Refusal::NotLeader);
         }
         let mut reader = self
@@ -166,6 +222,7 @@ pub(crate) fn unreadable(error: &bellwether_storage::OpenError) -> SqlError {
 enum Route {
     Here {
         desk: Arc<Desk>,
+        acknowledger: Arc<Acknowledger>,
         number: u64,
         request: RequestId,
     },
@@ -185,10 +242,17 @@ pub(crate) struct OpenTransaction {
 }
 
 impl OpenTransaction {
-    fn here(desk: Arc<Desk>, number: u64, request: RequestId, base: Position, term: Term) -> OpenTransaction {
+    fn here(
+        replica: &ReplicaHandle,
+        number: u64,
+        request: RequestId,
+        base: Position,
+        term: Term,
+    ) -> OpenTransaction {
         OpenTransaction {
             route: Route::Here {
-                desk,
+                desk: Arc::clone(&replica.desk),
+                acknowledger: Arc::clone(&replica.acknowledger),
                 number,
                 request,
             },
@@ -247,10 +311,11 @@ impl OpenTransaction {
     pub async fn execute(
         &self,
         statement: Statement,
+        facts: Option<Arc<Facts>>,
         pieces: mpsc::Sender<Piece>,
     ) -> Result<CommandTag, Refusal> {
         let (reply, done) = oneshot::channel();
-        self.start(statement, pieces, reply).await;
+        self.start(statement, facts, pieces, reply).await;
         done.await.unwrap_or_else(|_| Err(self.lost()))
     }
 
@@ -258,11 +323,12 @@ impl OpenTransaction {
     pub async fn start(
         &self,
         statement: Statement,
+        facts: Option<Arc<Facts>>,
         pieces: mpsc::Sender<Piece>,
         reply: oneshot::Sender<Result<CommandTag, Refusal>>,
     ) {
         if let Route::Here { desk, number, .. } = &self.route {
-            match desk.lease.run(*number, &statement) {
+            match desk.lease.run(*number, &statement, facts.as_ref()) {
                 Ok(short) => return answer_short(short, &pieces, reply),
                 Err(NotHere::Failed { error, lost }) => {
                     if lost {
@@ -277,6 +343,7 @@ impl OpenTransaction {
         }
         self.send(Step::Execute {
             statement,
+            facts,
             pieces,
             reply,
         })
@@ -296,18 +363,51 @@ impl OpenTransaction {
         done.await.unwrap_or_else(|_| Err(self.lost()))
     }
 
-    /// `Unknown` when the answer was lost.
-    pub async fn commit(self) -> Result<(SessionState, Position), Refusal> {
-        let (reply, done) = oneshot::channel();
-        self.send(Step::Commit { reply }).await;
-        match done.await {
-            Ok(result) => result,
-            Err(_) => match self.route {
+    /// `Unknown` when the answer was lost. `stop`: the client waits no longer for its durability.
+    pub async fn commit(
+        self,
+        durability: Durability,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(SessionState, Position), Refusal> {
+        let (reply, mut done) = oneshot::channel();
+        self.send(Step::Commit { durability, reply }).await;
+        let finished = match &self.route {
+            Route::Here {
+                acknowledger,
+                request,
+                ..
+            } => {
                 // The writer had ended it before: it never came to be proposed.
-                Route::Here { .. } => Err(self.lost()),
-                Route::There { .. } => Err(Refusal::Unknown),
-            },
-        }
+                let mut stop = std::pin::pin!(stop);
+                let finished = tokio::select! {
+                    finished = done => finished.unwrap_or_else(|_| Err(self.lost()))?,
+                    () = &mut stop => {
+                        return Err(Refusal::Failed(wait_cancelled(*request, false)));
+                    }
+                };
+                if finished.is_written {
+                    let awaited = Awaited {
+                        request: *request,
+                        term: self.term,
+                        index: finished.position.index,
+                        durability,
+                    };
+                    acknowledger.wait(awaited, stop).await?;
+                }
+                finished
+            }
+            Route::There { cancel, .. } => {
+                let finished = tokio::select! {
+                    finished = &mut done => finished,
+                    () = stop => {
+                        cancel.notify_one();
+                        done.await
+                    }
+                };
+                finished.unwrap_or(Err(Refusal::Unknown))?
+            }
+        };
+        Ok((finished.session, finished.position))
     }
 
     pub async fn rollback(self) -> Result<SessionState, Refusal> {

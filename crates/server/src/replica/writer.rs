@@ -4,26 +4,29 @@
 //! committed only when the machine says so. While it waits for its quorum the next one queues at the desk, so that
 //! groups grow with load; who comes while a group is executed joins it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bellwether_http::Metrics;
 use bellwether_node::Event;
 use bellwether_storage::{
-    Answer, ApplyError, ClientTransaction, Files, GroupRun, GroupStart, Sealed, SessionState,
-    StatementResult, StorageError, Writer,
+    Answer, ApplyError, ClientTransaction, Files, GroupRun, GroupStart, SessionState, StorageError, Writer,
+    ruled_out,
 };
 use bellwether_types::record::Transaction;
 use bellwether_types::{
-    CommandTag, Entry, HybridClock, LogIndex, NodeId, Payload, Position, RequestId, SessionId, SqlError,
-    Timestamp,
+    CommandTag, Configuration, Durability, Entry, HybridClock, KeptResult, LogIndex, NodeId, Outcome,
+    Payload, Position, RequestId, SessionId, SqlError, StatementResult, Timestamp,
 };
 use tokio::sync::oneshot;
 
+use super::acknowledge::Acknowledger;
 use super::checkpoints::Checkpoints;
-use super::desk::{Command, Desk, Done, Job, Next, Refusal, Work, is_vacuum, no_space};
+use super::desk::{Claim, Command, Desk, Done, Executed, Job, Next, Refusal, Work, is_vacuum, no_space};
 use super::drive::Drive;
 use super::driver::{Driver, Input};
+use super::flight::Flight;
 use super::readers::STEPS_BETWEEN_LOOKS;
 use super::snapshots::Staged;
 use super::{Content, Listeners, Published, Readers, fatal, unix_ms};
@@ -32,9 +35,12 @@ use crate::stop::Stop;
 /// Transactions in one group: bounds how long the first of them waits for the last one's execution.
 const GROUP_MAX: usize = 256;
 
-/// A request whose client has been silent for so long is not asked for again: a client waits for seconds. Measured by
-/// a clock that nobody sets.
-const FORGET_AFTER: Duration = Duration::from_secs(3600);
+/// A request whose client has been silent for so long is not asked for again: a client waits for seconds, and who asks
+/// for the status of so old a transaction is told that nobody knows. Measured by a clock that nobody sets.
+pub(crate) const FORGET_AFTER: Duration = Duration::from_secs(3600);
+
+/// Between looks for such requests.
+const MARK_PERIOD: Duration = Duration::from_secs(60);
 
 /// Sessions forgotten at a time, for want of a word of their end: bounds the record.
 const FORGOTTEN_MAX: u32 = 1000;
@@ -55,6 +61,7 @@ pub(crate) struct WriterThread {
     pub drive: Arc<Drive<Driver>>,
     pub published: Arc<Published>,
     pub listeners: Arc<Listeners>,
+    pub acknowledger: Arc<Acknowledger>,
     pub readers: Readers,
     pub metrics: Arc<Metrics>,
     pub stop: Arc<Stop>,
@@ -64,7 +71,7 @@ pub(crate) struct WriterThread {
     /// Where the next group's first payload will stand, while leading.
     pub next: Option<Position>,
     /// A moment, and the newest record then.
-    pub mark: (Instant, Timestamp),
+    pub marks: VecDeque<(Instant, Timestamp)>,
     /// SQLite had no space for what was committed, when it was tried last.
     pub starves: bool,
     /// How often it was asked whether this node leads.
@@ -96,16 +103,17 @@ impl From<StorageError> for Halt {
     }
 }
 
-/// What became of a group in flight.
-pub(super) enum Flight {
-    Committed(Position),
-    /// Rolled back here; another leader may commit it all the same.
-    Lost,
-}
-
 type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
 
-type Autocommit = (ClientTransaction, Reply<Done>);
+/// A client of a group, and when it is answered.
+struct Waiting {
+    durability: Durability,
+    claim: Arc<Claim>,
+    /// Absent once it is.
+    reply: Option<Reply<Executed>>,
+}
+
+type Autocommit = (ClientTransaction, Arc<Claim>, Reply<Executed>);
 
 /// Answers a client that may have left.
 pub(super) fn answer<T>(reply: oneshot::Sender<T>, value: T) {
@@ -113,19 +121,54 @@ pub(super) fn answer<T>(reply: oneshot::Sender<T>, value: T) {
 }
 
 /// What a client hears of its VACUUM.
-fn vacuumed(position: Position, deduplicated: bool) -> Done {
-    let result = StatementResult {
-        columns: Vec::new(),
-        rows: Vec::new(),
-        tag: CommandTag::plain("VACUUM"),
-    };
+fn vacuumed(position: Position, deduplicated: bool) -> Executed {
     let answer = Answer {
-        results: vec![result],
+        results: vec![StatementResult::without_rows(CommandTag::plain("VACUUM"))],
         session: SessionState::default(),
         deduplicated,
         rows_lost: false,
     };
-    Done { answer, position }
+    Executed {
+        done: Done { answer, position },
+        is_written: true,
+    }
+}
+
+impl Waiting {
+    fn answer(self, executed: Result<Executed, Refusal>) {
+        if let Some(reply) = self.reply {
+            answer(reply, executed);
+        }
+    }
+}
+
+/// The record of these is in the log here: who waits for no more is answered. What was executed before is not in it.
+fn answer_early(
+    metrics: &Metrics,
+    results: &[Result<Answer, SqlError>],
+    waiting: &mut [Waiting],
+    position: Position,
+) {
+    for (result, waiting) in results.iter().zip(waiting) {
+        let Ok(told) = result else { continue };
+        if told.deduplicated || !waiting.durability.is_early() {
+            continue;
+        }
+        if let Some(reply) = waiting.reply.take() {
+            metrics.transactions_committed.increment();
+            let done = Done {
+                answer: told.clone(),
+                position,
+            };
+            answer(
+                reply,
+                Ok(Executed {
+                    done,
+                    is_written: true,
+                }),
+            );
+        }
+    }
 }
 
 impl WriterThread {
@@ -136,6 +179,7 @@ impl WriterThread {
             let expected = std::mem::take(&mut self.expected);
             let step = match self.desk.next(GROUP_MAX, expected) {
                 Next::Command(command) => self.handle_command(command),
+                Next::Configure(configuration) => self.run_configure(&configuration),
                 Next::Jobs(jobs) => self.run_jobs(jobs),
             };
             if let Some(through) = self.committed.take() {
@@ -167,7 +211,9 @@ impl WriterThread {
             Command::InstallSnapshot { position } => self.install(position),
             Command::Stop => Err(Halt::Stopped),
             // Of a group that a `Follow` took back before.
-            Command::NextPayload | Command::Commit { .. } | Command::Confirmed { .. } => Ok(()),
+            Command::NextPayload | Command::Proposed | Command::Commit { .. } | Command::Confirmed { .. } => {
+                Ok(())
+            }
         }
     }
 
@@ -243,7 +289,7 @@ impl WriterThread {
     }
 
     /// The held group is committed, and SQLite could not COMMIT it.
-    fn fail_commit(&mut self, error: StorageError) -> Result<Flight, Halt> {
+    pub(super) fn fail_commit(&mut self, error: StorageError) -> Result<Flight, Halt> {
         if error.is_damage() {
             // Like an `Apply` that found it, the `Commit` is not answered.
             self.next = None;
@@ -281,7 +327,7 @@ impl WriterThread {
     }
 
     /// The write connection is another than before: cancels must reach it, and long statements of sessions be noticed.
-    fn connection_opened(&mut self) {
+    pub(super) fn connection_opened(&mut self) {
         let handle = self.writer().interrupt_handle();
         self.desk.set_interrupt(handle);
         self.writer()
@@ -296,7 +342,7 @@ impl WriterThread {
         }
     }
 
-    fn publish(&mut self) {
+    pub(super) fn publish(&mut self) {
         let writer = self.writer();
         let content = Content {
             position: writer.position(),
@@ -307,7 +353,7 @@ impl WriterThread {
     }
 
     /// Of the record that has become visible.
-    fn tell_listeners(&mut self) {
+    pub(super) fn tell_listeners(&mut self) {
         let notifications = self.writer().take_notifications();
         self.listeners.tell(&notifications);
     }
@@ -324,6 +370,7 @@ impl WriterThread {
             return Ok(());
         }
         let mut transactions = Vec::with_capacity(jobs.len());
+        let mut asked = Vec::new();
         for job in jobs {
             match job.work {
                 Work::Autocommit {
@@ -332,8 +379,11 @@ impl WriterThread {
                     return self.run_vacuum(transaction.request, reply);
                 }
                 Work::Autocommit {
-                    transaction, reply, ..
-                } => transactions.push((transaction, reply)),
+                    transaction,
+                    claim,
+                    reply,
+                    ..
+                } => transactions.push((transaction, claim, reply)),
                 Work::Open {
                     opening,
                     transaction,
@@ -343,25 +393,32 @@ impl WriterThread {
                     return self.run_interactive(opening, transaction, reply);
                 }
                 Work::EndSession { session } => self.ended.push(session),
-                Work::Outcome { request, reply } => {
-                    let outcome = self.writer().outcome(request).map_err(Refusal::Failed);
-                    answer(reply, outcome);
-                }
+                Work::Outcome { request, reply } => asked.push((request, reply)),
             }
         }
-        if transactions.is_empty() {
-            Ok(())
-        } else {
-            self.run_autocommits(transactions)
+        if !transactions.is_empty() {
+            self.run_autocommits(transactions)?;
         }
+        // What came before they were asked about was executed now.
+        for (request, reply) in asked {
+            let outcome = match self.next {
+                Some(_) => self.writer().outcome(request).map_err(Refusal::Failed),
+                None => Err(Refusal::NotLeader),
+            };
+            answer(reply, outcome);
+        }
+        Ok(())
     }
 
-    /// A record of its own: committed first, then run here as by every replica.
-    fn run_vacuum(&mut self, request: RequestId, reply: Reply<Done>) -> Result<(), Halt> {
+    fn run_vacuum(&mut self, request: RequestId, reply: Reply<Executed>) -> Result<(), Halt> {
         match self.writer().outcome(request) {
-            Ok(None) => {}
-            Ok(Some((_, position))) => {
+            Ok(Outcome::Open { .. }) => {}
+            Ok(Outcome::Committed(_, position)) => {
                 answer(reply, Ok(vacuumed(position, true)));
+                return Ok(());
+            }
+            Ok(Outcome::RuledOut(_) | Outcome::GoneOn) => {
+                answer(reply, Err(Refusal::Failed(ruled_out(request))));
                 return Ok(());
             }
             Err(error) => {
@@ -377,7 +434,9 @@ impl WriterThread {
         let transaction = Transaction {
             request,
             tag: CommandTag::plain("VACUUM"),
-            returned_rows: false,
+            result: KeptResult::TagAlone,
+            durability: Durability::default(),
+            body_bytes: 0,
         };
         let payload = Payload::Vacuum {
             position,
@@ -385,80 +444,75 @@ impl WriterThread {
             origin,
             transaction: transaction.clone(),
         };
-        self.tell(Event::Propose {
-            at: position,
-            payload: payload.to_bytes(),
-            remaining: 0,
-        });
-        loop {
-            match self.desk.next_command() {
-                Command::Commit { position, next } => {
-                    self.published.set_visible(position);
-                    if let Err(error) = self.writer().vacuum(position, timestamp, &transaction) {
-                        answer(reply, Err(Refusal::Unknown));
-                        return self.fail_commit(error).map(|_| ());
-                    }
-                    self.publish();
-                    self.committed = Some(position.index);
-                    self.next = Some(next);
-                    self.connection_opened();
-                    answer(reply, Ok(vacuumed(position, false)));
-                    return Ok(());
-                }
-                Command::Follow => {
-                    self.next = None;
-                    answer(reply, Err(Refusal::Unknown));
-                    return Ok(());
-                }
-                Command::Refuse => {
-                    self.next = None;
-                    answer(reply, Err(Refusal::Failed(no_space())));
-                    return Ok(());
-                }
-                Command::Stop => return Err(Halt::Stopped),
-                Command::Confirmed { .. } => {}
-                other => unreachable!("the machine says Follow before {other:?}"),
-            }
+        let passed = self.pass(position, &payload, |writer| {
+            writer.vacuum(position, timestamp, &transaction)
+        })?;
+        answer(reply, passed.map(|()| vacuumed(position, false)));
+        Ok(())
+    }
+
+    /// Whoever wants it looks what became of it.
+    fn run_configure(&mut self, configuration: &Configuration) -> Result<(), Halt> {
+        let Some(position) = self.next else {
+            return Ok(());
+        };
+        let GroupStart { origin, timestamp } = self.start_group();
+        let payload = Payload::Configure {
+            position,
+            timestamp,
+            origin,
+            configuration: configuration.clone(),
+        };
+        let passed = self.pass(position, &payload, |writer| {
+            writer.configure(position, timestamp, configuration)
+        })?;
+        if let Err(refusal) = passed {
+            tracing::info!(database = self.name, ?refusal, "the group is not changed now");
         }
+        Ok(())
     }
 
     fn run_autocommits(&mut self, first: Vec<Autocommit>) -> Result<(), Halt> {
-        let mut replies = Vec::with_capacity(first.len());
-        let results = match self.run_group(first, &mut replies) {
+        let mut waiting = Vec::with_capacity(first.len());
+        let results = match self.run_group(first, &mut waiting) {
             Ok(results) => results,
             Err(error) if !self.survives(&error) => return Err(error.into()),
-            Err(error) => return self.refuse_group(replies, &error.into_sql_error()),
+            Err(error) => return self.refuse_group(waiting, &error.into_sql_error()),
         };
         self.metrics.group_transactions.observe(results.len() as u64);
-        match self.seal_and_fly()? {
-            Ok(Flight::Committed(position)) => {
-                if replies.len() > 1 {
-                    self.expected = replies.len() + self.desk.waiting();
+        let waits = self.waits_of(waiting.iter().map(|waiting| waiting.durability));
+        waiting.iter().for_each(|waiting| waiting.claim.set_executed());
+        let metrics = Arc::clone(&self.metrics);
+        let answer_early = |position| answer_early(&metrics, &results, &mut waiting, position);
+        match self.seal_and_fly(waits, answer_early)? {
+            Ok(Flight::Committed { position, is_written }) => {
+                if waiting.len() > 1 {
+                    self.expected = waiting.len() + self.desk.waiting();
                 }
-                self.answer_committed(results, replies, position);
+                self.answer_committed(results, waiting, position, is_written);
             }
             Ok(Flight::Lost) => {
-                for (result, reply) in results.into_iter().zip(replies) {
+                for (result, waiting) in results.into_iter().zip(waiting) {
                     // What failed is not in the record: it may be tried again without a doubt.
                     let refusal = if result.is_ok() {
                         Refusal::Unknown
                     } else {
                         Refusal::NotLeader
                     };
-                    answer(reply, Err(refusal));
+                    waiting.answer(Err(refusal));
                 }
             }
             Err(error) => {
                 let (kept, refused): (Vec<_>, Vec<_>) = results
                     .into_iter()
-                    .zip(replies)
+                    .zip(waiting)
                     .partition(|(result, _)| matches!(result, Ok(answer) if answer.deduplicated));
-                let refused = refused.into_iter().map(|(_, reply)| reply).collect();
+                let refused = refused.into_iter().map(|(_, waiting)| waiting).collect();
                 self.refuse_group(refused, &error)?;
                 // What was executed before is committed, whatever became of the group.
                 let position = self.writer().position();
-                let (results, replies) = kept.into_iter().unzip();
-                self.answer_committed(results, replies, position);
+                let (results, waiting) = kept.into_iter().unzip();
+                self.answer_committed(results, waiting, position, true);
             }
         }
         Ok(())
@@ -468,18 +522,21 @@ impl WriterThread {
     fn run_group(
         &mut self,
         first: Vec<Autocommit>,
-        replies: &mut Vec<Reply<Done>>,
+        waiting: &mut Vec<Waiting>,
     ) -> Result<Vec<Result<Answer, SqlError>>, StorageError> {
         let start = self.start_group();
         let mut group = GroupRun::begin(self.writer(), start)?;
         let mut joining = first;
         while !joining.is_empty() {
-            let (transactions, theirs): (Vec<_>, Vec<_>) = joining.into_iter().unzip();
-            replies.extend(theirs);
-            for transaction in transactions {
+            for (transaction, claim, reply) in joining {
+                waiting.push(Waiting {
+                    durability: transaction.durability,
+                    claim,
+                    reply: Some(reply),
+                });
                 group.run(self.writer(), transaction)?;
             }
-            joining = self.join_group(GROUP_MAX.saturating_sub(group.len()));
+            joining = self.join_group(GROUP_MAX.saturating_sub(group.transactions()));
         }
         Ok(group.into_answers())
     }
@@ -495,8 +552,11 @@ impl WriterThread {
             for job in jobs {
                 match job.work {
                     Work::Autocommit {
-                        transaction, reply, ..
-                    } => joining.push((transaction, reply)),
+                        transaction,
+                        claim,
+                        reply,
+                        ..
+                    } => joining.push((transaction, claim, reply)),
                     Work::EndSession { session } => self.ended.push(session),
                     Work::Open { .. } | Work::Outcome { .. } => {
                         unreachable!("these do not join a group that is open")
@@ -510,30 +570,33 @@ impl WriterThread {
     fn answer_committed(
         &self,
         results: Vec<Result<Answer, SqlError>>,
-        replies: Vec<Reply<Done>>,
+        waiting: Vec<Waiting>,
         position: Position,
+        is_written: bool,
     ) {
-        for (result, reply) in results.into_iter().zip(replies) {
+        for (result, waiting) in results.into_iter().zip(waiting) {
+            if waiting.reply.is_none() {
+                continue;
+            }
             let counter = match &result {
                 Ok(_) => &self.metrics.transactions_committed,
                 Err(_) => &self.metrics.transactions_failed,
             };
             counter.increment();
-            answer(
-                reply,
-                result
-                    .map(|answer| Done { answer, position })
-                    .map_err(Refusal::Failed),
-            );
+            let executed = result.map(|answer| Executed {
+                is_written: is_written || answer.deduplicated,
+                done: Done { answer, position },
+            });
+            waiting.answer(executed.map_err(Refusal::Failed));
         }
     }
 
     /// The whole group could not be executed, as with a full disk: nothing of it remains.
-    fn refuse_group(&mut self, replies: Vec<Reply<Done>>, error: &SqlError) -> Result<(), Halt> {
+    fn refuse_group(&mut self, waiting: Vec<Waiting>, error: &SqlError) -> Result<(), Halt> {
         self.writer().rollback()?;
-        for reply in replies {
+        for waiting in waiting {
             self.metrics.transactions_failed.increment();
-            answer(reply, Err(Refusal::Failed(error.clone())));
+            waiting.answer(Err(Refusal::Failed(error.clone())));
         }
         Ok(())
     }
@@ -546,121 +609,22 @@ impl WriterThread {
         }
     }
 
-    /// Seals the open group, proposes it and waits for its fate. An inner error: it could not be sealed, or the log
-    /// has no room for it; it is not and will not be there.
-    pub(super) fn seal_and_fly(&mut self) -> Result<Result<Flight, SqlError>, Halt> {
-        let Some(next) = self.next else {
-            self.writer().rollback()?;
-            return Ok(Ok(Flight::Lost));
-        };
-        self.forget_sessions()?;
-        match self.writer().seal(next) {
-            Ok(Sealed::Empty) => self.confirm().map(Ok),
-            Ok(Sealed::Payloads(count)) => self.fly(next, count),
-            Err(error) if !self.survives(&error) => Err(error.into()),
-            Err(error) => {
-                self.writer().rollback()?;
-                Ok(Err(error.into_sql_error()))
-            }
-        }
-    }
-
     /// Sessions that ended go with this group; and now and then those whose end nobody told.
-    fn forget_sessions(&mut self) -> Result<(), Halt> {
+    pub(super) fn forget_sessions(&mut self) -> Result<(), Halt> {
         for session in std::mem::take(&mut self.ended) {
             self.writer().end_session(session);
         }
-        let (since, before) = self.mark;
-        if since.elapsed() >= FORGET_AFTER {
+        let latest = self.marks.back().map(|(since, _)| since.elapsed());
+        if latest.is_none_or(|since| since >= MARK_PERIOD) {
+            let now = self.writer().timestamp();
+            self.marks.push_back((Instant::now(), now));
+        }
+        if let Some((since, before)) = self.marks.front().copied()
+            && since.elapsed() >= FORGET_AFTER
+        {
             self.writer().forget_sessions(before, FORGOTTEN_MAX)?;
-            self.mark = (Instant::now(), self.writer().timestamp());
+            self.marks.pop_front();
         }
-        Ok(())
-    }
-
-    /// A group that wrote nothing has no record, yet what it answers (failures, zero rows) tells of the committed
-    /// state: only a leader that is still one may tell it.
-    fn confirm(&mut self) -> Result<Flight, Halt> {
-        // A driver that is gone has left a `Stop`.
-        self.confirms += 1;
-        let asked = self.confirms;
-        let _ = self.drive.send(Input::Confirm(asked));
-        loop {
-            match self.desk.next_command() {
-                // Asked before a reign that has ended.
-                Command::Confirmed { number, .. } if number != asked => {}
-                Command::Confirmed { leads: true, .. } => {
-                    return Ok(Flight::Committed(self.writer().position()));
-                }
-                Command::Confirmed { leads: false, .. } => return Ok(Flight::Lost),
-                Command::Follow => {
-                    self.next = None;
-                    return Ok(Flight::Lost);
-                }
-                Command::Stop => return Err(Halt::Stopped),
-                other => unreachable!("the machine says Follow before {other:?}"),
-            }
-        }
-    }
-
-    fn fly(&mut self, first: Position, count: u64) -> Result<Result<Flight, SqlError>, Halt> {
-        let began = Instant::now();
-        let mut at = first;
-        let mut remaining = count;
-        self.propose_next(&mut at, &mut remaining)?;
-        loop {
-            match self.desk.next_command() {
-                Command::NextPayload => self.propose_next(&mut at, &mut remaining)?,
-                Command::Commit { position, next } => {
-                    self.published.set_visible(position);
-                    if let Err(error) = self.writer().commit() {
-                        return self.fail_commit(error).map(Ok);
-                    }
-                    self.publish();
-                    self.tell_listeners();
-                    self.committed = Some(position.index);
-                    self.next = Some(next);
-                    self.metrics
-                        .commit_wait_us
-                        .observe(began.elapsed().as_micros() as u64);
-                    return Ok(Ok(Flight::Committed(position)));
-                }
-                Command::Follow => {
-                    self.next = None;
-                    self.writer().rollback()?;
-                    return Ok(Ok(Flight::Lost));
-                }
-                Command::Refuse => {
-                    self.next = None;
-                    self.writer().rollback()?;
-                    return Ok(Err(no_space()));
-                }
-                Command::Stop => {
-                    self.writer().rollback()?;
-                    return Err(Halt::Stopped);
-                }
-                // Of a group before, whose reign ended.
-                Command::Confirmed { .. } => {}
-                other @ (Command::Apply { .. } | Command::Lead { .. } | Command::InstallSnapshot { .. }) => {
-                    unreachable!("the machine says Follow before {other:?}")
-                }
-            }
-        }
-    }
-
-    fn propose_next(&mut self, at: &mut Position, remaining: &mut u64) -> Result<(), Halt> {
-        let payload = self
-            .writer()
-            .next_payload()?
-            .expect("seal told how many payloads there are");
-        *remaining -= 1;
-        self.metrics.log_appended_bytes.add(payload.len() as u64);
-        self.tell(Event::Propose {
-            at: *at,
-            payload,
-            remaining: *remaining,
-        });
-        at.index = LogIndex(at.index.0 + 1);
         Ok(())
     }
 

@@ -164,11 +164,14 @@ impl Session {
             seen,
             session,
             facts,
+            durability: settings.values().synchronous_commit,
         };
+        let durability = transaction.durability;
         let committed = self.write_at_leader(request, &transaction, settings).await;
         self.must_hold = matches!(&committed, Err(error) if error.kind == ErrorKind::Serialization);
         let done = committed?;
         self.state = done.answer.session;
+        self.note_answer(request, done.position, durability);
         self.saw(settings, done.position);
         Ok(())
     }

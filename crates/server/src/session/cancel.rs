@@ -1,6 +1,7 @@
 //! What a cancel request reaches: whatever its session is doing at that moment.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bellwether_storage::InterruptHandle;
 use tokio::sync::Notify;
@@ -13,6 +14,8 @@ pub(crate) struct Cancel {
     running: Mutex<Option<Running>>,
     /// Wakes a session that waits: for the writer, for a position, for a leader.
     waiting: Notify,
+    is_over: AtomicBool,
+    over: Notify,
 }
 
 /// What is to be stopped.
@@ -55,6 +58,26 @@ impl Cancel {
             None => {}
         }
         self.waiting.notify_waiters();
+    }
+
+    /// Nobody can wait any longer, not even for what others know: the node ends.
+    pub fn end(&self) {
+        self.is_over.store(true, Ordering::Release);
+        self.over.notify_waiters();
+    }
+
+    /// Whether [`Cancel::end`] was called.
+    pub fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Acquire)
+    }
+
+    /// Returns once [`Cancel::end`] was called.
+    pub async fn ended(&self) {
+        // Before the look: what comes after it is not missed.
+        let over = self.over.notified();
+        if !self.is_over() {
+            over.await;
+        }
     }
 
     /// Returns when a cancel comes after this was first polled.

@@ -1,11 +1,12 @@
 //! What the session's functions and catalog tables tell about it, wherever its statements run.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bellwether_session::Settings;
 use bellwether_session::settings::SESSION_TOKEN;
-use bellwether_types::{ClusterId, Facts};
+use bellwether_types::{ClusterId, Facts, LostWrite, ReplicationFacts, RequestId};
 use tokio::sync::watch;
 
 use crate::lock::Roles;
@@ -40,6 +41,28 @@ impl SessionFacts {
     pub fn follow(&mut self, mut roles: watch::Receiver<Arc<Roles>>) {
         roles.mark_changed();
         self.roles = Some(roles);
+    }
+
+    /// Tells this from here on.
+    pub fn set_replication(&mut self, replication: ReplicationFacts) {
+        Arc::make_mut(&mut self.facts).replication = Arc::new(replication);
+    }
+
+    /// Tells these from here on, and no others.
+    pub fn set_lost_writes(&mut self, lost: Vec<LostWrite>) {
+        Arc::make_mut(&mut self.facts).lost_writes = Arc::new(lost);
+    }
+
+    /// Tells this from here on; `is_writing`: it has been given to the leader.
+    pub fn set_transaction(&mut self, request: RequestId, is_writing: bool) {
+        let facts = Arc::make_mut(&mut self.facts);
+        facts.transaction = request.to_string();
+        facts.has_writer = is_writing;
+    }
+
+    /// Tells these from here on, and no others.
+    pub fn set_outcomes(&mut self, outcomes: BTreeMap<String, String>) {
+        Arc::make_mut(&mut self.facts).outcomes = outcomes;
     }
 
     /// Whose session it is.

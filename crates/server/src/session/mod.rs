@@ -11,6 +11,7 @@ mod cancel;
 mod facts;
 mod rights;
 mod rows;
+mod told;
 mod write;
 
 use std::sync::Arc;
@@ -18,11 +19,11 @@ use std::time::{Duration, Instant};
 
 use bellwether_node::Role;
 use bellwether_pg::catalog;
-use bellwether_session::{Decision, ReplicaState, Settings, route};
+use bellwether_session::{Decision, Guarantee, ReplicaState, Settings, route};
 use bellwether_storage::{Description, SessionState};
 use bellwether_types::{
-    Call, CommandTag, Environment, ErrorKind, Position, RequestId, SessionId, SqlError, Statement, Term,
-    lexer,
+    Call, CommandTag, Environment, ErrorKind, Facts, Position, RequestId, SessionId, SqlError, Statement,
+    Term, lexer,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -32,12 +33,13 @@ pub(crate) use facts::SessionFacts;
 use rights::HeldRights;
 use rows::Watch;
 pub(crate) use rows::{PARKED_BYTES, Rows};
+pub(crate) use write::FAILOVER_WAIT;
 use write::Patience;
 
 use crate::forward::no_leader;
 use crate::node::Node;
 use crate::replica::{
-    Answered, OpenTransaction, Refusal, ReplicaHandle, SavepointAction, unix_ms, unreadable,
+    Answered, OpenTransaction, ReadAtLeader, Refusal, ReplicaHandle, SavepointAction, unix_ms, unreadable,
 };
 
 /// Statements that are kept for comparison; a transaction that ran more of them takes the writer with its next one.
@@ -58,6 +60,8 @@ struct Open {
     /// Replayed on the writer when it is taken; oldest first.
     savepoints: Vec<String>,
     stage: Stage,
+    /// What the leader was last told of the session, once it has the transaction.
+    facts: Arc<Facts>,
 }
 
 enum Stage {
@@ -85,6 +89,10 @@ pub(crate) struct Session {
     facts: SessionFacts,
     rights: HeldRights,
     open: Option<Open>,
+    /// Its last transaction, answered before a quorum had it: not looked after yet.
+    early: Option<(RequestId, Position)>,
+    /// Clients can ask about its transactions later.
+    has_told_id: bool,
     /// Its last optimistic transaction was in conflict with another: the next one takes the writer.
     must_hold: bool,
     pub cancel: Arc<Cancel>,
@@ -111,6 +119,8 @@ impl Session {
             facts,
             rights,
             open: None,
+            early: None,
+            has_told_id: false,
             must_hold: false,
             cancel: Arc::default(),
         }
@@ -126,6 +136,7 @@ impl Session {
             read_only: read_only || !self.rights.may_write(),
             savepoints: Vec::new(),
             stage: Stage::Fresh,
+            facts: Arc::default(),
         });
     }
 
@@ -142,10 +153,14 @@ impl Session {
         let Some(open) = self.open.take() else {
             return Ok(());
         };
+        let durability = settings.values().synchronous_commit;
         match open.stage {
             Stage::Writing(transaction) => {
-                let position = self.commit_at_leader(open.request, transaction).await?;
+                let position = self
+                    .commit_at_leader(open.request, transaction, durability)
+                    .await?;
                 self.must_hold = false;
+                self.note_answer(open.request, position, durability);
                 self.saw(settings, position);
             }
             Stage::Apart(apart) => self.commit_apart(open.request, apart, settings).await?,
@@ -248,6 +263,13 @@ impl Session {
             let message = "VACUUM cannot run inside a transaction block";
             return Err(SqlError::new(ErrorKind::TransactionState, message));
         }
+        let is_eventual = settings.values().read_consistency == Guarantee::Eventual;
+        if !(reads && self.open.is_none() && is_eventual) {
+            self.look_after_early().await?;
+        }
+        if lexer::mentions(&statement.sql, "pg_") || lexer::mentions(&statement.sql, told::LEDGER) {
+            self.note_cluster(&statement).await?;
+        }
         statement.environment = Some(self.environment());
         match &self.open {
             Some(_) => self.execute_in_transaction(statement, reads, settings).await,
@@ -298,17 +320,21 @@ impl Session {
         if !writing {
             self.take_writer(Patience::new(settings), settings).await?;
         }
+        let facts = self.facts.current(settings);
         let Some(Open {
             stage: Stage::Writing(transaction),
+            facts: told,
             ..
-        }) = &self.open
+        }) = &mut self.open
         else {
             return Err(crate::replica::leader_lost());
         };
+        let news = (!Arc::ptr_eq(told, &facts)).then(|| Arc::clone(&facts));
+        *told = facts;
         let (sender, pieces) = mpsc::channel(PIECES_MAX);
         let (reply, ended) = oneshot::channel();
         self.cancel.set_step(transaction.canceller());
-        transaction.start(statement, sender, reply).await;
+        transaction.start(statement, news, sender, reply).await;
         let reign = self.replica.reign.clone();
         Ok(Rows::streamed(
             pieces,
@@ -419,7 +445,8 @@ impl Session {
                 Decision::ReadIndex => {
                     let confirmed = tokio::time::timeout(left, self.replica.confirm_read()).await;
                     match confirmed {
-                        Ok(true) => return Ok(true),
+                        // What the session was answered early is behind what was confirmed.
+                        Ok(true) => return Ok(self.replica.wait_applied(seen, left).await),
                         // This replica is behind: what it lacks, its leader has.
                         Err(_) if self.replica.reign.borrow().follows() => return Ok(false),
                         _ => {}
@@ -462,21 +489,24 @@ impl Session {
         let timeout = Duration::from_millis(u64::from(settings.values().wait_timeout.0));
         let (leader, _) = self.replica.wait_leader(timeout).await.ok_or_else(no_leader)?;
         self.node.metrics.statements_forwarded.increment();
-        let facts = self.facts.current(settings);
-        let (pieces, ended) = if leader == self.node.config.node {
+        let asked = ReadAtLeader {
+            statement,
+            seen: settings.token().position(self.replica.database),
+            session: self.state,
+            facts: self.facts.current(settings),
+        };
+        let (pieces, ended) = if leader == self.node.identity.node {
             let (sender, pieces) = mpsc::channel(PIECES_MAX);
             let (reply, ended) = oneshot::channel();
-            let (replica, state) = (Arc::clone(&self.replica), self.state);
+            let replica = Arc::clone(&self.replica);
             tokio::spawn(async move {
-                let result = replica.read_at_leader(statement, state, facts, sender).await;
+                let result = replica.read_at_leader(asked, sender).await;
                 // The client may have left.
                 let _ = reply.send(result);
             });
             (pieces, ended)
         } else {
-            self.node
-                .forward
-                .read(leader, self.replica.database, statement, self.state, facts)
+            self.node.forward.read(leader, self.replica.database, asked)
         };
         Ok(Rows::of_leader(pieces, ended))
     }
@@ -529,15 +559,21 @@ impl Session {
         }
     }
 
-    /// The client is gone.
-    pub async fn close(mut self) {
+    /// The client is told the id of a transaction: it may ask what became of that when the session is over.
+    pub fn tell_id(&mut self) {
+        self.has_told_id = true;
+    }
+
+    /// The client is gone. Unless it said goodbye and was never told an id, what became of its last transaction is
+    /// remembered for an hour.
+    pub async fn close(mut self, has_said_goodbye: bool) {
         self.open = None;
-        if self.sequence == 0 {
+        if self.sequence == 0 || self.has_told_id || !has_said_goodbye {
             return;
         }
         let leader = self.replica.reign.borrow().leader;
         match leader {
-            Some(leader) if leader == self.node.config.node => self.replica.end_session(self.id).await,
+            Some(leader) if leader == self.node.identity.node => self.replica.end_session(self.id).await,
             Some(leader) => {
                 self.node
                     .forward

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use bellwether_storage::{Cursor, RowDigest, SessionState, StatementResult};
-use bellwether_types::{Column, CommandTag, ErrorKind, Position, SqlError, Statement, Term, Value, ValueRef};
+use bellwether_storage::{Cursor, RowDigest, SessionState};
+use bellwether_types::{
+    Column, CommandTag, ErrorKind, Position, SqlError, Statement, StatementResult, Term, Value, ValueRef,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::told;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bellwether_session::Settings;
-use bellwether_storage::ClientTransaction;
-use bellwether_types::{ErrorKind, NodeId, Position, RequestId, SqlError, Statement};
+use bellwether_storage::{ClientTransaction, ruled_out};
+use bellwether_types::result::KEPT_RESULT_BYTES_MAX;
+use bellwether_types::{Durability, ErrorKind, NodeId, Outcome, Position, RequestId, SqlError, Statement};
 
 use super::{Open, Rows, Session, Stage, told};
 use crate::forward::{Stop, no_leader};
@@ -13,7 +14,7 @@ use crate::replica::desk::Claim;
 use crate::replica::{Attempt, Done, OpenTransaction, Opening, Refusal};
 
 /// How long a statement waits for a leader: a failover takes about one second, ten leave room for several.
-const FAILOVER_WAIT: Duration = Duration::from_secs(10);
+pub(crate) const FAILOVER_WAIT: Duration = Duration::from_secs(10);
 
 /// NOWAIT waits so long all the same: a leader that is there answers in less.
 const WAY_TO_LEADER: Duration = Duration::from_millis(100);
@@ -35,9 +36,11 @@ impl Session {
             statements: vec![statement],
             session: self.state,
             facts: self.facts.current(settings),
+            durability: settings.values().synchronous_commit,
         };
         let done = self.write_at_leader(request, &transaction, settings).await?;
         let Done { mut answer, position } = done;
+        self.note_answer(request, position, transaction.durability);
         let result = answer.results.pop().ok_or_else(|| rows_lost(request))?;
         if answer.deduplicated && answer.rows_lost {
             self.saw(settings, position);
@@ -60,6 +63,7 @@ impl Session {
             statements,
             session: self.state,
             facts: self.facts.current(settings),
+            durability: Durability::On,
         };
         let done = self.write_at_leader(request, &transaction, settings).await?;
         Ok(done.position)
@@ -71,31 +75,37 @@ impl Session {
         transaction: &ClientTransaction,
         settings: &Settings,
     ) -> Result<Done, SqlError> {
-        let mut patience = Patience::new(settings);
+        self.write_with(request, transaction, Patience::new(settings))
+            .await
+    }
+
+    pub(super) async fn write_with(
+        &self,
+        request: RequestId,
+        transaction: &ClientTransaction,
+        mut patience: Patience,
+    ) -> Result<Done, SqlError> {
         let deadline = Instant::now() + FAILOVER_WAIT;
         let mut sent_and_lost = false;
         let mut number = 0;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let Some((leader, term)) = self.replica.wait_leader(left).await else {
-                return Err(if sent_and_lost {
-                    unknown_outcome(request)
-                } else {
-                    no_leader()
-                });
+            let leader = tokio::select! {
+                leader = self.replica.wait_leader(left) => leader.ok_or_else(no_leader),
+                () = self.cancel.cancelled() => Err(Interruption::Cancelled.into_error()),
+                () = self.cancel.ended() => Err(Interruption::Cancelled.into_error()),
+            };
+            let (leader, term) = match leader {
+                Ok(leader) => leader,
+                Err(_) if sent_and_lost => return Err(unknown_outcome(request)),
+                Err(error) => return Err(error),
             };
             number += 1;
             let attempt = Attempt { term, number };
             let transaction = transaction.clone();
-            let result = if leader == self.node.config.node {
-                self.node.metrics.statements_local.increment();
-                self.write_here(transaction, attempt, &mut patience).await
-            } else {
-                self.node.metrics.statements_forwarded.increment();
-                tokio::select! {
-                    result = self.write_there(leader, transaction, attempt, &mut patience) => result,
-                    () = self.replica.superseded(term) => Err(Refusal::Unknown),
-                }
+            let result = tokio::select! {
+                result = self.try_write((leader, attempt), transaction, &mut patience) => result,
+                () = self.cancel.ended() => Err(Refusal::Unknown),
             };
             match result {
                 Ok(done) => return Ok(done),
@@ -107,7 +117,7 @@ impl Session {
                 Err(Refusal::Unknown) => sent_and_lost = true,
                 Err(Refusal::NotLeader) => {}
             }
-            if Instant::now() >= deadline {
+            if Instant::now() >= deadline || self.cancel.is_over() {
                 return Err(if sent_and_lost {
                     unknown_outcome(request)
                 } else {
@@ -115,6 +125,24 @@ impl Session {
                 });
             }
             tokio::time::sleep(RETRY_PAUSE).await;
+        }
+    }
+
+    /// One attempt, at whoever leads.
+    async fn try_write(
+        &self,
+        (leader, attempt): (NodeId, Attempt),
+        transaction: ClientTransaction,
+        patience: &mut Patience,
+    ) -> Result<Done, Refusal> {
+        if leader == self.node.identity.node {
+            self.node.metrics.statements_local.increment();
+            return self.write_here(transaction, attempt, patience).await;
+        }
+        self.node.metrics.statements_forwarded.increment();
+        tokio::select! {
+            result = self.write_there(leader, transaction, attempt, patience) => result,
+            () = self.replica.superseded(attempt.term) => Err(Refusal::Unknown),
         }
     }
 
@@ -202,10 +230,11 @@ impl Session {
             Stage::Apart(apart) => apart.into_answered(),
             _ => Vec::new(),
         };
+        open.facts = self.facts.current(settings);
         let opening = Opening {
             request: open.request,
             session: self.state,
-            facts: self.facts.current(settings),
+            facts: Arc::clone(&open.facts),
             answered,
             savepoints: open.savepoints.clone(),
             idle_timeout_ms: u64::from(settings.values().idle_in_transaction_session_timeout.0),
@@ -232,7 +261,7 @@ impl Session {
             number += 1;
             let attempt = Attempt { term, number };
             let opening = opening.clone();
-            let result = if leader == self.node.config.node {
+            let result = if leader == self.node.identity.node {
                 self.open_here(opening, attempt, &mut patience).await
             } else {
                 let opened = self
@@ -282,11 +311,13 @@ impl Session {
         &mut self,
         request: RequestId,
         transaction: OpenTransaction,
+        durability: Durability,
     ) -> Result<Position, SqlError> {
         let term = transaction.term();
         let committed = tokio::select! {
-            committed = transaction.commit() => committed,
+            committed = transaction.commit(durability, self.cancel.cancelled()) => committed,
             () = self.replica.superseded(term) => Err(Refusal::Unknown),
+            () = self.cancel.ended() => Err(Refusal::Unknown),
         };
         match committed {
             Ok((state, position)) => {
@@ -295,32 +326,48 @@ impl Session {
             }
             Err(Refusal::Failed(error)) => Err(error),
             Err(refusal @ Refusal::NotLeader) => Err(told(refusal)),
-            Err(Refusal::Unknown) => self.look_up(request).await,
+            Err(Refusal::Unknown) => self.look_up(request, durability).await,
         }
     }
 
-    async fn look_up(&self, request: RequestId) -> Result<Position, SqlError> {
+    async fn look_up(&self, request: RequestId, durability: Durability) -> Result<Position, SqlError> {
         let deadline = Instant::now() + FAILOVER_WAIT;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let Some((leader, term)) = self.replica.wait_leader(left).await else {
+            let leader = tokio::select! {
+                leader = self.replica.wait_leader(left) => leader,
+                () = self.cancel.cancelled() => None,
+                () = self.cancel.ended() => None,
+            };
+            let Some((leader, term)) = leader else {
                 return Err(unknown_outcome(request));
             };
-            let outcome = if leader == self.node.config.node {
-                self.replica.outcome(request).await
-            } else {
-                tokio::select! {
-                    outcome = self.node.forward.outcome(leader, self.replica.database, request) => outcome,
-                    () = self.replica.superseded(term) => Err(Refusal::Unknown),
+            let outcome = async {
+                match leader == self.node.identity.node {
+                    true => self.replica.outcome(request, durability).await,
+                    false => {
+                        let database = self.replica.database;
+                        self.node
+                            .forward
+                            .outcome(leader, database, request, durability)
+                            .await
+                    }
                 }
             };
+            let outcome = tokio::select! {
+                outcome = outcome => outcome,
+                () = self.replica.superseded(term) => Err(Refusal::Unknown),
+                () = self.cancel.ended() => Err(Refusal::Unknown),
+            };
             match outcome {
-                Ok(Some((_, position))) => return Ok(position),
-                Ok(None) => return Err(crate::replica::leader_lost()),
+                Ok(Outcome::Committed(_, position)) => return Ok(position),
+                Ok(Outcome::RuledOut(_)) => return Err(ruled_out(request)),
+                // It was never proposed anew, and is lost with its leader.
+                Ok(Outcome::Open { .. } | Outcome::GoneOn) => return Err(crate::replica::leader_lost()),
                 Err(Refusal::Failed(error)) => return Err(error),
                 Err(Refusal::Unknown | Refusal::NotLeader) => {}
             }
-            if Instant::now() >= deadline {
+            if Instant::now() >= deadline || self.cancel.is_over() {
                 return Err(unknown_outcome(request));
             }
             tokio::time::sleep(RETRY_PAUSE).await;
@@ -348,6 +395,13 @@ impl Patience {
         let timeout = Duration::from_millis(u64::from(settings.values().lock_timeout.0));
         let until = (!timeout.is_zero()).then(|| tokio::time::Instant::now() + timeout);
         Patience { until }
+    }
+
+    /// For so long and no longer.
+    pub(super) fn until(limit: Duration) -> Patience {
+        Patience {
+            until: Some(tokio::time::Instant::now() + limit),
+        }
     }
 
     /// For who does not wait for another session: the way to the leader and back, and no more.
@@ -388,6 +442,11 @@ impl Interruption {
     }
 }
 
+/// 57014.
+pub(super) fn cancelled() -> SqlError {
+    Interruption::Cancelled.into_error()
+}
+
 /// 40003.
 fn unknown_outcome(request: RequestId) -> SqlError {
     SqlError::new(
@@ -395,9 +454,11 @@ fn unknown_outcome(request: RequestId) -> SqlError {
         "it is not known whether the transaction was committed",
     )
     .with_detail(format!(
-        "The leader was lost while the transaction {request} was being committed."
+        "The leader was lost, or did not answer in time, while the transaction {request} was being committed."
     ))
-    .with_hint("Read what it would have written before trying again.")
+    .with_hint(format!(
+        "Before you try it again, ask what became of it: SELECT pg_xact_status('{request}')."
+    ))
 }
 
 /// 40003: committed, and not to be tried again.
@@ -407,8 +468,9 @@ fn rows_lost(request: RequestId) -> SqlError {
         "the transaction was committed, but its result was lost",
     )
     .with_detail(format!(
-        "The transaction {request} is committed. The leader that executed it failed before it could answer, \
-             and rows are not kept."
+        "The transaction {request} is committed. The leader that executed it was lost before it could answer, \
+         and no more than {} KiB of rows are kept.",
+        KEPT_RESULT_BYTES_MAX >> 10
     ))
     .with_hint("Do not try again: read what it has written.")
 }

@@ -3,6 +3,7 @@
 //! What SET changes in a transaction is undone when the transaction, or a savepoint in it, is rolled back; what
 //! SET LOCAL changes ends with the transaction. A value that the product cannot honour is refused, never stored.
 
+mod cluster;
 mod parse;
 mod table;
 mod values;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use bellwether_types::{ClusterId, DatabaseId, ErrorKind, Position, SqlError};
 
 use crate::token::Token;
+pub use cluster::{ClusterValues, is_of_cluster};
 pub use table::SESSION_TOKEN;
 pub use values::{Kilobytes, Milliseconds, Values};
 
@@ -48,6 +50,7 @@ pub struct Settings {
     user: String,
     in_hot_standby: bool,
     is_superuser: bool,
+    cluster: ClusterValues,
     revision: u64,
     token_revision: u64,
 }
@@ -68,6 +71,7 @@ impl Settings {
             user: user.to_owned(),
             in_hot_standby: false,
             is_superuser: true,
+            cluster: ClusterValues::default(),
             revision: 0,
             token_revision: 0,
         }
@@ -99,6 +103,14 @@ impl Settings {
     pub fn set_in_hot_standby(&mut self, in_hot_standby: bool) {
         if self.in_hot_standby != in_hot_standby {
             self.in_hot_standby = in_hot_standby;
+            self.revision += 1;
+        }
+    }
+
+    /// Says what holds for the whole cluster.
+    pub fn set_cluster(&mut self, values: &ClusterValues) {
+        if self.cluster != *values {
+            self.cluster.clone_from(values);
             self.revision += 1;
         }
     }
@@ -140,6 +152,9 @@ impl Settings {
             return Err(SqlError::new(ErrorKind::Forbidden, message)
                 .with_hint("A superuser can set it for a role: ALTER ROLE … SET."));
         }
+        if is_of_cluster(name) {
+            return Err(of_cluster(name));
+        }
         self.change(scope, name, |values| table::assign(values, name, value))
     }
 
@@ -148,6 +163,9 @@ impl Settings {
         if name.eq_ignore_ascii_case(SESSION_TOKEN) {
             self.forget_token();
             return Ok(());
+        }
+        if is_of_cluster(name) {
+            return Err(of_cluster(name));
         }
         let initial = Arc::clone(&self.initial);
         self.change(scope, name, |values| table::restore(values, &initial, name))
@@ -167,7 +185,8 @@ impl Settings {
 
     /// SHOW: the name as PostgreSQL spells it, and the value.
     pub fn show(&self, name: &str) -> Result<(String, String), SqlError> {
-        if let Some(shown) = self.show_of_session(name) {
+        let shown = self.show_of_session(name).or_else(|| self.cluster.show(name));
+        if let Some(shown) = shown {
             return Ok(shown);
         }
         table::show(&self.state.current, name)
@@ -178,10 +197,9 @@ impl Settings {
         let mut all: Vec<_> = table::all(&self.state.current)
             .map(|(name, value, description)| (name, value, description.to_owned()))
             .collect();
-        for (name, description) in table::OF_SESSION {
-            let (name, value) = self
-                .show_of_session(name)
-                .expect("every row of the table is shown");
+        for (name, description) in table::OF_SESSION.into_iter().chain(cluster::OF_CLUSTER) {
+            let shown = self.show_of_session(name).or_else(|| self.cluster.show(name));
+            let (name, value) = shown.expect("every row of the table is shown");
             all.push((name, value, description.to_owned()));
         }
         all.sort_by_key(|(name, ..)| name.to_ascii_lowercase());
@@ -300,6 +318,13 @@ impl Settings {
         };
         Some(((*name).to_owned(), value))
     }
+}
+
+/// 55P02.
+fn of_cluster(name: &str) -> SqlError {
+    let message = format!("parameter \"{name}\" cannot be changed now");
+    SqlError::new(ErrorKind::ClusterSetting, message)
+        .with_hint(format!("It is the whole cluster's: ALTER SYSTEM SET {name} = …."))
 }
 
 /// What the product does not do yet, by the setting that asks for it.

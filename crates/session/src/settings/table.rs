@@ -1,6 +1,6 @@
 //! Which settings exist: one row each, with how it is shown and what it accepts.
 
-use bellwether_types::{ErrorKind, SqlError};
+use bellwether_types::{Durability, ErrorKind, SqlError};
 
 use super::parse::{
     boolean, kilobytes, milliseconds, name_list, on_off, one_of, print_kilobytes, print_milliseconds,
@@ -134,6 +134,13 @@ static SETTINGS: &[Definition] = &[
                     .collect(),
             )
         }
+    ),
+    field!(
+        "bellwether.drain_timeout",
+        drain_timeout,
+        "How long a switchover waits for transactions that hold the writer; they get 40001 then.",
+        |value: &_| print_milliseconds(*value),
+        milliseconds
     ),
     field!(
         "bellwether.read_consistency",
@@ -326,16 +333,12 @@ static SETTINGS: &[Definition] = &[
         |value: &_| print_milliseconds(*value),
         milliseconds
     ),
-    constant!(
+    field!(
         "synchronous_commit",
-        "on",
-        "COMMIT returns when a quorum has the record on disk.",
-        |text| match boolean("synchronous_commit", text) {
-            Ok(true) => Answer::Same,
-            Ok(false) => Answer::NotSupported,
-            Err(_) => of_words(text, &[], &["local", "remote_write", "remote_apply"]),
-        },
-        "Only on is available for now: every commit waits for the disks of a quorum."
+        synchronous_commit,
+        "When COMMIT is answered: off, local, remote_write, on or remote_apply.",
+        |value: &Durability| value.name().to_owned(),
+        |_: &str, text: &str| text.parse()
     ),
     constant!(
         "TimeZone",

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::guarantee::Guarantee;
 use crate::transaction_mode::TransactionMode;
+use bellwether_types::Durability;
 
 /// A duration as PostgreSQL's settings hold it; 0 switches a timeout off.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,8 +28,12 @@ pub struct Values {
     pub read_consistency: Guarantee,
     /// How transactions of several statements write.
     pub transaction_mode: TransactionMode,
+    /// When COMMIT is answered.
+    pub synchronous_commit: Durability,
     /// How long a read waits for this replica to reach the session's position.
     pub wait_timeout: Milliseconds,
+    /// How long a planned switchover waits for transactions that hold the writer.
+    pub drain_timeout: Milliseconds,
     /// A statement that runs longer is cancelled; 0: never.
     pub statement_timeout: Milliseconds,
     /// The same, for superusers to set.
@@ -72,7 +77,9 @@ impl Default for Values {
         Values {
             read_consistency: Guarantee::default(),
             transaction_mode: TransactionMode::default(),
+            synchronous_commit: Durability::default(),
             wait_timeout: Milliseconds(5_000),
+            drain_timeout: Milliseconds(10_000),
             statement_timeout: Milliseconds(0),
             statement_limit: Milliseconds(0),
             result_limit: Kilobytes(0),

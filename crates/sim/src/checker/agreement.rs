@@ -36,7 +36,7 @@ impl Checker for Agreement {
                     let (known, _) = self
                         .committed
                         .entry(entry.position.index)
-                        .or_insert((*entry, latest));
+                        .or_insert((entry.clone(), latest));
                     if known != entry {
                         return Err(format!("node {node} applied {entry:?}, another node {known:?}"));
                     }

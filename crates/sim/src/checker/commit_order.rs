@@ -69,8 +69,7 @@ impl CommitOrder {
                 continue;
             };
             match &call.what.action {
-                // A retry's answer has no rows, and names a later position than that of the commit.
-                Action::List(action) if answer.len() == call.what.statements().len() => {
+                Action::List(action) => {
                     places.extend(action.appends.iter().map(|(_, element)| (*element, index)));
                 }
                 Action::Interactive(action) if answer.len() == action.steps.len() => {

@@ -1,19 +1,25 @@
 //! The clients' history: operations with the times between which they took effect.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use bellwether_types::{Position, SessionId};
 
 use crate::clock::Time;
 use crate::observation::{ClientId, Observation, OperationId, Outcome};
-use crate::workload::Operation;
+use crate::workload::{Operation, Rows, integer};
 
 /// One operation.
 #[derive(Debug, Clone)]
 pub(super) struct Call {
     pub client: ClientId,
+    pub session: SessionId,
     pub what: Operation,
     pub invoked: Time,
     /// With the time; absent while it runs, and for ever when the run ends first.
     pub returned: Option<(Time, Outcome)>,
+    /// It was answered before it was committed, at this place, and is not there at the end: of its outcome nothing can be
+    /// said but that it is unknown.
+    pub lost: Option<Position>,
 }
 
 impl Call {
@@ -39,13 +45,16 @@ impl History {
             Observation::Invoked {
                 operation,
                 client,
+                session,
                 what,
             } => {
                 let call = Call {
                     client: *client,
+                    session: *session,
                     what: what.clone(),
                     invoked: at,
                     returned: None,
+                    lost: None,
                 };
                 self.calls.insert(*operation, call);
                 None
@@ -57,7 +66,24 @@ impl History {
                 call.returned = Some((at, outcome.clone()));
                 Some(call)
             }
+            Observation::Final { tables, .. } => {
+                self.find_lost(&tables["ledger"]);
+                None
+            }
             _ => None,
+        }
+    }
+
+    fn find_lost(&mut self, ledger: &Rows) {
+        let marks: BTreeSet<i64> = ledger.iter().filter_map(|row| integer(row, 0)).collect();
+        for call in self.calls.values_mut().filter(|call| call.what.kind.is_early()) {
+            if let Some((_, outcome)) = &mut call.returned
+                && let Outcome::Done { position, .. } = outcome
+                && call.what.mark().is_some_and(|mark| !marks.contains(&mark))
+            {
+                call.lost = Some(*position);
+                *outcome = Outcome::Unknown;
+            }
         }
     }
 }

@@ -56,7 +56,8 @@ impl Checker for Linearizable {
 impl Linearizable {
     /// Where a call stands; `None` when it did nothing, or promises nothing.
     fn point(&self, call: &Call, action: &register::Action) -> Result<Option<Point>, String> {
-        let returned = call.done_at();
+        // Who is answered early cannot count on others to see it before it is committed.
+        let returned = call.done_at().filter(|_| !call.what.kind.is_early());
         let seen = match &call.returned {
             Some((_, Outcome::Done { answer, .. })) => register::Action::seen(answer),
             _ => None,

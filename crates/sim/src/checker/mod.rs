@@ -1,6 +1,7 @@
 //! What must be true of every run. A checker sees observations and nothing else: no replica, no workload's state, no
 //! fault. The first violation ends the run.
 
+mod acknowledged;
 mod agreement;
 mod bounds;
 mod commit_order;
@@ -17,8 +18,11 @@ mod visibility;
 
 use std::fmt;
 
+use bellwether_types::Configuration;
+
 use crate::clock::Time;
 use crate::observation::Observation;
+use crate::rule::Rule;
 
 /// A broken promise.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,12 +64,13 @@ pub struct Checkers {
 }
 
 impl Checkers {
-    /// For a cluster of so many nodes. `promises`: with the checker of duty 1, which sees most bugs of writing and
+    /// For a cluster founded by these, whose commits wait by this rule. `promises`: with the checker of duty 1, which sees most bugs of writing and
     /// sending at once and so hides how well the others do.
-    pub fn new(nodes: usize, promises: bool) -> Checkers {
+    pub fn new(founding: Configuration, rule: Rule, promises: bool) -> Checkers {
         let mut all: Vec<Box<dyn Checker>> = vec![
             Box::new(agreement::Agreement::default()),
-            Box::new(visibility::Visibility::new(nodes)),
+            Box::new(visibility::Visibility::new(founding.clone())),
+            Box::new(acknowledged::Acknowledged::new(founding, rule)),
             Box::new(fingerprint::Fingerprints::default()),
             Box::new(durability::Durability::default()),
             Box::new(linearizable::Linearizable::default()),

@@ -8,14 +8,14 @@ use bellwether_types::Position;
 use super::history::History;
 use super::{Checker, Verdict};
 use crate::clock::Time;
-use crate::observation::{ClientId, Observation, Outcome};
-use crate::workload::{Action, Guarantee, Kind, register};
+use crate::observation::{ClientId, Observation, OperationId, Outcome};
+use crate::workload::{Action, Kind, register};
 
 #[derive(Default)]
 pub(super) struct Sessions {
     history: History,
-    /// The highest version of each register that a client has seen.
-    versions: BTreeMap<(ClientId, i64), i64>,
+    /// In the order in which they ended.
+    ended: Vec<OperationId>,
     /// The latest position that a client has seen.
     positions: BTreeMap<ClientId, Position>,
 }
@@ -29,13 +29,15 @@ impl Checker for Sessions {
         let Some(call) = self.history.observe(at, observation) else {
             return Ok(());
         };
-        let Some((_, Outcome::Done { answer, position })) = &call.returned else {
+        let Some((_, Outcome::Done { position, .. })) = &call.returned else {
             return Ok(());
         };
-        let counts = call.what.kind != Kind::Read(Guarantee::Eventual);
-        let is_read = matches!(call.what.kind, Kind::Read(_));
-        if !counts {
+        if !call.what.kind.is_ordered() {
             return Ok(());
+        }
+        let is_read = matches!(call.what.kind, Kind::Read(_));
+        if let Observation::Returned { operation, .. } = observation {
+            self.ended.push(*operation);
         }
         let before = self.positions.entry(call.client).or_default();
         if position.index < before.index && is_read {
@@ -45,19 +47,31 @@ impl Checker for Sessions {
             ));
         }
         *before = (*before).max(*position);
-        let Action::Register(action) = &call.what.action else {
-            return Ok(());
-        };
-        let known = self.versions.entry((call.client, action.key())).or_default();
-        let found = register::Action::seen(answer).map_or(0, |seen| seen.version);
-        if is_read && found < *known {
-            return Err(format!(
-                "{:?} read version {found} of register {}, and had seen {known}",
-                call.client,
-                action.key()
-            ));
+        Ok(())
+    }
+
+    /// What was answered early and lost does not count as seen: that is known at the end.
+    fn finish(&mut self) -> Verdict {
+        // The highest version of each register that a client has seen.
+        let mut versions: BTreeMap<(ClientId, i64), i64> = BTreeMap::new();
+        for operation in &self.ended {
+            let call = &self.history.calls[operation];
+            let (Action::Register(action), Some((at, Outcome::Done { answer, .. }))) =
+                (&call.what.action, &call.returned)
+            else {
+                continue;
+            };
+            let known = versions.entry((call.client, action.key())).or_default();
+            let found = register::Action::seen(answer).map_or(0, |seen| seen.version);
+            if matches!(call.what.kind, Kind::Read(_)) && found < *known {
+                return Err(format!(
+                    "{:?} read version {found} of register {} at {at}, and had seen {known}",
+                    call.client,
+                    action.key()
+                ));
+            }
+            *known = (*known).max(found);
         }
-        *known = (*known).max(found);
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! What a driver is given with each event, and what it hands back.
 
 use bellwether_node::FetchPurpose;
-use bellwether_types::{LogIndex, NodeId, Position, RequestId, SessionId};
+use bellwether_types::{Configuration, LogIndex, NodeId, Position, RequestId, SessionId};
 
 use crate::bug::Bug;
 use crate::clock::Time;
@@ -66,6 +66,8 @@ pub enum NodeEvent {
         /// The heir.
         to: NodeId,
     },
+    /// What the group is wanted to be.
+    Wanted(Configuration),
     /// A reader is done with the first, or the last, part of a read.
     ReadStep {
         /// Which read.

@@ -97,7 +97,7 @@ impl Driver {
             }
             Effect::Follow => self.writer.command(Command::Follow, context),
             Effect::Refuse => self.writer.command(Command::Refuse, context),
-            Effect::RoleChanged { .. } => {}
+            Effect::RoleChanged { .. } | Effect::Configured(_) => {}
             Effect::ReadReady { ticket } => self.handle_index(ticket, true, context),
             Effect::ReadRefused { ticket } => self.handle_index(ticket, false, context),
             Effect::CutLog { through } => self.log.cut(through, context),
@@ -123,6 +123,11 @@ impl Driver {
     fn persist(&mut self, persist: Persist, context: &mut Context<'_>) -> Option<Event> {
         let ticket = persist.ticket;
         let entries = persist.entries.clone();
+        context.observe(Observation::Received {
+            node: self.node,
+            base: persist.reset,
+            positions: entries.iter().map(|entry| entry.position).collect(),
+        });
         self.log.persist(persist, context);
         if context.has(Bug::ApplyUncommitted) && self.reported.0 != Role::Leader && !entries.is_empty() {
             let is_committed = false;
@@ -155,8 +160,14 @@ impl Driver {
             return;
         }
         for (submission, reply) in self.confirmations.remove(&ticket).unwrap_or_default() {
-            let reply = if is_confirmed { reply } else { Reply::NotLeader };
-            self.reply(submission, reply, context);
+            match reply {
+                _ if !is_confirmed => self.reply(submission, Reply::NotLeader, context),
+                // Its own record stands somewhere before.
+                Reply::Done {
+                    deduplicated: true, ..
+                } => self.take_executed(vec![(submission, reply)], context),
+                _ => self.reply(submission, reply, context),
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use bellwether_storage::{Seen, SessionState};
 use bellwether_types::{ErrorKind, NodeId, RequestId, SessionId, Statement, Term};
 
 use super::context::{Action, Context, Request};
+use super::early::EarlySessions;
 use crate::bug::Bug;
 use crate::clock::Time;
 use crate::observation::Outcome;
@@ -129,6 +130,7 @@ impl Gateway {
                     part: Part::Whole,
                     statements,
                     seen,
+                    durability: pending.request.what.durability(),
                     session: self
                         .sessions
                         .get(&pending.id.session)
@@ -142,7 +144,14 @@ impl Gateway {
 
     /// A leader answered. What is not the last attempt's counts only as success: a later attempt may still succeed
     /// where an earlier one failed.
-    pub fn handle_reply(&mut self, request: RequestId, number: u32, reply: Reply, context: &mut Context<'_>) {
+    pub fn handle_reply(
+        &mut self,
+        request: RequestId,
+        number: u32,
+        reply: Reply,
+        early: &mut EarlySessions,
+        context: &mut Context<'_>,
+    ) {
         let mut id = request;
         if number > 1 && context.has(Bug::ExecuteRetryTwice) {
             id.session.0 ^= u128::from(number) << 96;
@@ -156,8 +165,10 @@ impl Gateway {
                 answer,
                 position,
                 session,
+                ..
             } => {
                 self.sessions.insert(id.session, session);
+                early.answered(&pending.request, position);
                 let answer = match pending.apart.take() {
                     // Nothing is left to answer, unless it was executed before: of that only the tag is known.
                     Some(apart) if answer.is_empty() => apart.answers,

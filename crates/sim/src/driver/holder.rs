@@ -1,10 +1,11 @@
-//! What has the writer for itself: an interactive transaction, which holds it from its first write to its end, and
-//! VACUUM, a record of its own that every replica runs when it is committed.
+//! What has the writer for itself: an interactive transaction, which holds it from its first write to its end; VACUUM
+//! and what the group is to be, records of their own that every replica does when they are committed.
 
-use bellwether_storage::{Begin, GroupStart, RowSink, Seen, StorageError};
+use bellwether_storage::{Begin, GroupStart, RowSink, Seen, StorageError, ruled_out};
 use bellwether_types::record::Transaction;
 use bellwether_types::{
-    Column, CommandTag, ErrorKind, Payload, Position, RequestId, SqlError, Timestamp, ValueRef,
+    Column, CommandTag, Configuration, ErrorKind, Outcome, Payload, Position, RequestId, SqlError, Timestamp,
+    ValueRef,
 };
 
 use super::context::{Context, NodeEvent};
@@ -27,10 +28,16 @@ pub(super) struct Holder {
     activity: u64,
 }
 
-/// A VACUUM that is proposed.
-pub(super) struct Vacuum {
-    pub timestamp: Timestamp,
-    pub transaction: Transaction,
+/// A record of its own that is proposed, and done by every replica when it is committed.
+pub(super) enum Barrier {
+    Vacuum {
+        timestamp: Timestamp,
+        transaction: Transaction,
+    },
+    Configure {
+        timestamp: Timestamp,
+        configuration: Configuration,
+    },
 }
 
 /// Whether it shares its group with no other.
@@ -57,12 +64,14 @@ impl WriterThread {
             .as_mut()
             .expect("a thread with jobs has its connection");
         let reply = match writer.outcome(request) {
-            Ok(None) => {
+            Ok(Outcome::Open { .. }) => {
                 let timestamp = self.timestamp(context);
                 let transaction = Transaction {
                     request,
                     tag: CommandTag::plain("VACUUM"),
-                    returned_rows: false,
+                    result: bellwether_types::KeptResult::TagAlone,
+                    durability: submission.attempt.durability,
+                    body_bytes: 0,
                 };
                 let payload = Payload::Vacuum {
                     position: next,
@@ -75,31 +84,58 @@ impl WriterThread {
                     answer: Vec::new(),
                     position: next,
                     session: submission.attempt.session,
+                    deduplicated: false,
                 };
-                let vacuum = Some(Vacuum {
+                let barrier = Some(Barrier::Vacuum {
                     timestamp,
                     transaction,
                 });
-                self.held = Some(Held::new(vec![(submission, done)], next, 1, vacuum));
+                self.held = Some(Held::new(vec![(submission, done)], next, 1, barrier));
                 if context.has(Bug::VacuumBeforeCommit)
-                    && let Err(error) = self.vacuum_held(next, context)
+                    && let Err(error) = self.pass_barrier(next, context)
                 {
                     context.stop(format!("SQLite: {error}"));
                 }
                 return self.propose(payload.to_bytes(), context);
             }
-            Ok(Some((_, position))) => Reply::Done {
+            Ok(Outcome::Committed(_, position)) => Reply::Done {
                 answer: Vec::new(),
                 position,
                 session: submission.attempt.session,
+                deduplicated: true,
             },
+            Ok(Outcome::RuledOut(_) | Outcome::GoneOn) => Reply::Failed(ruled_out(request)),
             Err(error) => Reply::Failed(error),
         };
-        vec![Output::Replies(vec![(submission, reply)])]
+        vec![Output::Executed(vec![(submission, reply)])]
     }
 
-    /// What the held VACUUM is committed with.
-    pub(super) fn vacuum_held(
+    /// The group is to be this, from a record of its own on.
+    pub(super) fn run_configure(
+        &mut self,
+        configuration: Configuration,
+        context: &mut Context<'_>,
+    ) -> Vec<Output> {
+        let Some(next) = self.next.take() else {
+            return Vec::new();
+        };
+        let timestamp = self.timestamp(context);
+        let payload = Payload::Configure {
+            position: next,
+            timestamp,
+            origin: self.node,
+            configuration: configuration.clone(),
+        };
+        let barrier = Some(Barrier::Configure {
+            timestamp,
+            configuration,
+        });
+        self.held = Some(Held::new(Vec::new(), next, 1, barrier));
+        self.propose(payload.to_bytes(), context)
+    }
+
+    /// What the held record is committed with.
+    pub(super) fn pass_barrier(
         &mut self,
         position: Position,
         context: &mut Context<'_>,
@@ -107,10 +143,17 @@ impl WriterThread {
         let (Some(held), Some(writer)) = (&mut self.held, &mut self.writer) else {
             return Ok(());
         };
-        let Some(vacuum) = held.vacuum.take() else {
-            return Ok(());
-        };
-        writer.vacuum(position, vacuum.timestamp, &vacuum.transaction)?;
+        match held.barrier.take() {
+            Some(Barrier::Vacuum {
+                timestamp,
+                transaction,
+            }) => writer.vacuum(position, timestamp, &transaction)?,
+            Some(Barrier::Configure {
+                timestamp,
+                configuration,
+            }) => writer.configure(position, timestamp, &configuration)?,
+            None => return Ok(()),
+        }
         held.is_committed = true;
         context.observe(visible(self.node, writer));
         Ok(())
@@ -131,6 +174,7 @@ impl WriterThread {
         let (request, session) = (submission.attempt.request, submission.attempt.session);
         let opened = match writer.begin(request, session) {
             Ok(Begin::Fresh) => self.repeat(&submission, context),
+            Ok(Begin::RuledOut) => Err(ruled_out(request)),
             Ok(Begin::Executed(_)) => Err(SqlError::new(ErrorKind::Internal, "executed before")),
             Err(error) => Err(error),
         };
@@ -140,6 +184,7 @@ impl WriterThread {
                 answer: Vec::new(),
                 position: writer.position(),
                 session,
+                deduplicated: false,
             },
             Err(error) => {
                 if let Err(error) = writer.rollback() {
@@ -243,6 +288,7 @@ impl WriterThread {
             answer: vec![rows.0],
             position: writer.position(),
             session: submission.attempt.session,
+            deduplicated: false,
         }
     }
 
@@ -252,13 +298,14 @@ impl WriterThread {
             .writer
             .as_mut()
             .expect("a thread with jobs has its connection");
-        let position = writer.position();
-        match (writer.finish(), self.next) {
+        let finished = writer.set_durability(submission.attempt.durability);
+        match (finished.and_then(|()| writer.finish()), self.next) {
             (Ok(session), Some(next)) => {
                 let reply = Reply::Done {
                     answer: Vec::new(),
-                    position,
+                    position: Position::ZERO,
                     session,
+                    deduplicated: false,
                 };
                 self.seal(next, vec![(submission, reply)], context)
             }

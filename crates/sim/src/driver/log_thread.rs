@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 
 use bellwether_log::{Log, LogReader, WriteError};
 use bellwether_node::Persist;
-use bellwether_types::{Entry, HardState, LogIndex, NodeId, Position};
+use bellwether_types::{HardState, LogIndex, NodeId, Position};
 
 use super::context::{Context, NodeEvent};
 use crate::bug::Bug;
 use crate::fault::CrashPoint;
-use crate::observation::{Logged, Observation, hash};
+use crate::observation::{Logged, Observation};
 
 enum Job {
     Persist(Persist),
@@ -193,15 +193,11 @@ impl LogThread {
     }
 
     fn durable(&self, persist: &Persist, without_hard_state: bool) -> Observation {
-        let logged = |entry: &Entry| Logged {
-            position: entry.position,
-            hash: hash(&entry.payload),
-        };
         Observation::Durable {
             node: self.node,
             reset: persist.reset,
             hard_state: persist.hard_state.filter(|_| !without_hard_state),
-            entries: persist.entries.iter().map(logged).collect(),
+            entries: persist.entries.iter().map(Logged::of).collect(),
         }
     }
 

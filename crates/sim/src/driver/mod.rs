@@ -4,10 +4,12 @@
 //! Like the machine it is given events and hands back actions; it owns no clock and no network. Planted bugs
 //! ([`crate::bug::Bug`]) live here.
 
+mod acknowledge;
 mod audit;
 mod checkpoints;
 mod context;
 mod duties;
+mod early;
 mod effects;
 mod gateway;
 mod holder;
@@ -22,20 +24,22 @@ mod writer_thread;
 use std::collections::BTreeMap;
 
 use bellwether_log::ReadError;
-use bellwether_node::{ANNOUNCE_MS, Event, Replica, Role};
+use bellwether_node::{ANNOUNCE_MS, Event, Replica, Role, Step};
 use bellwether_storage::checkpoint::Checkpointer;
 use bellwether_storage::files::Files;
-use bellwether_types::{NodeId, Position, RequestId, SessionId, Term};
+use bellwether_types::{Configuration, NodeId, Position, RequestId, SessionId, Term};
 
+use self::acknowledge::Acknowledger;
 pub use self::context::{Action, Context, NodeEvent, Request};
 use self::duties::Duties;
+use self::early::EarlySessions;
 use self::gateway::{Fence, Gateway};
 use self::log_thread::LogThread;
 use self::reads::Reads;
 use self::seeding::{Progress, Seeding};
 pub use self::start::{DATABASE, Settings, start};
 use self::talks::Talks;
-use self::writer_thread::{Output, Submission, WriterThread, refusal};
+use self::writer_thread::{Command, Output, Submission, WriterThread, refusal};
 use crate::bug::Bug;
 use crate::clock::Time;
 use crate::fault::CrashPoint;
@@ -45,6 +49,9 @@ use crate::workload::{self, Guarantee, Kind};
 
 /// Transactions that wait for one writer; more are sent away, and come again.
 const WAITING_MAX: usize = 64;
+
+/// Between looks whether the group is as it is wanted.
+const STEP_TICKS: u64 = 10;
 
 /// One process.
 pub struct Driver {
@@ -57,6 +64,8 @@ pub struct Driver {
     reads: Reads,
     gateway: Gateway,
     talks: Talks,
+    acknowledger: Acknowledger,
+    early: EarlySessions,
     fence: Fence,
     /// Since when the log has had no room, or when that was last looked at.
     full_since: Option<Time>,
@@ -67,6 +76,8 @@ pub struct Driver {
     ticks: u64,
     /// An `AnnounceDue` is under way.
     is_announcing: bool,
+    /// What the group is wanted to be.
+    wanted: Option<Configuration>,
     files: Files,
     retained: u64,
     checkpoint_every_us: u64,
@@ -126,11 +137,12 @@ impl Driver {
                 self.talks
                     .handle_time(request, number, &status, self.node, &self.files, context);
             }
-            NodeEvent::SessionOver { session } => self.gateway.end_session(session),
+            NodeEvent::SessionOver { session } => self.handle_session_over(session),
             NodeEvent::Transfer { to } => {
                 self.writer.is_handing_over = true;
                 self.feed(Event::Transfer { to }, context);
             }
+            NodeEvent::Wanted(configuration) => self.wanted = Some(configuration),
             NodeEvent::ReadStep { ticket } => self.reads.handle_step(ticket, context),
             NodeEvent::ScrubDue => self.scrub(context),
             NodeEvent::CheckpointDue => self.begin_checkpoint(context),
@@ -156,6 +168,10 @@ impl Driver {
         if status.is_full {
             let outputs = self.writer.refuse_waiting();
             self.take_outputs(outputs, context);
+        }
+        self.acknowledge(context);
+        for request in self.early.poll(&self.replica, context) {
+            self.begin(request, context);
         }
         self.talks.expire(&status, context);
         for (request, apart) in self.talks.poll_commits() {
@@ -222,14 +238,39 @@ impl Driver {
         self.ticks += 1;
         context.after(bellwether_node::TICK_MS * 1000, NodeEvent::Tick);
         self.feed(Event::Tick, context);
+        if self.ticks.is_multiple_of(STEP_TICKS) {
+            self.take_step(context);
+        }
         self.gateway.expire(context);
         self.seeding.expire(context.now);
+    }
+
+    /// At the leader: towards the group that is wanted.
+    fn take_step(&mut self, context: &mut Context<'_>) {
+        let wanted = self.wanted.as_ref();
+        match wanted.and_then(|wanted| self.replica.next_step(wanted)) {
+            Some(Step::Configure(configuration)) => self.writer.configure(configuration, context),
+            Some(Step::HandOver(to)) => {
+                self.writer.is_handing_over = true;
+                self.feed(Event::Transfer { to }, context);
+            }
+            None => {}
+        }
     }
 
     fn handle_peer(&mut self, from: NodeId, message: PeerMessage, context: &mut Context<'_>) {
         match message {
             PeerMessage::Consensus(bytes) => match decode_consensus(&bytes) {
-                Some(message) => self.feed(Event::Message(message), context),
+                Some(message) => {
+                    let status = self.replica.status();
+                    if status.role == Role::Leader && status.term == message.term {
+                        context.observe(Observation::Heard {
+                            node: self.node,
+                            from,
+                        });
+                    }
+                    self.feed(Event::Message(message), context);
+                }
                 None => context
                     .actions
                     .push(Action::Broken("a message cannot be decoded".to_owned())),
@@ -250,13 +291,30 @@ impl Driver {
             }
             PeerMessage::Snapshot(piece) => match self.seeding.handle_piece(&self.files, piece, context) {
                 Progress::Going => {}
-                Progress::Staged(position) => self.feed(Event::SnapshotStaged { position }, context),
+                Progress::Staged(position, configuration) => self.feed(
+                    Event::SnapshotStaged {
+                        position,
+                        configuration,
+                    },
+                    context,
+                ),
                 Progress::Failed => self.feed(Event::SnapshotFailed, context),
             },
         }
     }
 
+    fn handle_session_over(&mut self, session: SessionId) {
+        self.early.end_session(session);
+        self.gateway.end_session(session);
+    }
+
     fn handle_request(&mut self, request: Request, context: &mut Context<'_>) {
+        if let Some(request) = self.early.admit(request, context) {
+            self.begin(request, context);
+        }
+    }
+
+    fn begin(&mut self, request: Request, context: &mut Context<'_>) {
         self.tickets += 1;
         let ticket = self.tickets;
         match request.what.kind {
@@ -303,6 +361,8 @@ impl Driver {
         match submission.attempt.part {
             Part::Whole => {}
             Part::Open { .. } if !is_asked_again => {}
+            // It is committed, and its answer waits for standbys.
+            Part::Commit if self.acknowledger.has(submission.attempt.request) => return,
             _ => return self.writer.submit_step(submission, context),
         }
         if self.writer.waiting() >= WAITING_MAX {
@@ -311,23 +371,10 @@ impl Driver {
         self.writer.submit(submission, context);
     }
 
-    fn reply(&mut self, submission: Submission, reply: Reply, context: &mut Context<'_>) {
-        let Attempt { request, number, .. } = submission.attempt;
-        if submission.origin == self.node {
-            self.take_reply(request, number, reply, context);
-        } else {
-            let message = PeerMessage::Reply {
-                request,
-                number,
-                reply,
-            };
-            context.actions.push(Action::Send(submission.origin, message));
-        }
-    }
-
     fn take_reply(&mut self, request: RequestId, number: u32, reply: Reply, context: &mut Context<'_>) {
-        if !self.talks.handle_reply(request, number, &reply, context) {
-            self.gateway.handle_reply(request, number, reply, context);
+        let early = &mut self.early;
+        if !self.talks.handle_reply(request, number, &reply, early, context) {
+            self.gateway.handle_reply(request, number, reply, early, context);
         }
     }
 
@@ -348,6 +395,8 @@ impl Driver {
                     at,
                     payload,
                     remaining,
+                    early,
+                    asks_progress,
                 } => {
                     self.duties.propose(at, remaining);
                     self.feed(
@@ -355,9 +404,13 @@ impl Driver {
                             at,
                             payload,
                             remaining,
+                            asks_progress,
                         },
                         context,
                     );
+                    if early && remaining == 0 && self.replica.status().last == at {
+                        self.writer.command(Command::Proposed(at), context);
+                    }
                 }
                 Output::Applied { through } => {
                     context.crash_point(CrashPoint::Committed);
@@ -376,6 +429,7 @@ impl Driver {
                         self.reply(submission, reply, context);
                     }
                 }
+                Output::Executed(replies) => self.take_executed(replies, context),
                 Output::Confirm(replies) => {
                     self.tickets += 1;
                     self.confirmations.insert(self.tickets, replies);
@@ -408,6 +462,11 @@ impl Driver {
         self.feed(Event::SnapshotInstalled { position }, context);
         self.log.is_blocked = false;
         self.log.maybe_start(context);
+    }
+
+    /// The group, as far as this node knows.
+    pub fn configuration(&self) -> &Configuration {
+        self.replica.configuration()
     }
 
     /// For the bounds' checker.

@@ -125,7 +125,9 @@ impl Reads {
             return false;
         };
         match is_confirmed {
-            true => pending.stage = Stage::Ready,
+            true if context.has(Bug::ForgetEarlyPosition) => pending.stage = Stage::Ready,
+            // What its client was answered early may be after what is committed.
+            true => pending.stage = Stage::Token,
             false => self.end(ticket, Outcome::Refused, context),
         }
         true

@@ -7,7 +7,7 @@ use std::io;
 
 use bellwether_storage::files::Files;
 use bellwether_storage::snapshot::{ImageId, Receiving, Snapshot, SnapshotError, SnapshotInfo};
-use bellwether_types::{LogIndex, NodeId, Position};
+use bellwether_types::{Configuration, LogIndex, NodeId, Position};
 use bytes::Bytes;
 
 use super::context::{Action, Context, NodeEvent};
@@ -42,8 +42,9 @@ struct Given {
     touched: Time,
 }
 
-#[derive(Default)]
 pub(super) struct Seeding {
+    /// As this node was told, for a planted bug.
+    founding: Configuration,
     attempts: u64,
     wanted: Option<Wanted>,
     staged: Option<(Receiving, SnapshotInfo)>,
@@ -54,14 +55,24 @@ pub(super) struct Seeding {
 pub(super) enum Progress {
     /// More is to come.
     Going,
-    /// All is here; its position.
-    Staged(Position),
+    /// All is here; its position, and the group that is stored in it.
+    Staged(Position, Configuration),
     /// Nothing comes of this attempt.
     Failed,
 }
 
 /// Getting one.
 impl Seeding {
+    pub fn new(founding: Configuration) -> Seeding {
+        Seeding {
+            founding,
+            attempts: 0,
+            wanted: None,
+            staged: None,
+            given: BTreeMap::new(),
+        }
+    }
+
     /// The machine wants one.
     pub fn ask(&mut self, from: NodeId, at_least: Position, context: &mut Context<'_>) {
         self.attempts += 1;
@@ -114,11 +125,11 @@ impl Seeding {
                 self.ask_next(context);
                 Progress::Going
             }
-            Ok(Some(Progress::Staged(mut position))) => {
+            Ok(Some(Progress::Staged(mut position, configuration))) => {
                 if context.has(Bug::SkipRecordAfterSnapshot) {
                     position.index = position.index.next();
                 }
-                Progress::Staged(position)
+                Progress::Staged(position, configuration)
             }
             Ok(Some(Progress::Failed) | None) => Progress::Going,
             Err(SnapshotError::Io {
@@ -148,7 +159,7 @@ impl Seeding {
         if piece.offset != receiving.received() {
             return Ok(None);
         }
-        let Some(info) = piece.info else {
+        let Some((info, configuration)) = piece.end else {
             let is_head = piece.content.is_empty();
             receiving.append(&piece.content)?;
             return Ok((!is_head).then_some(Progress::Going));
@@ -156,7 +167,7 @@ impl Seeding {
         let (_, receiving) = wanted.receiving.take().expect("just seen");
         self.wanted = None;
         self.staged = Some((receiving, info));
-        Ok(Some(Progress::Staged(info.position)))
+        Ok(Some(Progress::Staged(info.position, configuration)))
     }
 
     /// Puts what is staged in place, and answers where it stands. No connection is open.
@@ -238,7 +249,7 @@ impl Seeding {
             bytes,
             offset: 0,
             content: Bytes::new(),
-            info: None,
+            end: None,
         };
         if let Some((id, offset)) = next
             && id == given.id
@@ -246,7 +257,16 @@ impl Seeding {
             piece.offset = offset;
             match offset < bytes {
                 true => piece.content = given.snapshot.read_chunk(offset, PIECE_BYTES)?.into(),
-                false => piece.info = given.snapshot.info(u64::MAX)?,
+                false => {
+                    let info = given.snapshot.info(u64::MAX)?;
+                    let is_of_founders =
+                        context.has(Bug::ImageOfFounders) && !self.founding.voters.is_empty();
+                    let configuration = match is_of_founders {
+                        true => self.founding.clone(),
+                        false => given.snapshot.configuration().clone(),
+                    };
+                    piece.end = info.map(|info| (info, configuration));
+                }
             }
         }
         Ok(piece)

@@ -5,15 +5,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bellwether_log::{Identity, Log, ReadError, Sizing};
-use bellwether_node::{Config, Recovered, Replica};
+use bellwether_node::{Recovered, Replica};
 use bellwether_storage::checkpoint::Checkpointer;
 use bellwether_storage::files::{Files, OpenError, Spill, Vfs};
 use bellwether_storage::recovery::{RecoveryError, repair_ahead, set_aside};
-use bellwether_storage::{Extended, Writer};
+use bellwether_storage::{Extended, StorageError, Writer};
 use bellwether_types::disk::Disk;
-use bellwether_types::{ClusterId, DatabaseId, Entry, LogIndex, NodeId, Position, Term};
+use bellwether_types::{
+    ClusterId, Configuration, DatabaseId, Entry, LogIndex, NodeId, Position, StandbyRule, Term,
+};
 
+use super::acknowledge::Acknowledger;
 use super::duties::Duties;
+use super::early::EarlySessions;
 use super::gateway::{Fence, Gateway};
 use super::log_thread::LogThread;
 use super::reads::Reads;
@@ -23,7 +27,7 @@ use super::writer_thread::WriterThread;
 use super::{Context, Driver, NodeEvent};
 use crate::bug::Bug;
 use crate::disk::Mount;
-use crate::observation::{Logged, Observation, hash};
+use crate::observation::{Logged, Observation};
 use crate::workload::told;
 
 /// What a process is told.
@@ -31,8 +35,10 @@ use crate::workload::told;
 pub struct Settings {
     /// Which node.
     pub node: NodeId,
-    /// All of them.
-    pub voters: Vec<NodeId>,
+    /// The group as it was founded; empty for a node that joins.
+    pub founding: Configuration,
+    /// Whom commits wait for besides the quorum.
+    pub rule: StandbyRule,
     /// Entries kept behind the checkpoint.
     pub retained: u64,
     /// Bytes of a log segment.
@@ -56,6 +62,8 @@ pub enum StartError {
     Recovery(RecoveryError),
     /// SQLite.
     Storage(OpenError),
+    /// Reading the group.
+    Configuration(StorageError),
 }
 
 impl StartError {
@@ -73,6 +81,7 @@ impl StartError {
         match self {
             StartError::Recovery(error) => error.is_damage(),
             StartError::Storage(error) => error.is_damage(),
+            StartError::Configuration(error) => error.is_damage(),
             _ => false,
         }
     }
@@ -86,6 +95,7 @@ impl StartError {
                 error.is_damage() || matches!(error, RecoveryError::CheckpointBeyondLog { .. })
             }
             StartError::Storage(error) => error.is_damage(),
+            StartError::Configuration(error) => error.is_damage(),
             StartError::Write(_) => false,
         }
     }
@@ -99,6 +109,7 @@ impl fmt::Display for StartError {
             StartError::Write(error) => error.fmt(f),
             StartError::Recovery(error) => error.fmt(f),
             StartError::Storage(error) => error.fmt(f),
+            StartError::Configuration(error) => error.fmt(f),
         }
     }
 }
@@ -149,6 +160,7 @@ impl OpenLog {
         self.recovered.base = position;
         self.recovered.last = position;
         self.recovered.terms.clear();
+        self.recovered.configurations.clear();
         self.recovered.hard_state.commit = position.index;
         self.entries.clear();
         Ok(())
@@ -184,11 +196,25 @@ fn repair(files: &Files, log: &OpenLog, context: &Context<'_>) -> Result<bool, S
     }
 }
 
-/// Repairs SQLite's file and opens it; with whether it is ahead for good.
-fn open_database(files: &Files, log: &OpenLog, context: &Context<'_>) -> Result<(bool, Writer), StartError> {
+/// What SQLite's file holds.
+struct OpenDatabase {
+    writer: Writer,
+    /// It is ahead of the log for good.
+    is_ahead: bool,
+    /// The group, as stored in it.
+    configuration: Option<Configuration>,
+}
+
+/// Repairs SQLite's file and opens it.
+fn open_database(files: &Files, log: &OpenLog, context: &Context<'_>) -> Result<OpenDatabase, StartError> {
     let is_ahead = repair(files, log, context)?;
     let writer = Writer::open(files).map_err(StartError::Storage)?;
-    Ok((is_ahead, writer))
+    let configuration = writer.configuration().map_err(StartError::Configuration)?;
+    Ok(OpenDatabase {
+        writer,
+        is_ahead,
+        configuration: configuration.filter(|_| !context.has(Bug::ForgetConfiguration)),
+    })
 }
 
 fn files(settings: &Settings) -> Files {
@@ -207,8 +233,8 @@ fn open_sound_database(
     files: &Files,
     log: &OpenLog,
     context: &mut Context<'_>,
-) -> Result<(bool, Writer, bool), StartError> {
-    let (opened, was_damaged) = match open_database(files, log, context) {
+) -> Result<(OpenDatabase, bool), StartError> {
+    match open_database(files, log, context) {
         Err(error) if error.is_damage_of_database() => {
             context.observe(Observation::Damaged {
                 is_divergence: false,
@@ -216,26 +242,29 @@ fn open_sound_database(
                 words: error.to_string(),
             });
             set_aside(files).map_err(StartError::Recovery)?;
-            (open_database(files, log, context)?, true)
+            Ok((open_database(files, log, context)?, true))
         }
-        opened => (opened?, false),
-    };
-    let (is_ahead, writer) = opened;
-    Ok((is_ahead, writer, was_damaged))
+        opened => Ok((opened?, false)),
+    }
 }
 
 /// Opens everything. The disk's VFS is registered.
 pub fn start(settings: Settings, mount: &Mount, context: &mut Context<'_>) -> Result<Driver, StartError> {
     let mut log = open_log(&settings, mount, context)?;
     let files = files(&settings);
-    let (is_ahead, writer, was_damaged) = open_sound_database(settings.node, &files, &log, context)?;
+    let (opened, was_damaged) = open_sound_database(settings.node, &files, &log, context)?;
+    let OpenDatabase {
+        writer,
+        is_ahead,
+        configuration,
+    } = opened;
     let applied = writer.position();
     let is_lost = applied.index < log.recovered.base.index;
     context.observe(Observation::Started {
         node: settings.node,
         hard_state: log.recovered.hard_state,
         base: log.recovered.base,
-        entries: log.entries.iter().map(logged).collect(),
+        entries: log.entries.iter().map(Logged::of).collect(),
         applied,
         fingerprint: writer.fingerprint(),
         is_empty: was_damaged,
@@ -250,13 +279,8 @@ pub fn start(settings: Settings, mount: &Mount, context: &mut Context<'_>) -> Re
             entries: Vec::new(),
         });
     }
-    let replica = Replica::new(
-        Config {
-            node: settings.node,
-            voters: settings.voters.clone(),
-        },
-        recovered(&log, applied),
-    );
+    let founding = settings.founding.clone();
+    let replica = Replica::new(settings.node, recovered(founding, configuration, &log, applied));
     let checkpointer = Checkpointer::open(&files).map_err(StartError::Storage)?;
     let duties = Duties::new(applied.index.max(log.recovered.base.index));
     let mut driver = Driver {
@@ -269,13 +293,16 @@ pub fn start(settings: Settings, mount: &Mount, context: &mut Context<'_>) -> Re
         reads: Reads::new(settings.node),
         gateway: Gateway::default(),
         talks: Talks::default(),
+        acknowledger: Acknowledger::new(settings.rule),
+        early: EarlySessions::default(),
         fence: Fence::default(),
-        seeding: Seeding::default(),
+        seeding: Seeding::new(settings.founding),
         confirmations: Default::default(),
         full_since: None,
         tickets: 0,
         ticks: 0,
         is_announcing: false,
+        wanted: None,
         files,
         retained: settings.retained,
         checkpoint_every_us: settings.checkpoint_every_us,
@@ -293,22 +320,26 @@ pub fn start(settings: Settings, mount: &Mount, context: &mut Context<'_>) -> Re
     Ok(driver)
 }
 
-fn recovered(log: &OpenLog, applied: Position) -> Recovered {
+fn recovered(
+    founding: Configuration,
+    configuration: Option<Configuration>,
+    log: &OpenLog,
+    applied: Position,
+) -> Recovered {
     let mut recovered = Recovered {
         applied,
         ..Recovered::default()
     };
+    recovered.log.founding = founding;
+    recovered.log.configuration = configuration;
+    recovered
+        .log
+        .configurations
+        .clone_from(&log.recovered.configurations);
     recovered.log.hard_state = log.recovered.hard_state;
     recovered.log.base = log.recovered.base;
     recovered.log.last = log.recovered.last.index;
     recovered.log.terms.clone_from(&log.recovered.terms);
     recovered.log.tail = log.entries_after(log.recovered.hard_state.commit.max(applied.index));
     recovered
-}
-
-fn logged(entry: &Entry) -> Logged {
-    Logged {
-        position: entry.position,
-        hash: hash(&entry.payload),
-    }
 }

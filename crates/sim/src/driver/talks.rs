@@ -11,6 +11,7 @@ use bellwether_storage::{Reader, RowDigest, Seen, SessionState};
 use bellwether_types::{ErrorKind, NodeId, RequestId, SessionId, SqlError, Statement, Term, Value};
 
 use super::context::{Action, Context, NodeEvent, Request};
+use super::early::EarlySessions;
 use super::gateway::Apart;
 use super::reads::query;
 use crate::observation::{Observation, Outcome};
@@ -289,6 +290,7 @@ impl Talks {
             statements,
             seen: Vec::new(),
             session: SessionState::default(),
+            durability: talk.request.what.durability(),
         };
         self.outbox.push((leader, attempt));
     }
@@ -299,6 +301,7 @@ impl Talks {
         id: RequestId,
         number: u32,
         reply: &Reply,
+        early: &mut EarlySessions,
         context: &mut Context<'_>,
     ) -> bool {
         let Some(talk) = self.underway.get_mut(&id) else {
@@ -321,6 +324,7 @@ impl Talks {
             (Asked::Commit, Reply::Done { position, .. }) => {
                 let answer = std::mem::take(&mut talk.answers);
                 let position = *position;
+                early.answered(&talk.request, position);
                 self.end(id, Outcome::Done { answer, position }, context);
             }
             // It may have been committed: the answer to that was lost.

@@ -7,11 +7,13 @@ use std::collections::VecDeque;
 
 use bellwether_storage::files::Files;
 use bellwether_storage::{Answer, ClientTransaction, GroupStart, Sealed, StorageError, Writer, run_group};
-use bellwether_types::{Entry, ErrorKind, HybridClock, LogIndex, NodeId, Position, SessionId, SqlError};
+use bellwether_types::{
+    Configuration, Entry, ErrorKind, HybridClock, LogIndex, NodeId, Position, RequestId, SessionId, SqlError,
+};
 use bytes::Bytes;
 
 use super::context::{Context, NodeEvent};
-use super::holder::{Holder, Vacuum, is_alone};
+use super::holder::{Barrier, Holder, is_alone};
 use crate::bug::Bug;
 use crate::observation::{Logged, Observation};
 use crate::peer::{Attempt, Part, Reply};
@@ -23,12 +25,22 @@ const GROUP_MAX: usize = 16;
 /// From the machine's loop.
 #[derive(Debug)]
 pub(super) enum Command {
-    Lead { next: Position },
+    Lead {
+        next: Position,
+    },
     Follow,
     Refuse,
     NextPayload,
-    Commit { position: Position, next: Position },
-    Apply { entries: Vec<Entry>, is_committed: bool },
+    Commit {
+        position: Position,
+        next: Position,
+    },
+    /// The record is in the log here.
+    Proposed(Position),
+    Apply {
+        entries: Vec<Entry>,
+        is_committed: bool,
+    },
     Install,
 }
 
@@ -46,6 +58,9 @@ pub(super) enum Output {
         at: Position,
         payload: Bytes,
         remaining: u64,
+        /// Somebody is answered before it is committed.
+        early: bool,
+        asks_progress: bool,
     },
     Applied {
         through: LogIndex,
@@ -54,8 +69,10 @@ pub(super) enum Output {
     ApplyFailed {
         applied: LogIndex,
     },
-    /// Of transactions that are over.
+    /// Of transactions that are over, or parts of one.
     Replies(Vec<(Submission, Reply)>),
+    /// Of transactions that are committed, or in the log at least: answered when their durability allows.
+    Executed(Vec<(Submission, Reply)>),
     /// Of transactions that wrote nothing: true if this node still leads.
     Confirm(Vec<(Submission, Reply)>),
     /// The content is not what the leader has.
@@ -74,6 +91,8 @@ enum Job {
     Alone(Submission),
     /// A part of the transaction that holds the writer.
     Step(Submission),
+    /// The group is to be this.
+    Configure(Configuration),
 }
 
 /// A group that is proposed, or about to be.
@@ -84,7 +103,7 @@ pub(super) struct Held {
     remaining: u64,
     pub is_committed: bool,
     /// What is done at COMMIT instead of it.
-    pub vacuum: Option<Vacuum>,
+    pub barrier: Option<Barrier>,
 }
 
 impl Held {
@@ -92,7 +111,7 @@ impl Held {
         replies: Vec<(Submission, Reply)>,
         next: Position,
         remaining: u64,
-        vacuum: Option<Vacuum>,
+        barrier: Option<Barrier>,
     ) -> Held {
         Held {
             replies,
@@ -100,7 +119,7 @@ impl Held {
             next,
             remaining,
             is_committed: false,
-            vacuum,
+            barrier,
         }
     }
 }
@@ -123,6 +142,8 @@ pub(super) struct WriterThread {
     ended: Vec<SessionId>,
     /// Leadership is being handed over.
     pub is_handing_over: bool,
+    /// What the group is to be next.
+    pub configuration: Option<Configuration>,
     /// SQLite had no space for what is committed, and it is not tried again yet.
     is_starving: bool,
     pub clock: HybridClock,
@@ -143,6 +164,7 @@ impl WriterThread {
             activity: 0,
             ended: Vec::new(),
             is_handing_over: false,
+            configuration: None,
             is_starving: false,
             clock: HybridClock::default(),
         }
@@ -198,6 +220,12 @@ impl WriterThread {
         self.ended.push(session);
     }
 
+    /// The group is to be this: as soon as nothing has the writer, if it still leads then.
+    pub fn configure(&mut self, configuration: Configuration, context: &mut Context<'_>) {
+        self.configuration = Some(configuration);
+        self.maybe_start(context);
+    }
+
     pub fn is_busy(&self) -> bool {
         self.job.is_some()
     }
@@ -221,7 +249,7 @@ impl WriterThread {
             Job::Group(batch) => 100 + 60 * batch.len() as u64,
             Job::Command(Command::Apply { entries, .. }) => 40 + 50 * entries.len() as u64,
             Job::Command(Command::Install) => 20_000,
-            Job::Step(_) | Job::Alone(_) | Job::Command(_) => 40,
+            Job::Step(_) | Job::Alone(_) | Job::Command(_) | Job::Configure(_) => 40,
         };
         let delay_us = context.random.latency_us(usual_us);
         context.after(delay_us, NodeEvent::WriterDone);
@@ -232,6 +260,9 @@ impl WriterThread {
     fn take_waiting(&mut self) -> Option<Job> {
         if self.next.is_none() || self.held.is_some() || self.holder.is_some() {
             return None;
+        }
+        if let Some(configuration) = self.configuration.take() {
+            return Some(Job::Configure(configuration));
         }
         if self.waiting.front().is_some_and(is_alone) {
             return self.waiting.pop_front().map(Job::Alone);
@@ -252,6 +283,7 @@ impl WriterThread {
             }
             Some(Job::Alone(submission)) => self.run_alone(submission, context),
             Some(Job::Step(submission)) => self.step(submission, context),
+            Some(Job::Configure(configuration)) => self.run_configure(configuration, context),
             None => Vec::new(),
         };
         self.maybe_start(context);
@@ -269,6 +301,7 @@ impl WriterThread {
             Command::Refuse => self.refuse(context),
             Command::NextPayload => self.propose_next(context),
             Command::Commit { position, next } => self.commit(position, Some(next), context),
+            Command::Proposed(at) => self.take_early(at),
             Command::Apply {
                 entries,
                 is_committed,
@@ -321,10 +354,16 @@ impl WriterThread {
             writer.end_session(session);
         }
         match writer.seal(next) {
-            Ok(Sealed::Empty) => vec![Output::Confirm(replies)],
+            Ok(Sealed::Empty) => {
+                let seen = writer.position();
+                let place = |(submission, reply): (Submission, Reply)| (submission, reply.at(seen));
+                vec![Output::Confirm(replies.into_iter().map(place).collect())]
+            }
             Ok(Sealed::Payloads(count)) => {
                 let index = LogIndex(next.index.0 + count - 1);
-                let place = |(submission, reply)| (submission, at(reply, Position { index, ..next }));
+                let place = |(submission, reply): (Submission, Reply)| {
+                    (submission, reply.at(Position { index, ..next }))
+                };
                 let replies = replies.into_iter().map(place).collect();
                 self.next = None;
                 self.held = Some(Held::new(replies, next, count, None));
@@ -352,6 +391,7 @@ impl WriterThread {
             statements: submission.attempt.statements.clone(),
             session: submission.attempt.session,
             facts: Default::default(),
+            durability: submission.attempt.durability,
         };
         let transactions: Vec<ClientTransaction> = batch.iter().map(transaction).collect();
         let writer = self
@@ -368,9 +408,12 @@ impl WriterThread {
             },
             &transactions,
         )?;
-        let seen = writer.position();
         let reply = |(submission, answer): (&Submission, Result<Answer, SqlError>)| match answer {
             Ok(answer) => Reply::Done {
+                position: match answer.deduplicated {
+                    true => position_of(writer, submission.attempt.request),
+                    false => Position::ZERO,
+                },
                 answer: answer
                     .results
                     .into_iter()
@@ -378,8 +421,8 @@ impl WriterThread {
                     .filter(|_| submission.attempt.seen.is_empty() || answer.deduplicated)
                     .map(|result| result.rows)
                     .collect::<Vec<Rows>>(),
-                position: seen,
                 session: answer.session,
+                deduplicated: answer.deduplicated,
             },
             Err(error) => Reply::Failed(error),
         };
@@ -446,14 +489,10 @@ pub(super) fn not_leader(submissions: Vec<Submission>) -> Output {
     )
 }
 
-/// A reply that tells of this position.
-fn at(reply: Reply, position: Position) -> Reply {
-    match reply {
-        Reply::Done { answer, session, .. } => Reply::Done {
-            answer,
-            position,
-            session,
-        },
-        other => other,
-    }
+/// Of the record in which a request was executed before; zero, when that is the open group.
+fn position_of(writer: &mut Writer, request: RequestId) -> Position {
+    let outcome = writer.outcome(request).ok();
+    outcome
+        .and_then(|outcome| outcome.position())
+        .unwrap_or(Position::ZERO)
 }

@@ -75,6 +75,7 @@ impl World {
                     self.transfer(leader, to);
                 }
             }
+            Fault::Members(change) => self.order(change),
             Fault::ClockJump(who) => {
                 let node = self.choose(who);
                 let by_ms = self.random.range(0, 1_200_000) as i64 - 600_000;
@@ -166,7 +167,7 @@ impl World {
             .collect()
     }
 
-    fn choose(&mut self, who: Who) -> NodeId {
+    pub(crate) fn choose(&mut self, who: Who) -> NodeId {
         let leader = self.leader();
         let candidates: Vec<NodeId> = match (who, leader) {
             (Who::Leader, Some(leader)) => vec![leader],

@@ -12,7 +12,8 @@
 //! **Networks** lose, delay, double and reorder messages all the time, sometimes much more; a node is cut off, in
 //! both directions or in one; two nodes cannot talk while others can (a partial partition).
 //!
-//! **Operators** hand leadership over, to heirs that may be down or cut off.
+//! **Operators** hand leadership over, to heirs that may be down or cut off; they let nodes join, replace others, leave,
+//! and lose and get their votes, several at a time, also when those are down. A node that left goes on running.
 //!
 //! **Wall clocks** jump, forward and back, and differ between nodes by minutes from the start. Monotonic clocks do
 //! not.
@@ -89,6 +90,25 @@ pub enum Fault {
     RotInDatabase(Who),
     /// An operator hands leadership over, be the heir well or not.
     Transfer,
+    /// An operator changes who is in the cluster.
+    Members(Change),
+}
+
+/// An operator's order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// A new node is to vote.
+    Join,
+    /// A new node is to learn.
+    JoinToLearn,
+    /// A new node takes the place of this one.
+    Replace(Who),
+    /// This one goes.
+    Leave(Who),
+    /// This one has no vote any more.
+    Demote(Who),
+    /// The first that learns is to vote.
+    Promote,
 }
 
 /// A moment at which a power loss matters.
@@ -159,7 +179,7 @@ pub fn draw(random: &mut Random) -> Vec<Planned> {
 fn plan(fault: Fault, random: &mut Random) -> Planned {
     let longest_us = match fault {
         Fault::KillAll | Fault::PowerLossAll => 1_500_000,
-        Fault::FailSync(_) | Fault::ClockJump(_) | Fault::Transfer => 100_000,
+        Fault::FailSync(_) | Fault::ClockJump(_) | Fault::Transfer | Fault::Members(_) => 100_000,
         _ => 4_500_000,
     };
     let at = Time(random.range(FIRST.0, LAST.0 - 5_000_000));
@@ -182,9 +202,21 @@ fn deposing(random: &mut Random) -> Fault {
     ])
 }
 
+fn change(who: Who, random: &mut Random) -> Change {
+    random.weighted(&[
+        (3, Change::Join),
+        (2, Change::JoinToLearn),
+        (5, Change::Replace(who)),
+        (3, Change::Leave(who)),
+        (2, Change::Demote(who)),
+        (3, Change::Promote),
+    ])
+}
+
 fn any(random: &mut Random) -> Fault {
     let who = *random.pick(&[Who::Leader, Who::Leader, Who::Follower, Who::Any]);
     let point = *random.pick(&CRASH_POINTS);
+    let change = change(who, random);
     random.weighted(&[
         (4, Fault::Kill(who)),
         (4, Fault::PowerLoss(who)),
@@ -206,5 +238,6 @@ fn any(random: &mut Random) -> Fault {
         (5, Fault::Transfer),
         (2, Fault::RotInLog(who)),
         (6, Fault::RotInDatabase(who)),
+        (12, Fault::Members(change)),
     ])
 }

@@ -71,7 +71,7 @@ impl Action {
             .collect()
     }
 
-    /// The lists read, with their keys; `None` when the answer has no rows because it is a retry's.
+    /// The lists read, with their keys; `None` when the answer has no rows: a retry's that read none.
     pub fn seen(&self, answer: &[Rows]) -> Option<Vec<(String, Vec<i64>)>> {
         let answers = answer.get(self.appends.len()..self.appends.len() + self.reads.len())?;
         Some(

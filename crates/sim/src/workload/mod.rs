@@ -13,7 +13,7 @@ pub mod set;
 pub mod shapes;
 pub(crate) mod told;
 
-use bellwether_types::{Statement, Value};
+use bellwether_types::{Durability, Statement, Value};
 
 use crate::random::Random;
 
@@ -47,9 +47,23 @@ pub enum Kind {
     Write {
         /// Unique in the run.
         mark: i64,
+        /// When its client is answered.
+        durability: Durability,
     },
     /// Promises this.
     Read(Guarantee),
+}
+
+impl Kind {
+    /// Whether it may be answered before it is committed, and then be lost.
+    pub fn is_early(self) -> bool {
+        matches!(self, Kind::Write { durability, .. } if durability.is_early())
+    }
+
+    /// Whether its place is after what its session did before.
+    pub fn is_ordered(self) -> bool {
+        self != Kind::Read(Guarantee::Eventual)
+    }
 }
 
 /// By workload.
@@ -91,16 +105,24 @@ impl Operation {
             }
             Action::Vacuum => return vec![Statement::new("VACUUM")],
         };
-        if let Kind::Write { mark } = self.kind {
+        if let Kind::Write { mark, .. } = self.kind {
             statements.push(sql("INSERT INTO ledger(mark) VALUES ($1)", [mark.into_value()]));
         }
         statements
     }
 
+    /// When its client is to be answered, if it writes.
+    pub fn durability(&self) -> Durability {
+        match self.kind {
+            Kind::Write { durability, .. } => durability,
+            Kind::Read(_) => Durability::default(),
+        }
+    }
+
     /// What a write leaves in the ledger.
     pub fn mark(&self) -> Option<i64> {
         match self.kind {
-            Kind::Write { mark } if self.action != Action::Vacuum => Some(mark),
+            Kind::Write { mark, .. } if self.action != Action::Vacuum => Some(mark),
             Kind::Write { .. } | Kind::Read(_) => None,
         }
     }
@@ -151,9 +173,19 @@ pub const AUDITS: [(&str, &str); 6] = [
 /// So many writes of a thousand are interactive: each holds the writer for some tens of milliseconds.
 const INTERACTIVE_PER_MILLE: u64 = 50;
 
+/// Most transactions are as everybody has them.
+const DURABILITIES: [(u64, Durability); 5] = [
+    (1, Durability::Off),
+    (1, Durability::Local),
+    (1, Durability::RemoteWrite),
+    (6, Durability::On),
+    (1, Durability::RemoteApply),
+];
+
 /// Draws operations: what one run's clients do.
 pub struct Mix {
     random: Random,
+    durabilities: Random,
     marks: i64,
     bulk: bool,
     lists: list::Generator,
@@ -163,8 +195,9 @@ pub struct Mix {
 
 impl Mix {
     /// Of one run; `bulk`: with transactions that are larger than a log entry.
-    pub fn new(random: Random, bulk: bool) -> Mix {
+    pub fn new(mut random: Random, bulk: bool) -> Mix {
         Mix {
+            durabilities: random.fork(),
             random,
             marks: 0,
             bulk,
@@ -177,14 +210,20 @@ impl Mix {
     pub fn setup(&mut self, step: usize) -> Operation {
         Operation {
             action: Action::Setup(SETUP[step]),
-            kind: self.write(),
+            kind: self.write(Durability::On),
         }
     }
 
     /// The next operation of some client.
     pub fn draw(&mut self) -> Operation {
         let reads = self.random.per_mille(450);
-        let kind = if reads { self.read() } else { self.write() };
+        let kind = match reads {
+            true => self.read(),
+            false => {
+                let durability = self.durabilities.weighted(&DURABILITIES);
+                self.write(durability)
+            }
+        };
         let random = &mut self.random;
         let mark = self.marks;
         let action = match (random.range(0, 100), kind) {
@@ -218,9 +257,12 @@ impl Mix {
         }
     }
 
-    fn write(&mut self) -> Kind {
+    fn write(&mut self, durability: Durability) -> Kind {
         self.marks += 1;
-        Kind::Write { mark: self.marks }
+        Kind::Write {
+            mark: self.marks,
+            durability,
+        }
     }
 
     fn read(&mut self) -> Kind {

@@ -83,7 +83,7 @@ impl Action {
         }]
     }
 
-    /// What the answer shows; `None` for a register never written, and for a retry's answer, which has no rows.
+    /// What the answer shows; `None` for a register never written.
     pub fn seen(answer: &[Rows]) -> Option<Seen> {
         let row = answer.first()?.first()?;
         Some(Seen {

@@ -1,12 +1,14 @@
 //! Clients: they wake, begin an operation, hear how it ended or give up.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use bellwether_types::{ErrorKind, NodeId};
 
 use super::{CLIENTS, LAST_CALL, Phase, World, WorldEvent};
 use crate::client::{Client, outcome_of_silence};
 use crate::driver::{NodeEvent, Request};
 use crate::observation::{ClientId, Observation, OperationId, Outcome};
-use crate::workload::{Action, Kind, Operation, SETUP};
+use crate::workload::{Action, Kind, Operation, Rows, SETUP, integer};
 
 /// From a client's going until its node knows.
 const SESSION_ENDS_US: u64 = 200;
@@ -23,11 +25,14 @@ impl World {
         let up: Vec<(NodeId, u64)> = self
             .nodes
             .iter()
-            .filter(|(_, node)| node.driver.is_some())
+            .filter(|(id, node)| node.driver.is_some() && self.wanted.contains(**id))
             .map(|(id, node)| (*id, node.incarnation))
             .collect();
+        // A node that is out of the cluster is left by its clients: it would stop.
+        let connection = self.client(id).connection;
+        let is_connected = connection.is_some_and(|(node, _)| self.wanted.contains(node));
         let client = self.client(id);
-        if client.maybe_moves() || client.connection.is_none() {
+        if client.maybe_moves() || !is_connected {
             if up.is_empty() {
                 let delay_us = client.waits_us();
                 return self.at(self.now.plus_us(delay_us), WorldEvent::Wake(id));
@@ -60,9 +65,11 @@ impl World {
             self.now,
             format_args!("client {} begins {}: {:?}", id.0, operation.0, what.action),
         );
+        let session = self.client(id).session();
         self.observe(&Observation::Invoked {
             operation,
             client: id,
+            session,
             what: what.clone(),
         });
         let now = self.now;
@@ -114,15 +121,26 @@ impl World {
         let what = underway.what.clone();
         let is_write = matches!(what.kind, Kind::Write { .. });
         client.end(&outcome);
-        let delay_us = client.thinks_us();
+        if outcome == Outcome::SessionLost {
+            client.connection = None;
+        }
+        let was_early = what.kind.is_early() && matches!(outcome, Outcome::Done { .. });
+        let delay_us = client.thinks_us(was_early);
         let counter = match (&outcome, is_write) {
             (Outcome::Done { .. }, true) => &mut self.counts.writes,
             (Outcome::Done { .. }, false) => &mut self.counts.reads,
             (Outcome::Failed(_), _) => &mut self.counts.failed,
             (Outcome::Refused, _) => &mut self.counts.refused,
+            (Outcome::SessionLost, _) => &mut self.counts.sessions_lost,
             (Outcome::Unknown, _) => &mut self.counts.unknown,
         };
         *counter += 1;
+        if let (Outcome::Done { .. }, Kind::Write { mark, durability }) = (&outcome, what.kind) {
+            self.counts.acknowledged[durability as usize] += 1;
+            if durability.is_early() && what.mark().is_some() {
+                self.early.insert(mark);
+            }
+        }
         match (&outcome, &what.action) {
             (Outcome::Done { .. }, Action::Interactive(_)) => self.counts.interactive += 1,
             (Outcome::Done { .. }, Action::Vacuum) => self.counts.vacuums += 1,
@@ -141,6 +159,15 @@ impl World {
             outcome,
         });
         self.at(self.now.plus_us(delay_us), WorldEvent::Wake(id));
+    }
+
+    /// At a run's end: who was answered early, and is not in the ledger.
+    pub(super) fn count_lost(&mut self, tables: &BTreeMap<&'static str, Rows>) {
+        let marks: BTreeSet<i64> = tables["ledger"]
+            .iter()
+            .filter_map(|row| integer(row, 0))
+            .collect();
+        self.counts.early_lost = self.early.difference(&marks).count() as u64;
     }
 
     /// Tables that are there already were made by an attempt whose outcome was unknown.

@@ -25,19 +25,20 @@ impl World {
         }
     }
 
-    /// All nodes are up, and have applied all that there is.
+    /// The group is as it is wanted; all of it is up, and has applied all that there is.
     pub(super) fn is_at_rest(&self) -> bool {
-        let statuses: Vec<_> = self
-            .nodes
-            .values()
-            .filter_map(|node| node.driver.as_ref().map(Driver::status))
-            .collect();
+        let members = self.wanted.members();
+        let drivers: Option<Vec<_>> = members.map(|id| self.nodes[&id].driver.as_ref()).collect();
+        let Some(drivers) = drivers else { return false };
+        let statuses: Vec<_> = drivers.iter().map(|driver| driver.status()).collect();
         let is_settled = |status: &bellwether_node::Status| {
             !status.seeding && status.applied == status.last.index && status.last == statuses[0].last
         };
-        statuses.len() == self.nodes.len()
-            && statuses.iter().filter(|status| status.leading).count() == 1
+        statuses.iter().filter(|status| status.leading).count() == 1
             && statuses.iter().all(is_settled)
+            && drivers
+                .iter()
+                .all(|driver| *driver.configuration() == self.wanted)
     }
 
     /// All look whether their rows are what they should be; who is damaged is not at rest any more.
@@ -62,7 +63,8 @@ impl World {
                 for node in self.node_ids() {
                     self.lose_power(node);
                 }
-                for node in self.node_ids() {
+                // Those that left stay where they are.
+                for node in self.wanted.clone().members() {
                     self.start_node(node);
                 }
                 Phase::LastSettling {
@@ -90,7 +92,7 @@ impl World {
     }
 
     pub(super) fn audit(&mut self) {
-        for id in self.node_ids() {
+        for id in self.wanted.clone().members() {
             let audit = self.node(id).driver.as_mut().map(Driver::audit);
             match audit {
                 Some(Ok(observation)) => self.observe(&observation),

@@ -2,12 +2,13 @@
 
 mod clients;
 mod ending;
+mod members;
 mod nodes;
 mod rot;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use bellwether_types::NodeId;
+use bellwether_types::{Configuration, LogIndex, NodeId};
 
 use crate::bug::Bug;
 use crate::checker::{Checkers, Violation};
@@ -21,6 +22,7 @@ use crate::observation::{ClientId, Observation, OperationId, Outcome};
 use crate::peer::PeerMessage;
 use crate::random::Random;
 use crate::report::Counts;
+use crate::rule::Rule;
 use crate::trace::Trace;
 use crate::workload::Mix;
 
@@ -30,7 +32,7 @@ const HEALED: Time = Time::from_secs(53);
 const LAST_CALL: Time = Time::from_secs(58);
 /// All should have been quiet for long.
 const FIRST_CHECK: Time = Time::from_secs(60);
-const CLIENTS: u64 = 11;
+const CLIENTS: u64 = 12;
 /// So many of them only read, what was written last.
 const PROBERS: u64 = 2;
 
@@ -124,9 +126,19 @@ pub(crate) struct World {
     pub(crate) random: Random,
     pub(crate) network: Network,
     nodes: BTreeMap<NodeId, Node>,
+    /// The group as it was founded.
+    founding: Configuration,
+    /// As its operators want it to be.
+    wanted: Configuration,
+    /// The last entry applied anywhere that says of the group.
+    configured: LogIndex,
     clients: BTreeMap<ClientId, Client>,
     mix: Mix,
     operations: u64,
+    /// Marks of writes that were answered early.
+    early: BTreeSet<i64>,
+    /// Whom commits wait for besides the quorum.
+    rule: Rule,
     retained: u64,
     segment_bytes: u32,
     checkpoint_every_us: u64,
@@ -143,13 +155,15 @@ impl World {
     /// Everything from the seed.
     pub(crate) fn new(seed: u64, bug: Option<Bug>, promises: bool, trace: Trace) -> World {
         let mut random = Random::new(seed);
-        let count = if random.per_mille(120) { 5 } else { 3 };
+        let count: u64 = if random.per_mille(120) { 5 } else { 3 };
+        let founding = Configuration::of_voters((1..=count).map(NodeId));
         let quality = Quality {
             loss_per_mille: random.range(0, 20),
             doubled_per_mille: random.range(0, 20),
             delay_us: random.range(100, 3_000),
         };
         let bulk = random.per_mille(250);
+        let rule = Rule::draw(&mut Random::new(!seed));
         let mut world = World {
             now: Time(0),
             queue: BTreeMap::new(),
@@ -159,43 +173,35 @@ impl World {
             clients: BTreeMap::new(),
             mix: Mix::new(random.fork(), bulk),
             operations: 0,
+            early: BTreeSet::new(),
+            rule,
             retained: *random.pick(&[20, 200, 100_000]),
             segment_bytes: *random.pick(&[16 << 10, 64 << 10, 256 << 10]),
             checkpoint_every_us: *random.pick(&[100_000, 300_000, 1_000_000]),
             bug,
             armed: None,
             phase: Phase::Setup { step: 0 },
-            checkers: Checkers::new(count, promises),
+            checkers: Checkers::new(founding.clone(), rule, promises),
+            wanted: founding.clone(),
+            founding,
+            configured: LogIndex(0),
             trace,
             counts: Counts {
-                nodes: count as u64,
+                nodes: count,
+                rule: rule.text(),
                 ..Counts::default()
             },
             violation: None,
             random,
         };
-        world.populate(count as u64);
+        world.populate();
         world
     }
 
-    fn populate(&mut self, count: u64) {
-        for id in 1..=count {
-            let wrong_ms = self.random.range(0, 120_000) as i64 - 60_000;
-            let node = Node {
-                disk: SimDisk::default(),
-                disk_factor: 1,
-                rot: Vec::new(),
-                database_rot: Vec::new(),
-                clock: WallClock::new(wrong_ms),
-                random: self.random.fork(),
-                driver: None,
-                vfs: None,
-                incarnation: 0,
-                deferred: None,
-                starts: 0,
-            };
-            self.nodes.insert(NodeId(id), node);
-            self.at(Time(id * 1_000), WorldEvent::Start(NodeId(id)));
+    fn populate(&mut self) {
+        for id in self.founding.clone().members() {
+            self.create_node(id);
+            self.at(Time(id.0 * 1_000), WorldEvent::Start(id));
         }
         for id in 0..CLIENTS {
             let client = Client::new(ClientId(id), id >= CLIENTS - PROBERS, self.random.fork());
@@ -295,7 +301,19 @@ impl World {
                 self.trace.note(self.now, format_args!("{node} leads"));
                 self.counts.leader_changes += 1;
             }
+            Observation::Acknowledged {
+                node,
+                position,
+                durability,
+            } => {
+                self.trace.note(
+                    self.now,
+                    format_args!("{node} acknowledges {position} at {durability}"),
+                );
+            }
             Observation::Installing { .. } => self.counts.snapshots += 1,
+            Observation::Applied { entries, .. } => self.count_configurations(entries),
+            Observation::Final { tables, .. } => self.count_lost(tables),
             Observation::Visible {
                 node,
                 position,

@@ -78,7 +78,8 @@ impl World {
         }
         let settings = Settings {
             node: id,
-            voters: self.node_ids(),
+            founding: self.founding_of(id),
+            rule: self.rule.parsed(),
             retained: self.retained,
             segment_bytes: self.segment_bytes,
             checkpoint_every_us: self.checkpoint_every_us,
@@ -109,6 +110,7 @@ impl World {
                 self.counts.restarts += u64::from(is_restart);
                 self.node(id).driver = Some(driver);
                 self.act(id, actions);
+                self.give(id, NodeEvent::Wanted(self.wanted.clone()));
             }
             // As it should: it is tried again until the log is whole.
             (Ok(()), Err(error)) if error.is_damage_of_log() && !self.nodes[&id].rot.is_empty() => {

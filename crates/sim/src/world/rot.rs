@@ -37,7 +37,8 @@ impl World {
             node.database_rot.retain(|rot| rot.is_there(&disk));
             rotten += usize::from(*other != id && !node.database_rot.is_empty());
         }
-        let minority = (self.nodes.len() - 1) / 2;
+        let voters = self.founding.voters.len().min(self.wanted.voters.len());
+        let minority = (voters - 1) / 2;
         if rotten >= minority {
             return;
         }

@@ -5,7 +5,7 @@
 
 use bellwether_types::format::row::Change;
 use bellwether_types::{
-    DecodeError, Decoder, Entry, Fingerprint, Format, LogIndex, Payload, Record, TableId, Term,
+    DecodeError, Decoder, Entry, Fingerprint, Format, LogIndex, Payload, Position, Record, TableId, Term,
 };
 
 use rusqlite::ffi;
@@ -31,9 +31,21 @@ pub(crate) struct Run {
     rest: Vec<u8>,
 }
 
+/// Whether a payload stands where it says.
+fn check_place(expected: Position, entry: &Entry) -> Result<(), ApplyError> {
+    if expected == entry.position {
+        return Ok(());
+    }
+    Err(ApplyError::Misplaced {
+        expected,
+        found: entry.position,
+    })
+}
+
 impl Writer {
     /// Applies the next committed entry. Entries at or below [`Writer::position`] are skipped; an empty one (a new
-    /// leader's first) abandons a run of chunks. After an error nothing of the record is there.
+    /// leader's first) abandons a run of chunks, and changes nothing but the position: so an image of this replica can
+    /// be continued by a log that begins after it. After an error nothing of the record is there.
     pub fn apply(&mut self, entry: &Entry) -> Result<(), ApplyError> {
         if entry.position.index <= self.position.index {
             return Ok(());
@@ -41,11 +53,15 @@ impl Writer {
         if matches!(self.phase, Phase::Group(_) | Phase::Sealed(_)) {
             return Err(StorageError::OutOfOrder("apply while a group is open").into());
         }
-        if entry.payload.is_empty() {
-            self.discard();
-            return Ok(());
-        }
-        let result = self.apply_payload(entry);
+        let result = match entry.payload.is_empty() {
+            true => {
+                self.discard();
+                let timestamp = self.timestamp;
+                let passed = self.write_down(entry.position, timestamp, |_| Ok(()));
+                passed.map_err(ApplyError::from)
+            }
+            false => self.apply_payload(entry),
+        };
         if result.is_err() {
             self.discard();
         }
@@ -95,12 +111,7 @@ impl Writer {
                 Ok(())
             }
             Payload::Record(record) => {
-                if record.position != entry.position {
-                    return Err(ApplyError::Misplaced {
-                        expected: record.position,
-                        found: entry.position,
-                    });
-                }
+                check_place(record.position, entry)?;
                 let Format::Row = record.format;
                 self.enter_run(entry, record.chunks)?;
                 self.apply_body(&record.body)?;
@@ -112,12 +123,7 @@ impl Writer {
                 transaction,
                 ..
             } => {
-                if position != entry.position {
-                    return Err(ApplyError::Misplaced {
-                        expected: position,
-                        found: entry.position,
-                    });
-                }
+                check_place(position, entry)?;
                 self.vacuum(position, timestamp, &transaction)
                     .map_err(|error| match error {
                         StorageError::Diverged { table, kept, found } => ApplyError::Diverged {
@@ -129,6 +135,15 @@ impl Writer {
                         },
                         error => ApplyError::Storage(error),
                     })
+            }
+            Payload::Configure {
+                position,
+                timestamp,
+                configuration,
+                ..
+            } => {
+                check_place(position, entry)?;
+                Ok(self.configure(position, timestamp, &configuration)?)
             }
         }
     }

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 
 use super::*;
 use crate::checkpoint::Checkpointer;
-use crate::files::{ConnectionRole, Spill, Vfs};
+use crate::files::ConnectionRole;
 use crate::recovery::{RecoveryError, repair_ahead};
 use crate::testing::{ForgetfulDisk, Registered, commit, create_replica, last_row};
 use crate::wal::live::{LiveWal, snapshot_end};
@@ -24,13 +24,7 @@ fn replica() -> (Replica, Connection) {
 fn replica_of(seed: u64) -> (Replica, Connection) {
     let disk = ForgetfulDisk::new(seed);
     let vfs = Registered::new(disk.clone(), seed);
-    let files = Files {
-        path: "/replica/main.db".into(),
-        vfs: Vfs::Simulated(vfs.name()),
-        spill: Spill::Memory,
-        extended: Default::default(),
-        damage: Default::default(),
-    };
+    let files = vfs.files();
     let writer = create_replica(&files);
     let replica = Replica {
         disk,
@@ -321,7 +315,7 @@ proptest! {
             bytes[HEADER_BYTES - 3..HEADER_BYTES].fill(0);
         }
         let disk = ForgetfulDisk::new(3);
-        let mut file = disk.open(Path::new("/r"), true).expect("a file");
+        let mut file = disk.open("/r".as_ref(), true).expect("a file");
         file.write_at(0, &bytes).expect("a write");
         prop_assert_eq!(read(&mut *file).expect("readable"), None);
     }

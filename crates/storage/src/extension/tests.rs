@@ -150,6 +150,7 @@ impl Replica {
     fn run_group(&mut self, statements: &[&str]) -> Result<Answer, SqlError> {
         self.sequence += 1;
         let transaction = ClientTransaction {
+            durability: Default::default(),
             seen: Vec::new(),
             request: RequestId {
                 session: SessionId(1),

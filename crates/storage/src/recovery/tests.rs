@@ -3,18 +3,7 @@
 use rusqlite::Connection;
 
 use super::*;
-use crate::files::Spill;
 use crate::testing::{ForgetfulDisk, Registered, commit, create_replica, last_row};
-
-fn files(vfs: &Registered) -> Files {
-    Files {
-        path: "/replica/main.db".into(),
-        vfs: Vfs::Simulated(vfs.name()),
-        spill: Spill::Memory,
-        extended: Default::default(),
-        damage: Default::default(),
-    }
-}
 
 fn up_to(index: u64) -> impl Fn(Position) -> bool {
     move |position| position.index.0 <= index
@@ -40,7 +29,7 @@ fn replica(files: &Files, checkpointed: u64, last: u64) {
 #[test]
 fn a_replica_that_is_not_ahead_is_left_alone() {
     let vfs = Registered::new(ForgetfulDisk::new(1), 1);
-    let files = files(&vfs);
+    let files = vfs.files();
     replica(&files, 0, 12);
     let recovery = repair_ahead(&files, up_to(12)).expect("no repair");
     assert_eq!(
@@ -58,7 +47,7 @@ fn what_a_start_reads_of_the_wal_survives_although_a_sync_had_failed_before() {
     for seed in 1..=20 {
         let disk = ForgetfulDisk::new(seed);
         let vfs = Registered::new(disk.clone(), 1);
-        let files = files(&vfs);
+        let files = vfs.files();
         replica(&files, 5, 12);
         disk.take_for_clean();
         for end in [12, 9] {
@@ -76,7 +65,7 @@ fn transactions_beyond_the_log_are_cut_wherever_the_log_ends() {
     for checkpointed in [0, 5] {
         for end in checkpointed..12 {
             let vfs = Registered::new(ForgetfulDisk::new(1), 1);
-            let files = files(&vfs);
+            let files = vfs.files();
             replica(&files, checkpointed, 12);
             let recovery = repair_ahead(&files, up_to(end)).expect("a repair");
             assert_eq!(recovery.position.index.0, end);
@@ -99,7 +88,7 @@ fn a_log_that_was_cut_at_its_beginning_is_found_wherever_it_lies() {
     for first in 1..20 {
         for last in first..20 {
             let vfs = Registered::new(ForgetfulDisk::new(1), 1);
-            let files = files(&vfs);
+            let files = vfs.files();
             replica(&files, 0, 20);
             let log = |position: Position| (first..=last).contains(&position.index.0);
             assert_eq!(
@@ -113,7 +102,7 @@ fn a_log_that_was_cut_at_its_beginning_is_found_wherever_it_lies() {
 #[test]
 fn a_log_that_ends_with_the_main_file_leaves_nothing_of_the_wal() {
     let vfs = Registered::new(ForgetfulDisk::new(1), 1);
-    let files = files(&vfs);
+    let files = vfs.files();
     replica(&files, 2, 2 + SINGLE_STEPS_MAX as u64 * 2);
     let recovery = repair_ahead(&files, up_to(2)).expect("a repair");
     assert_eq!(
@@ -129,7 +118,7 @@ fn a_log_that_ends_with_the_main_file_leaves_nothing_of_the_wal() {
 #[test]
 fn another_term_at_the_same_index_is_beyond_the_log() {
     let vfs = Registered::new(ForgetfulDisk::new(1), 1);
-    let files = files(&vfs);
+    let files = vfs.files();
     replica(&files, 3, 9);
     let log = |position: Position| position.index.0 <= 6 || position.term.0 == 2;
     assert_eq!(
@@ -141,7 +130,7 @@ fn another_term_at_the_same_index_is_beyond_the_log() {
 #[test]
 fn a_checkpoint_beyond_the_log_cannot_be_repaired() {
     let vfs = Registered::new(ForgetfulDisk::new(1), 1);
-    let files = files(&vfs);
+    let files = vfs.files();
     replica(&files, 5, 12);
     // The WAL restarted at 6, so 5 is only in the main file.
     let error = repair_ahead(&files, up_to(4)).expect_err("no repair");
@@ -157,7 +146,7 @@ fn a_checkpoint_beyond_the_log_cannot_be_repaired() {
 fn a_new_replica_and_one_whose_restore_was_interrupted_are_at_zero() {
     let disk = ForgetfulDisk::new(1);
     let vfs = Registered::new(disk.clone(), 1);
-    let files = files(&vfs);
+    let files = vfs.files();
     let zero = Recovery {
         position: Position::ZERO,
         commits_cut: 0,
@@ -173,13 +162,7 @@ fn a_new_replica_and_one_whose_restore_was_interrupted_are_at_zero() {
 #[test]
 fn real_files_are_repaired_as_well() {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let files = Files {
-        path: directory.path().join("main.db"),
-        vfs: Vfs::Os,
-        spill: Spill::Memory,
-        extended: Default::default(),
-        damage: Default::default(),
-    };
+    let files = Files::new(directory.path().join("main.db"), Vfs::Os);
     replica(&files, 4, 20);
     assert_eq!(
         repair_ahead(&files, up_to(11)).expect("a repair").position,
@@ -196,7 +179,7 @@ fn a_crash_at_any_moment_leaves_a_replica_that_can_be_cut_to_any_logged_position
     for seed in 0..200 {
         let disk = ForgetfulDisk::new(seed);
         let vfs = Registered::new(disk.clone(), seed);
-        let writer = create_replica(&files(&vfs));
+        let writer = create_replica(&vfs.files());
         disk.die_after(40 + seed % 97);
         let mut index = 0;
         while commit(&writer, Position::new(1, index + 1)).is_ok() {
@@ -209,7 +192,7 @@ fn a_crash_at_any_moment_leaves_a_replica_that_can_be_cut_to_any_logged_position
         drop(vfs);
         disk.crash();
         let vfs = Registered::new(disk, seed + 1000);
-        let files = files(&vfs);
+        let files = vfs.files();
         // A checkpoint promises that the log holds what it moved: the last multiple of nine.
         let log_end = (index / 9 * 9).max(index.saturating_sub(seed % 5));
         let recovery = repair_ahead(&files, up_to(log_end)).unwrap_or_else(|e| panic!("seed {seed}: {e}"));

@@ -5,7 +5,6 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
 use super::*;
-use crate::files::{Spill, Vfs};
 use crate::group::{GroupStart, Sealed};
 use crate::run::{ClientTransaction, run_group};
 use crate::session::SessionState;
@@ -43,13 +42,7 @@ struct Replica {
 impl Replica {
     fn new() -> Replica {
         let vfs = Registered::new(ForgetfulDisk::new(1), 1);
-        let files = Files {
-            path: "/replica/main.db".into(),
-            vfs: Vfs::Simulated(vfs.name()),
-            spill: Spill::Memory,
-            extended: Default::default(),
-            damage: Default::default(),
-        };
+        let files = vfs.files();
         let writer = Writer::open(&files).expect("a new replica");
         let mut replica = Replica {
             files,
@@ -72,6 +65,7 @@ impl Replica {
             sequence: self.index,
         };
         let transaction = ClientTransaction {
+            durability: Default::default(),
             seen: Vec::new(),
             request,
             statements: statements.iter().map(|sql| Statement::new(*sql)).collect(),

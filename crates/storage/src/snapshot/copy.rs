@@ -2,15 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use bellwether_types::Position;
-use bellwether_types::disk::DiskFile;
+use bellwether_types::disk::{DiskFile, directory_of};
+use bellwether_types::{Configuration, Position};
 use rusqlite::{Connection, ffi};
 use xxhash_rust::xxh3::Xxh3Default;
 
-use super::{CHUNK_BYTES_MAX, SnapshotError, SnapshotInfo, directory, remove_if_there};
+use super::{CHUNK_BYTES_MAX, SnapshotError, SnapshotInfo, remove_if_there};
 use crate::files::{ConnectionRole, Files};
+use crate::internal;
 use crate::pages::{self, PAGE_BYTES};
 use crate::position::stored_position;
+use crate::statement::Prepared;
 use crate::wal::live::{LiveWal, LookError, RottenFrame};
 
 /// After so many bytes the copy is synced: the disk is never flooded with dirty pages which the log's next sync would
@@ -21,6 +23,7 @@ const SYNC_BYTES: u64 = 2 * 1024 * 1024;
 pub struct Snapshot {
     reader: Connection,
     position: Position,
+    configuration: Configuration,
     bytes: u64,
     hash: Xxh3Default,
     /// How much of the image went into `hash`: it follows what is read in order.
@@ -37,11 +40,15 @@ impl Snapshot {
         })?;
         reader.execute_batch("BEGIN")?;
         let position = stored_position(&reader)?;
+        // SAFETY: the handle is used while its connection is open.
+        let lines = Prepared::on(unsafe { reader.handle() }, internal::SELECT_CONFIGURATION)?;
+        let configuration = internal::read_configuration(lines)?.unwrap_or_default();
         let number = |name: &str| reader.pragma_query_value(None, name, |row| row.get::<_, u32>(0));
         let pages = number("page_count")?;
         Ok(Snapshot {
             reader,
             position,
+            configuration,
             bytes: PAGE_BYTES as u64 * u64::from(pages),
             hash: Xxh3Default::new(),
             hashed: 0,
@@ -51,6 +58,11 @@ impl Snapshot {
     /// Of the last record in it.
     pub fn position(&self) -> Position {
         self.position
+    }
+
+    /// The group, as stored in it; empty before the first record that says it.
+    pub fn configuration(&self) -> &Configuration {
+        &self.configuration
     }
 
     /// Length of the image.
@@ -129,7 +141,8 @@ impl Copying {
         let disk = files.disk()?;
         remove_if_there(&*disk, path).map_err(SnapshotError::io(path))?;
         let file = disk.open(path, true).map_err(SnapshotError::io(path))?;
-        disk.sync_dir(directory(path)).map_err(SnapshotError::io(path))?;
+        disk.sync_dir(directory_of(path))
+            .map_err(SnapshotError::io(path))?;
         Ok(Copying {
             snapshot,
             path: path.to_owned(),

@@ -6,9 +6,11 @@
 //!
 //! Promises: taking one never blocks the writer and works in steps that the caller sizes. While one is taken no
 //! checkpoint passes it, so the WAL grows by what is written meanwhile: stream a [`Snapshot`] to a receiver that
-//! keeps up, and for a slow one make a local file of it first ([`Copying`]). Receiving can be resumed, also after a restart; what
-//! arrives damaged is never put in place, nor an image with a page whose checksum does not fit; no page that has rotted is
-//! sent: those of the main file are compared as they are read, the WAL's frames when the snapshot begins. Placing is atomic under power failure: the old replica, none, or the new.
+//! keeps up, and for a slow one make a local file of it first ([`Copying`]). Receiving can be resumed, also after a
+//! restart, from the first piece on that is not what its checksum says; what arrives damaged is never put in place, nor an
+//! image with a page whose checksum does not fit; no page that has rotted is sent: those of the main file are compared as
+//! they are read, the WAL's frames when the snapshot begins. Placing is atomic under power failure: the old replica,
+//! none, or the new.
 
 mod copy;
 mod receive;
@@ -25,7 +27,8 @@ use bellwether_types::disk::{Disk, DiskFile};
 use xxhash_rust::xxh3::Xxh3Default;
 
 pub use self::copy::{Copying, Snapshot, read_chunk};
-pub use self::receive::{ImageId, Receiving, restore};
+pub use self::receive::{ImageId, Receiving, part_of, restore};
+use crate::error::SqliteError;
 use crate::files::{OpenError, is_damage_code, sqlite_facts};
 use crate::pages::PageWalk;
 
@@ -96,10 +99,6 @@ fn remove_if_there(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     }
 }
 
-fn directory(path: &Path) -> &Path {
-    path.parent().unwrap_or(Path::new("/"))
-}
-
 /// Why an image cannot be taken, received or put in place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SnapshotError {
@@ -125,6 +124,11 @@ pub enum SnapshotError {
     TooLong {
         /// How many it has.
         bytes: u64,
+    },
+    /// A piece is not what its checksum says; it was not taken.
+    DamagedPiece {
+        /// Where it belongs.
+        offset: u64,
     },
     /// The image is not what was announced; it was thrown away.
     Damaged {
@@ -181,6 +185,13 @@ impl From<rusqlite::Error> for SnapshotError {
     }
 }
 
+impl From<SqliteError> for SnapshotError {
+    fn from(error: SqliteError) -> SnapshotError {
+        let SqliteError { code, message, .. } = error;
+        SnapshotError::Sqlite { code, message }
+    }
+}
+
 impl From<OpenError> for SnapshotError {
     fn from(error: OpenError) -> SnapshotError {
         SnapshotError::Open(error)
@@ -205,6 +216,9 @@ impl fmt::Display for SnapshotError {
                 "the image has {bytes} bytes and checksum {checksum:032x}, announced were {} and {:032x}",
                 expected.bytes, expected.checksum
             ),
+            SnapshotError::DamagedPiece { offset } => {
+                write!(f, "the piece at byte {offset} is not what was sent")
+            }
             SnapshotError::RottenWal { frame } => {
                 write!(f, "frame {frame} of SQLite's WAL is not what was written")
             }

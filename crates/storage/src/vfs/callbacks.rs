@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
+use bellwether_types::disk::directory_of;
 use rusqlite::ffi;
 
 use super::file::{self, OpenFile};
@@ -314,7 +315,7 @@ unsafe extern "C" fn delete(vfs: *mut ffi::sqlite3_vfs, name: *const c_char, syn
             }
             Err(error) => return file::code(&error, ffi::SQLITE_IOERR_DELETE),
         }
-        if sync_dir != 0 && system.disk.sync_dir(file::parent(path)).is_err() {
+        if sync_dir != 0 && system.disk.sync_dir(directory_of(path)).is_err() {
             return ffi::SQLITE_IOERR_DIR_FSYNC;
         }
         ffi::SQLITE_OK

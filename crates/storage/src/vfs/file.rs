@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
-use bellwether_types::disk::DiskFile;
+use bellwether_types::disk::{DiskFile, directory_of};
 use rusqlite::ffi;
 
 use super::lock::{Level, Locks};
@@ -92,7 +92,7 @@ impl OpenFile {
             return code(&error, ffi::SQLITE_IOERR_FSYNC);
         }
         if self.is_name_unsynced {
-            if let Err(error) = self.system.disk.sync_dir(parent(&self.path)) {
+            if let Err(error) = self.system.disk.sync_dir(directory_of(&self.path)) {
                 return code(&error, ffi::SQLITE_IOERR_DIR_FSYNC);
             }
             self.is_name_unsynced = false;
@@ -145,11 +145,6 @@ impl Drop for OpenFile {
         self.lower_lock(ffi::SQLITE_LOCK_NONE);
         self.system.open_files.fetch_sub(1, Ordering::AcqRel);
     }
-}
-
-/// The directory that holds `path`.
-pub(super) fn parent(path: &Path) -> &Path {
-    path.parent().unwrap_or(Path::new("/"))
 }
 
 /// SQLite's code for an error of the disk; `otherwise` says what was tried.

@@ -7,18 +7,8 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, params};
 
 use super::*;
-use crate::files::{ConnectionRole, Files, OpenError, Spill, Vfs};
+use crate::files::{ConnectionRole, Files, OpenError};
 use crate::testing::{ForgetfulDisk, Registered};
-
-fn files(vfs: &Registered) -> Files {
-    Files {
-        path: "/replica/main.db".into(),
-        vfs: Vfs::Simulated(vfs.name()),
-        spill: Spill::Memory,
-        extended: Default::default(),
-        damage: Default::default(),
-    }
-}
 
 /// One that syncs as SQLite does by itself, which a replica's connections leave to checkpoints.
 fn syncing_writer(files: &Files) -> Result<Connection, OpenError> {
@@ -39,7 +29,7 @@ fn numbers(connection: &Connection) -> Vec<i64> {
 #[test]
 fn readers_keep_their_snapshot_beside_the_writer() {
     let vfs = Registered::new(ForgetfulDisk::new(1), 1);
-    let files = files(&vfs);
+    let files = vfs.files();
     let writer = files.connect(ConnectionRole::Writer).expect("a new file");
     writer
         .execute_batch("CREATE TABLE t(n); INSERT INTO t VALUES (1)")
@@ -66,7 +56,7 @@ fn readers_keep_their_snapshot_beside_the_writer() {
 #[test]
 fn readers_and_a_writer_work_from_several_threads() {
     let vfs = Registered::new(ForgetfulDisk::new(2), 2);
-    let files = files(&vfs);
+    let files = vfs.files();
     let writer = files.connect(ConnectionRole::Writer).expect("a new file");
     writer
         .execute_batch("CREATE TABLE t(n); INSERT INTO t VALUES (0), (0)")
@@ -97,7 +87,7 @@ fn readers_and_a_writer_work_from_several_threads() {
 #[test]
 fn who_waits_for_a_lock_really_waits() {
     let vfs = Registered::new(ForgetfulDisk::new(5), 5);
-    let files = files(&vfs);
+    let files = vfs.files();
     let holder = files.connect(ConnectionRole::Writer).expect("a new file");
     holder
         .execute_batch("CREATE TABLE t(n); BEGIN IMMEDIATE")
@@ -120,7 +110,7 @@ fn who_waits_for_a_lock_really_waits() {
 #[test]
 fn time_comes_from_the_clock_that_was_passed() {
     let vfs = Registered::new(ForgetfulDisk::new(3), 3);
-    let writer = files(&vfs).connect(ConnectionRole::Writer).expect("a new file");
+    let writer = vfs.files().connect(ConnectionRole::Writer).expect("a new file");
     let now = || -> (String, f64) {
         let sql = "SELECT strftime('%Y-%m-%d %H:%M:%f', 'now'), julianday('now')";
         writer
@@ -136,7 +126,7 @@ fn time_comes_from_the_clock_that_was_passed() {
 fn a_full_disk_and_a_failing_one_are_told_apart() {
     let disk = ForgetfulDisk::new(4);
     let vfs = Registered::new(disk.clone(), 4);
-    let writer = files(&vfs).connect(ConnectionRole::Writer).expect("a new file");
+    let writer = vfs.files().connect(ConnectionRole::Writer).expect("a new file");
     writer
         .execute_batch("CREATE TABLE t(n); INSERT INTO t VALUES (1)")
         .expect("a table");
@@ -158,7 +148,7 @@ fn a_full_disk_and_a_failing_one_are_told_apart() {
 fn a_panicking_disk_is_an_error_of_sqlite() {
     let disk = ForgetfulDisk::new(5);
     let vfs = Registered::new(disk.clone(), 5);
-    let writer = files(&vfs).connect(ConnectionRole::Writer).expect("a new file");
+    let writer = vfs.files().connect(ConnectionRole::Writer).expect("a new file");
     disk.panic_on_write();
     assert!(writer.execute_batch("CREATE TABLE t(n)").is_err());
 }
@@ -185,7 +175,7 @@ fn names_are_taken_once_and_given_back() {
 fn vacuum_and_large_sorts_need_no_files_of_their_own() {
     let disk = ForgetfulDisk::new(7);
     let vfs = Registered::new(disk.clone(), 7);
-    let writer = files(&vfs).connect(ConnectionRole::Writer).expect("a new file");
+    let writer = vfs.files().connect(ConnectionRole::Writer).expect("a new file");
     writer
         .execute_batch(
             "CREATE TABLE t(n);
@@ -246,12 +236,13 @@ fn after_a_crash_a_prefix_of_the_committed_transactions_is_there_and_sound() {
         for life in 0..3 {
             disk.die_after(random.next() % 400);
             let vfs = Registered::new(disk.clone(), seed * 10 + life);
-            let (_, possible) = work_until_crash(&files(&vfs), &mut random, last);
+            let (_, possible) = work_until_crash(&vfs.files(), &mut random, last);
             drop(vfs);
             disk.crash();
 
             let vfs = Registered::new(disk.clone(), seed * 10 + life + 5);
-            let reader = files(&vfs)
+            let reader = vfs
+                .files()
                 .connect(ConnectionRole::Writer)
                 .unwrap_or_else(|e| panic!("seed {seed}: {e}"));
             let check: String = reader
@@ -284,7 +275,7 @@ fn what_was_checkpointed_or_synced_survives_a_crash() {
     for seed in 0..100 {
         let disk = ForgetfulDisk::new(seed);
         let vfs = Registered::new(disk.clone(), seed);
-        let writer = syncing_writer(&files(&vfs)).expect("a new file");
+        let writer = syncing_writer(&vfs.files()).expect("a new file");
         writer
             .execute_batch("CREATE TABLE t(n); INSERT INTO t VALUES (1)")
             .expect("a table");
@@ -297,7 +288,7 @@ fn what_was_checkpointed_or_synced_survives_a_crash() {
         drop(vfs);
         disk.crash();
         let vfs = Registered::new(disk, seed + 1000);
-        let reader = files(&vfs).connect(ConnectionRole::Reader).expect("the file");
+        let reader = vfs.files().connect(ConnectionRole::Reader).expect("the file");
         assert_eq!(numbers(&reader)[0], 1, "seed {seed}");
     }
 }

@@ -234,20 +234,14 @@ mod tests {
     use bellwether_types::disk::Disk;
 
     use super::*;
-    use crate::files::{ConnectionRole, Files, Spill, Vfs};
+    use crate::files::ConnectionRole;
     use crate::testing::{ForgetfulDisk, Registered};
 
     #[test]
     fn a_rotten_frame_is_found_among_those_that_were_not_looked_at_before() {
         let disk = ForgetfulDisk::new(1);
         let vfs = Registered::new(disk.clone(), 1);
-        let files = Files {
-            path: "/w.db".into(),
-            vfs: Vfs::Simulated(vfs.name()),
-            spill: Spill::Memory,
-            extended: Default::default(),
-            damage: Default::default(),
-        };
+        let files = vfs.files();
         let writer = files.connect(ConnectionRole::Writer).expect("a file");
         let mut wal = LiveWal::default();
         let write = |rows: usize| {
@@ -272,7 +266,9 @@ mod tests {
         assert_eq!(wal.look(&writer), Ok(()));
         let seen = wal.frames;
         write(20);
-        let mut file = disk.open(Path::new("/w.db-wal"), false).expect("a log");
+        let mut file = disk
+            .open(Path::new("/replica/main.db-wal"), false)
+            .expect("a log");
         let frame_bytes = FRAME_HEADER_BYTES as u64 + 4096;
         let place = HEADER_BYTES as u64 + (u64::from(seen) + 2) * frame_bytes + 777;
         let mut byte = [0];

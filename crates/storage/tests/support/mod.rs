@@ -3,12 +3,11 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use bellwether_storage::{
-    Answer, ClientTransaction, Files, GroupStart, Reader, Sealed, SessionState, Spill, StatementResult, Vfs,
-    Writer, run_group,
+    Answer, ClientTransaction, Files, GroupStart, Reader, Sealed, SessionState, Spill, Vfs, Writer, run_group,
 };
 use bellwether_types::{
     Entry, Fingerprint, NodeId, Payload, Position, Record, RequestId, SessionId, SqlError, Statement,
-    TableId, Timestamp, Value, ValueRef,
+    StatementResult, TableId, Timestamp, Value, ValueRef,
 };
 
 /// Two replicas of one database.
@@ -62,6 +61,7 @@ impl Pair {
     /// One client transaction in a group of its own, committed and applied.
     pub fn try_run(&mut self, statements: &[Statement]) -> Result<Answer, SqlError> {
         let transaction = ClientTransaction {
+            durability: Default::default(),
             seen: Vec::new(),
             request: self.request(),
             statements: statements.to_vec(),

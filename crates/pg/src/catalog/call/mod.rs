@@ -180,6 +180,13 @@ pub const FUNCTIONS: &[ScalarFunction] = &[
     nothing("pg_advisory_unlock_all", 0, 0),
     of_session("pg_backend_pid", NONE, session::backend_pid),
     of_session("pg_is_in_recovery", NONE, session::is_in_recovery),
+    of_session("pg_current_xact_id", NONE, session::transaction),
+    of_session(
+        "pg_current_xact_id_if_assigned",
+        NONE,
+        session::transaction_if_writing,
+    ),
+    of_session("pg_xact_status", ONE, session::transaction_status),
     of_session("pg_postmaster_start_time", NONE, session::server_started),
     of_session("pg_conf_load_time", NONE, session::server_started),
     of_session("pg_my_temp_schema", NONE, session::no_object),

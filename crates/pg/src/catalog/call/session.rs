@@ -31,6 +31,38 @@ pub(super) fn schemas(args: Args<'_, '_>, _: &Facts) -> Answer {
     }))
 }
 
+/// What `pg_xact_status` takes.
+pub(super) fn transaction(_: Args<'_, '_>, facts: &Facts) -> Answer {
+    Ok(text(facts.transaction.as_str()))
+}
+
+/// NULL until the transaction writes.
+pub(super) fn transaction_if_writing(args: Args<'_, '_>, facts: &Facts) -> Answer {
+    match facts.has_writer {
+        true => transaction(args, facts),
+        false => Ok(Value::Null),
+    }
+}
+
+/// `committed`, `aborted` or `in progress`; NULL for one that is too old to be known. Nodes are asked before the statement
+/// runs, about what stands in its text or in its parameters.
+pub(super) fn transaction_status(args: Args<'_, '_>, facts: &Facts) -> Answer {
+    let Some(id) = args[0].as_str() else {
+        return Ok(Value::Null);
+    };
+    match facts.outcomes.get(id) {
+        Some(outcome) if outcome.is_empty() => Ok(Value::Null),
+        Some(outcome) => Ok(text(outcome.as_str())),
+        None => Err(SqlError::new(
+            ErrorKind::NotSupported,
+            format!("\"{id}\" cannot be asked about here"),
+        )
+        .with_hint(
+            "Name the transaction as the error did, as a literal or a parameter: pg_xact_status('…:1').",
+        )),
+    }
+}
+
 pub(super) fn user(_: Args<'_, '_>, facts: &Facts) -> Answer {
     Ok(text(facts.user.as_str()))
 }

@@ -16,8 +16,8 @@ const PATIENCE: Duration = Duration::from_millis(500);
 pub(super) async fn ask_all(node: &Node) -> Vec<MemberView> {
     let _turn = node.asking_all.lock().await;
     let mut asked = JoinSet::new();
-    for member in node.config.members.iter().copied() {
-        let own = (member.node == node.config.node).then(|| node.status());
+    for member in node.members.current().present().copied() {
+        let own = (member.node == node.identity.node).then(|| node.status());
         let forward = Arc::clone(&node.forward);
         asked.spawn(async move {
             let status = match own {
@@ -28,9 +28,9 @@ pub(super) async fn ask_all(node: &Node) -> Vec<MemberView> {
             };
             MemberView {
                 node: member.node,
-                pg_host: member.pg.ip().to_string(),
-                pg_port: member.pg.port(),
-                http: member.http.to_string(),
+                pg_host: member.addresses.pg.ip().to_string(),
+                pg_port: member.addresses.pg.port(),
+                http: member.addresses.http.to_string(),
                 status,
             }
         });

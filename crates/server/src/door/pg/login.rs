@@ -101,6 +101,7 @@ impl Client {
                 });
                 self.permit = Some(admission.permit);
                 self.roles = Some(self.node.lock.book.subscribe());
+                self.check_role();
             }
             Err(error) => self.refuse(error),
         }
@@ -114,9 +115,10 @@ impl Client {
     /// Ends the session of a role that is dropped or may not log in any more.
     pub(super) fn check_role(&mut self) {
         let Some(roles) = &mut self.roles else { return };
-        let may_stay = roles
-            .borrow_and_update()
-            .may_stay(self.connection.settings().user());
+        let roles = roles.borrow_and_update();
+        self.connection.settings_mut().set_cluster(&roles.cluster);
+        let may_stay = roles.may_stay(self.connection.settings().user());
+        drop(roles);
         if !may_stay {
             let message = "terminating connection: its role was dropped or may not log in any more";
             self.connection

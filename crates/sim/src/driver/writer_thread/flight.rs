@@ -2,13 +2,14 @@
 //! when there is no space for it.
 
 use bellwether_storage::{ApplyError, StorageError};
-use bellwether_types::{Entry, Payload, Position};
+use bellwether_types::{Durability, Entry, Payload, Position};
 use bytes::Bytes;
 
+use super::super::acknowledge::asks_progress;
 use super::super::context::{Action, Context, NodeEvent};
-use super::{Output, Submission, WriterThread, not_leader, refusal, told, visible};
+use super::{Held, Output, Submission, WriterThread, not_leader, refusal, told, visible};
 use crate::bug::Bug;
-use crate::observation::{Logged, Observation, hash};
+use crate::observation::{Logged, Observation};
 use crate::peer::Reply;
 use crate::workload::told::marks;
 
@@ -44,10 +45,7 @@ impl WriterThread {
         let at = held.next;
         held.next.index = at.index.next();
         held.remaining -= 1;
-        held.logged.push(Logged {
-            position: at,
-            hash: hash(&payload),
-        });
+        held.logged.push(Logged::at(at, &payload));
         if context.has(Bug::TellBeforeCommit) {
             context.observe(Observation::Told {
                 node: self.node,
@@ -55,11 +53,7 @@ impl WriterThread {
                 marks: told_by(&payload),
             });
         }
-        let mut outputs = vec![Output::Propose {
-            at,
-            payload,
-            remaining: held.remaining,
-        }];
+        let mut outputs = vec![held.proposal(at, payload)];
         if context.has(Bug::AnswerBeforeCommit) && held.remaining == 0 {
             outputs.push(Output::Replies(std::mem::take(&mut held.replies)));
         }
@@ -80,8 +74,8 @@ impl WriterThread {
             return Vec::new();
         };
         if !held.is_committed {
-            if held.vacuum.is_some() {
-                return match self.vacuum_held(position, context) {
+            if held.barrier.is_some() {
+                return match self.pass_barrier(position, context) {
                     Ok(()) => self.commit(position, next, context),
                     Err(error) => self.fail_commit(error, context),
                 };
@@ -102,7 +96,7 @@ impl WriterThread {
                 context.observe(told(self.node, writer));
             }
         }
-        let mut outputs = vec![Output::Replies(std::mem::take(&mut held.replies))];
+        let mut outputs = vec![Output::Executed(std::mem::take(&mut held.replies))];
         if let Some(next) = next {
             context.observe(Observation::Applied {
                 node: self.node,
@@ -117,13 +111,28 @@ impl WriterThread {
         outputs
     }
 
+    /// The record that is held is in the log here: who asks for less than a quorum is answered before it is committed.
+    pub(super) fn take_early(&mut self, at: Position) -> Vec<Output> {
+        let is_proposed = self.proposed() == Some(at);
+        let Some(held) = self.held.as_mut().filter(|_| is_proposed) else {
+            return Vec::new();
+        };
+        let is_early = |(submission, reply): &(Submission, Reply)| {
+            let is_new = matches!(reply, Reply::Done { deduplicated, .. } if !deduplicated);
+            is_new && submission.attempt.durability.is_early()
+        };
+        let (early, rest) = std::mem::take(&mut held.replies).into_iter().partition(is_early);
+        held.replies = rest;
+        vec![Output::Executed(early)]
+    }
+
     pub(super) fn follow(&mut self, context: &mut Context<'_>) -> Vec<Output> {
         self.next = None;
         let mut homeless: Vec<Submission> = self.waiting.drain(..).collect();
         if let (Some(held), Some(writer)) = (self.held.take(), &mut self.writer) {
             let keeps = context.has(Bug::KeepGroupAfterFollow)
                 || (context.has(Bug::KeepGroupWhenHandingOver) && self.is_handing_over);
-            let ended = match keeps && held.vacuum.is_none() {
+            let ended = match keeps && held.barrier.is_none() {
                 true if held.remaining == 0 => writer.commit(),
                 _ if held.is_committed => Ok(()),
                 _ => writer.rollback(),
@@ -219,7 +228,7 @@ impl WriterThread {
                 Err(error) if error.is_full() => {
                     let reached = writer.position().index;
                     let there = entries.iter().filter(|entry| entry.position.index <= reached);
-                    let entries = there.map(logged).collect();
+                    let entries = there.map(Logged::of).collect();
                     context.observe(Observation::Applied {
                         node: self.node,
                         entries,
@@ -250,7 +259,7 @@ impl WriterThread {
             return Vec::new();
         }
         let through = entries.last().expect("an Apply has entries").position.index;
-        let entries = entries.iter().map(logged).collect();
+        let entries = entries.iter().map(Logged::of).collect();
         context.observe(Observation::Applied {
             node: self.node,
             entries,
@@ -259,17 +268,25 @@ impl WriterThread {
     }
 }
 
+impl Held {
+    /// Its payload there, and what its clients wait for. A record that is no group is nobody's before it is committed.
+    fn proposal(&self, at: Position, payload: Bytes) -> Output {
+        let is_group = self.barrier.is_none();
+        let mut durabilities = self.replies.iter().map(|(asker, _)| asker.attempt.durability);
+        Output::Propose {
+            at,
+            payload,
+            remaining: self.remaining,
+            early: is_group && durabilities.clone().any(Durability::is_early),
+            asks_progress: is_group && durabilities.any(asks_progress),
+        }
+    }
+}
+
 fn told_by(payload: &[u8]) -> Vec<i64> {
     match Payload::from_bytes(payload) {
         Ok(Payload::Record(record)) => marks(&record.notifications),
         _ => Vec::new(),
-    }
-}
-
-fn logged(entry: &Entry) -> Logged {
-    Logged {
-        position: entry.position,
-        hash: hash(&entry.payload),
     }
 }
 
