@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use bellwether_types::{ClusterId, Configuration, NodeId};
 
 use crate::members::{Members, Ticket, parse_members};
-use crate::random::random_bytes;
+use crate::random::random_array;
 
 /// The layout that this build reads and writes.
 const LAYOUT: u32 = 5;
@@ -253,7 +253,7 @@ impl DataDir {
             return Ok(Ticket(number));
         }
         let path = self.path.join("ticket");
-        let number = u128::from_le_bytes(random_bytes().map_err(failed(&path))?);
+        let number = u128::from_le_bytes(random_array().map_err(failed(&path))?);
         let written = self.write("ticket", &format!("{number:032x}\n"));
         written.map_err(failed(&path))?;
         Ok(Ticket(number))

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use bellwether_http::{DatabaseStatus, MemberStatus, Metrics, NodeStatus, Role as HttpRole};
 use bellwether_node::{Event, Role};
-use bellwether_types::{DatabaseId, NodeId, Position};
+use bellwether_types::{DatabaseId, Durability, NodeId, Outcome, Position, RequestId};
 
 use crate::config::Config;
 use crate::forward::ForwardPool;
@@ -15,7 +15,7 @@ use crate::identity::{DataDir, Identity};
 use crate::lock::Lock;
 use crate::members::{Addresses, Member, MemberBook};
 use crate::peer::Caller;
-use crate::replica::ReplicaHandle;
+use crate::replica::{Refusal, ReplicaHandle};
 use crate::stop::Stop;
 
 /// The replicas of a node, by database.
@@ -85,6 +85,22 @@ impl Node {
     /// A number that this process has not used before.
     pub fn number(&self) -> u64 {
         self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// What has become of a transaction, as that leader knows it; waits there for what the durability asks.
+    pub async fn outcome(
+        &self,
+        leader: NodeId,
+        replica: &ReplicaHandle,
+        request: RequestId,
+        durability: Durability,
+    ) -> Result<Outcome, Refusal> {
+        if leader == self.identity.node {
+            return replica.outcome(request, durability).await;
+        }
+        self.forward
+            .outcome(leader, replica.database, request, durability)
+            .await
     }
 
     fn why_not_serving(&self, replica: &ReplicaHandle) -> Option<String> {

@@ -2,10 +2,7 @@
 
 use std::io;
 
-/// Sixteen bytes that nobody can guess.
-pub(crate) fn random_bytes() -> io::Result<[u8; 16]> {
-    random_array()
-}
+use bellwether_types::{ErrorKind, SqlError};
 
 /// Bytes that nobody can guess; at most 256, which the system gives whole.
 pub(crate) fn random_array<const N: usize>() -> io::Result<[u8; N]> {
@@ -18,4 +15,9 @@ pub(crate) fn random_array<const N: usize>() -> io::Result<[u8; N]> {
     } else {
         Err(io::Error::last_os_error())
     }
+}
+
+/// For a client.
+pub(crate) fn no_randomness(error: io::Error) -> SqlError {
+    SqlError::new(ErrorKind::Internal, "the system gave no random bytes").with_detail(error.to_string())
 }

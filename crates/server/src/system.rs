@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use bellwether_session::Settings;
 use bellwether_storage::{ClientTransaction, SessionState};
-use bellwether_types::{ErrorKind, Facts, RequestId, SessionId, SqlError, Statement, Value, ValueRef};
+use bellwether_types::{Facts, RequestId, SessionId, SqlError, Statement, Value, ValueRef};
 
 use crate::members::{Addresses, Member, Members};
 use crate::node::Node;
-use crate::random::random_array;
 use crate::replica::desk::Claim;
-use crate::replica::{Attempt, ReplicaHandle, unix_ms, unreadable};
+use crate::replica::{Attempt, ReplicaHandle, unreadable};
 use crate::session::{Session, SessionFacts};
 
 /// What a fresh cluster knows: itself, the database `postgres` and the role `postgres`.
@@ -146,14 +145,9 @@ pub(crate) async fn change(
     statements: Vec<Statement>,
     settings: &Settings,
 ) -> Result<(), SqlError> {
-    let no_randomness = |error: std::io::Error| {
-        SqlError::new(ErrorKind::Internal, "the system gave no random bytes").with_detail(error.to_string())
-    };
-    let chance = random_array().map_err(no_randomness)?;
     let system = node.system();
     let facts = SessionFacts::new(node.identity.cluster, 0, Facts::default());
-    let id = SessionId::new(unix_ms(), random_array().map_err(no_randomness)?);
-    let mut session = Session::new(Arc::clone(node), Arc::clone(system), id, chance, facts);
+    let mut session = Session::new(Arc::clone(node), Arc::clone(system), facts)?;
     let changed = session.change(statements, settings).await;
     session.close(changed.is_ok()).await;
     let position = changed?;

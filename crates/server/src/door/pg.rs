@@ -19,7 +19,7 @@ use bellwether_pg::connection::{Config, CursorId, Run, Startup};
 use bellwether_pg::frontend::CancelKey;
 use bellwether_pg::{Connection, Request, RowEncoder, sqlstate};
 use bellwether_types::function::Endpoint;
-use bellwether_types::{ErrorKind, Facts, SessionId, SqlError, Statement};
+use bellwether_types::{ErrorKind, Facts, SqlError, Statement};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -29,8 +29,8 @@ use limit::{TimeLimit, check_result};
 use crate::govern::govern;
 use crate::lock::{Admission, ConnectionPermit, Login, Roles, Stream};
 use crate::node::Node;
-use crate::random::random_array;
-use crate::replica::{Listener, Reign, SavepointAction, unix_ms};
+use crate::random::{no_randomness, random_array};
+use crate::replica::{Listener, Reign, SavepointAction};
 use crate::session::{Cancel, PARKED_BYTES, Rows, Session, SessionFacts};
 use crate::sockets::accept;
 
@@ -481,12 +481,6 @@ impl Client {
                     "this node has no replica of the database",
                 )
             })?;
-        let no_randomness = |error: std::io::Error| {
-            SqlError::new(ErrorKind::Internal, "the system gave no random bytes")
-                .with_detail(error.to_string())
-        };
-        let chance = random_array().map_err(no_randomness)?;
-        let id = SessionId::new(unix_ms(), random_array().map_err(no_randomness)?);
         let secret = i32::from_le_bytes(random_array().map_err(no_randomness)?);
         let number = (self.node.number() & 0x3FFF_FFFF) as i32;
         let key = CancelKey { pid: number, secret };
@@ -494,7 +488,7 @@ impl Client {
         let in_hot_standby = reign.borrow_and_update().role != Role::Leader;
         self.reign = Some(reign);
         let facts = self.facts(startup, key.pid);
-        let session = Session::new(Arc::clone(&self.node), replica, id, chance, facts);
+        let session = Session::new(Arc::clone(&self.node), replica, facts)?;
         let cancel = Arc::clone(&session.cancel);
         self.cancels
             .lock()

@@ -19,11 +19,11 @@ use bellwether_types::{
 };
 
 use crate::node::Node;
-use crate::replica::{LostEntries, Refusal, ReplicaHandle, Which, unreadable};
+use crate::replica::{LostEntries, ReplicaHandle, Which, unreadable};
 use crate::system;
 
 /// Transactions that the ledger takes; more stay with the nodes that have them, until there is room.
-pub(crate) const LINES_MAX: i64 = 10_000;
+const LINES_MAX: i64 = 10_000;
 
 /// What is told of one transaction, at most: changes and script each.
 const TOLD_BYTES_MAX: usize = 1 << 20;
@@ -92,8 +92,7 @@ async fn tell_file(node: &Arc<Node>, replica: &ReplicaHandle, file: &Path) -> Re
                                 continue;
                             }
                         }
-                        Some(Outcome::GoneOn) => {}
-                        Some(Outcome::RuledOut(_) | Outcome::Open { .. }) => {}
+                        Some(Outcome::GoneOn | Outcome::RuledOut(_) | Outcome::Open { .. }) => {}
                     }
                     lost.push(describe(replica, &record, transaction, part).await?);
                 }
@@ -174,18 +173,8 @@ fn told<'a>(
 /// As whoever leads knows it; `None`: nobody says.
 async fn outcome(node: &Node, replica: &ReplicaHandle, request: RequestId) -> Option<Outcome> {
     let (leader, _) = replica.wait_leader(RETRY_PAUSE).await?;
-    let outcome = match leader == node.identity.node {
-        true => replica.outcome(request, Durability::On).await,
-        false => {
-            let asked = node
-                .forward
-                .outcome(leader, replica.database, request, Durability::On);
-            tokio::time::timeout(RETRY_PAUSE * 4, asked)
-                .await
-                .unwrap_or(Err(Refusal::Unknown))
-        }
-    };
-    outcome.ok()
+    let asked = node.outcome(leader, replica, request, Durability::On);
+    tokio::time::timeout(RETRY_PAUSE * 4, asked).await.ok()?.ok()
 }
 
 async fn describe(
@@ -199,11 +188,10 @@ async fn describe(
         Some(part) => reader.explain(part).map_err(|error| error.into_sql_error())?.ok(),
         None => None,
     };
-    let (changes, script) = match &explained {
-        Some(explained) => (script::json(explained), script::sql(explained)),
-        None => (script::json_of_unknown(transaction.body_bytes), String::new()),
-    };
-    let fits = changes.len() <= TOLD_BYTES_MAX && script.len() <= TOLD_BYTES_MAX;
+    let told = explained.map(|explained| (script::json(&explained), script::sql(&explained)));
+    let (changes, script) = told
+        .filter(|(changes, script)| changes.len().max(script.len()) <= TOLD_BYTES_MAX)
+        .unwrap_or_else(|| (script::json_of_unknown(transaction.body_bytes), String::new()));
     Ok(LostWrite {
         database: replica.name.to_owned(),
         position: record.position,
@@ -211,11 +199,8 @@ async fn describe(
         origin: record.origin,
         time_ms: record.timestamp.unix_ms(),
         durability: transaction.durability,
-        changes: match fits {
-            true => changes,
-            false => script::json_of_unknown(transaction.body_bytes),
-        },
-        script: if fits { script } else { String::new() },
+        changes,
+        script,
     })
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::book::{PUBLIC, Roles};
 use crate::node::Node;
-use crate::random::random_bytes;
+use crate::random::{no_randomness, random_array};
 use crate::system;
 use bellwether_pg::role::{Membership, Password, Privilege, RoleCommand, RoleName, RoleOptions, ValidUntil};
 use bellwether_pg::scram::Verifier;
@@ -36,10 +36,6 @@ pub(crate) async fn change_role(
     system::change(node, statements, settings).await?;
     node.lock.book.read(system).await?;
     Ok(())
-}
-
-pub(super) fn no_randomness(error: &std::io::Error) -> SqlError {
-    SqlError::new(ErrorKind::Internal, "the system gave no random bytes").with_detail(error.to_string())
 }
 
 /// What a command means for the tables.
@@ -292,7 +288,7 @@ fn verifier(password: &Password) -> Result<Verifier, SqlError> {
             SqlError::new(ErrorKind::InvalidSetting, message).with_hint("PASSWORD NULL takes it away.")
         );
     }
-    let salt = random_bytes().map_err(|error| no_randomness(&error))?;
+    let salt = random_array().map_err(no_randomness)?;
     // Milliseconds of work: others' statements go on beside it.
     Ok(tokio::task::block_in_place(|| Verifier::new(text, salt)))
 }

@@ -11,10 +11,9 @@ use bellwether_types::{DatabaseId, ErrorKind, SqlError};
 
 use super::book::{ConnectionPermit, Role, Roles};
 use super::brakes::TooManyFailures;
-use super::change::no_randomness;
 use super::rules::Method;
 use crate::node::Node;
-use crate::random::random_array;
+use crate::random::{no_randomness, random_array};
 use crate::replica::unix_ms;
 
 /// Where a client comes from.
@@ -64,7 +63,7 @@ impl Login {
                 let verifier = roles.roles.get(user).and_then(usable_verifier);
                 let is_known = verifier.is_some();
                 let verifier = verifier.unwrap_or_else(|| Verifier::mock(&node.lock.mock_key, user));
-                let nonce = random_array::<NONCE_BYTES>().map_err(|error| no_randomness(&error))?;
+                let nonce = random_array::<NONCE_BYTES>().map_err(no_randomness)?;
                 let exchange = Exchange::new(verifier, is_known, nonce, origin.binding.clone());
                 let offer = exchange.offer();
                 let login = Login {

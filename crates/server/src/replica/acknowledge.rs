@@ -176,7 +176,10 @@ pub(super) fn wait_cancelled(request: RequestId, is_committed: bool) -> SqlError
         "canceling wait for synchronous replication due to user request",
     )
     .with_detail(format!("This was transaction {request}. {what}"))
-    .with_hint(format!(
-        "Before you try it again, ask what became of it: SELECT pg_xact_status('{request}')."
-    ))
+    .with_hint(how_to_ask(request))
+}
+
+/// The hint to a transaction of unknown outcome.
+pub(crate) fn how_to_ask(request: RequestId) -> String {
+    format!("Before you try it again, ask what became of it: SELECT pg_xact_status('{request}').")
 }

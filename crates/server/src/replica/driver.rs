@@ -373,7 +373,7 @@ impl Driver {
         if from > self.log.last().index {
             return Ok(());
         }
-        let kept = self.lost.keep(&mut self.log, from, stays).map_err(LogFailed)?;
+        let kept = self.lost.keep(&self.log, from, stays).map_err(LogFailed)?;
         if kept {
             tracing::error!(database = self.name, %from, "answered transactions are lost: another leader's log goes on without them");
         }

@@ -32,7 +32,7 @@ use bellwether_types::{
 };
 use tokio::sync::{oneshot, watch};
 
-pub(crate) use acknowledge::Acknowledger;
+pub(crate) use acknowledge::{Acknowledger, how_to_ask};
 pub(crate) use desk::{
     Answered, Attempt, Desk, Done, Finished, Opening, Piece, Refusal, SavepointAction, Step,
 };

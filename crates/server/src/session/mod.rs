@@ -38,6 +38,7 @@ use write::Patience;
 
 use crate::forward::no_leader;
 use crate::node::Node;
+use crate::random::{no_randomness, random_array};
 use crate::replica::{
     Answered, OpenTransaction, ReadAtLeader, Refusal, ReplicaHandle, SavepointAction, unix_ms, unreadable,
 };
@@ -99,16 +100,17 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    /// Its id and its chance are random.
     pub fn new(
         node: Arc<Node>,
         replica: Arc<ReplicaHandle>,
-        id: SessionId,
-        chance: [u8; 32],
         mut facts: SessionFacts,
-    ) -> Session {
+    ) -> Result<Session, SqlError> {
+        let id = SessionId::new(unix_ms(), random_array().map_err(no_randomness)?);
+        let chance = random_array().map_err(no_randomness)?;
         facts.follow(node.lock.book.subscribe());
         let rights = HeldRights::new(&node, facts.user());
-        Session {
+        Ok(Session {
             node,
             replica,
             id,
@@ -123,7 +125,7 @@ impl Session {
             has_told_id: false,
             must_hold: false,
             cancel: Arc::default(),
-        }
+        })
     }
 
     /// BEGIN, or the first of several statements that belong together.

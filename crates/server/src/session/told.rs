@@ -151,19 +151,8 @@ impl Session {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let (leader, term) = self.replica.wait_leader(left).await.ok_or_else(no_leader)?;
-            let asked = async {
-                match leader == self.node.identity.node {
-                    true => self.replica.outcome(request, Durability::On).await,
-                    false => {
-                        let forward = &self.node.forward;
-                        forward
-                            .outcome(leader, self.replica.database, request, Durability::On)
-                            .await
-                    }
-                }
-            };
             let outcome = tokio::select! {
-                outcome = asked => outcome,
+                outcome = self.node.outcome(leader, &self.replica, request, Durability::On) => outcome,
                 () = self.replica.superseded(term) => Err(Refusal::Unknown),
                 () = self.cancel.cancelled() => return Err(super::write::cancelled()),
                 () = tokio::time::sleep(left) => return Ok(None),

@@ -11,7 +11,7 @@ use bellwether_types::{Durability, ErrorKind, NodeId, Outcome, Position, Request
 use super::{Open, Rows, Session, Stage, told};
 use crate::forward::{Stop, no_leader};
 use crate::replica::desk::Claim;
-use crate::replica::{Attempt, Done, OpenTransaction, Opening, Refusal};
+use crate::replica::{Attempt, Done, OpenTransaction, Opening, Refusal, how_to_ask};
 
 /// How long a statement waits for a leader: a failover takes about one second, ten leave room for several.
 pub(crate) const FAILOVER_WAIT: Duration = Duration::from_secs(10);
@@ -342,21 +342,11 @@ impl Session {
             let Some((leader, term)) = leader else {
                 return Err(unknown_outcome(request));
             };
-            let outcome = async {
-                match leader == self.node.identity.node {
-                    true => self.replica.outcome(request, durability).await,
-                    false => {
-                        let database = self.replica.database;
-                        self.node
-                            .forward
-                            .outcome(leader, database, request, durability)
-                            .await
-                    }
-                }
-            };
             let outcome = tokio::select! {
-                outcome = outcome => outcome,
+                outcome = self.node.outcome(leader, &self.replica, request, durability) => outcome,
                 () = self.replica.superseded(term) => Err(Refusal::Unknown),
+                // It may be standbys that are waited for.
+                () = self.cancel.cancelled() => return Err(unknown_outcome(request)),
                 () = self.cancel.ended() => Err(Refusal::Unknown),
             };
             match outcome {
@@ -456,9 +446,7 @@ fn unknown_outcome(request: RequestId) -> SqlError {
     .with_detail(format!(
         "The leader was lost, or did not answer in time, while the transaction {request} was being committed."
     ))
-    .with_hint(format!(
-        "Before you try it again, ask what became of it: SELECT pg_xact_status('{request}')."
-    ))
+    .with_hint(how_to_ask(request))
 }
 
 /// 40003: committed, and not to be tried again.
