@@ -210,6 +210,19 @@ fn a_leader_tells_of_its_standbys_and_a_follower_of_its_leader() {
             1,
             "{states:?}"
         );
+        let sql = "SELECT count(*) FROM pg_stat_replication WHERE write_lag >= '00:00:00' \
+                   AND flush_lag >= '00:00:00' AND replay_lag BETWEEN '00:00:00' AND '00:01:00' \
+                   AND reply_time BETWEEN '2020-01-01' AND '9999-12-31'";
+        until("it has seen how long each takes", async || {
+            execute(
+                &leader,
+                "INSERT INTO sheep VALUES ((SELECT max(id) + 1 FROM sheep))",
+            )
+            .await;
+            let count: i64 = leader.query_one(sql, &[]).await.expect("a row").get(0);
+            (count == 2).then_some(())
+        })
+        .await;
         let slots = leader
             .query(
                 "SELECT slot_name, active, wal_status FROM pg_replication_slots",

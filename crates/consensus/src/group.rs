@@ -1,6 +1,7 @@
 //! One member of one group.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use bellwether_types::configuration::MEMBERS_MAX;
 use bellwether_types::{Configuration, Entry, HardState, LogIndex, NodeId, Payload, Position, Term};
@@ -13,6 +14,7 @@ use crate::message::{Message, MessageKind, entry_of_core, payload_into_core};
 use crate::standbys::{Owed, Standby, Standbys};
 use crate::timing::{
     ELECTION_MARGIN_TICKS, ELECTION_SPREAD_TICKS, ELECTION_TICKS, HEARTBEAT_TICKS, SNAPSHOT_REOFFER_TICKS,
+    TICK_MS,
 };
 use crate::window::{Fetch, Window, conf_state, configuration_of};
 
@@ -374,6 +376,12 @@ impl Group {
                 let progress = self.core.raft.prs().get(node.0)?;
                 Some(self.standbys.of(node, progress, self.ticks))
             })
+    }
+
+    /// At the leader: for how long that member has not been heard, to a tick; `None`: it was not in this reign.
+    pub fn silent_for(&self, node: NodeId) -> Option<Duration> {
+        let ticks = self.standbys.silent_for(node, self.ticks)?;
+        Some(Duration::from_millis(ticks * TICK_MS))
     }
 
     /// Appends to the log at the leader; the answer is where. `asks_progress`: the others say at once when they have it.

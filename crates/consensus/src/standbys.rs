@@ -81,6 +81,11 @@ impl Standbys {
         }
     }
 
+    /// Ticks since anything was heard of that member; `None`: nothing was in this reign.
+    pub fn silent_for(&self, node: NodeId, now: u64) -> Option<u64> {
+        self.heard.get(&node).map(|heard| now - heard.at_tick)
+    }
+
     /// This node leads no more.
     pub fn forget(&mut self) {
         self.heard.clear();

@@ -1,5 +1,7 @@
 //! The machine.
 
+use std::time::Duration;
+
 use bellwether_consensus::{self as consensus, Fetch, Group, Message, MessageKind, ProposeError, Role};
 use bellwether_types::{Configuration, Entry, LogIndex, NodeId, Position, Term};
 
@@ -286,6 +288,11 @@ impl Replica {
         progress.standbys.clear();
         progress.standbys.extend(self.group.standbys());
         true
+    }
+
+    /// At the leader: for how long that member has not been heard, to a tick; `None`: it was not in this reign.
+    pub fn silent_for(&self, node: NodeId) -> Option<Duration> {
+        self.group.silent_for(node)
     }
 
     /// Where that entry stands; an entry that this log no longer has is of the term just before it.

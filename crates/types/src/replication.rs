@@ -1,5 +1,7 @@
 //! What a node tells of its replication, for `pg_stat_replication` and its like.
 
+use std::time::Duration;
+
 use crate::id::NodeId;
 use crate::position::Position;
 use crate::standby::SyncState;
@@ -32,6 +34,10 @@ pub struct StandbyFacts {
     pub flushed: Position,
     /// The last entry applied.
     pub replayed: Position,
+    /// How long each step took of an entry lately: received, on its disk, applied. `None`: nothing was sent lately.
+    pub lags: [Option<Duration>; 3],
+    /// When it was last heard, in milliseconds since 1970; `None`: not since this node leads.
+    pub heard_ms: Option<u64>,
     /// Its place in `synchronous_standby_names`.
     pub priority: usize,
     /// What it is to it.

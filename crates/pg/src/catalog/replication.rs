@@ -7,7 +7,7 @@ use bellwether_types::standby::standby_name;
 use bellwether_types::{NodeId, Position, Value};
 
 use super::role::{DATABASE_ID, role_id};
-use super::value::{count, flag, number, oid, or_null, text};
+use super::value::{count, flag, interval, number, oid, or_null, text, timestamp};
 use super::{Definition, OWNER_NAME};
 
 pub(super) const STANDBYS: Definition = Definition::of_session(standby_rows, standby_value);
@@ -51,6 +51,10 @@ fn standby_value(view: &View<'_>, row: RowKey, column: &str) -> Option<Value> {
         "write_lsn" => lsn(standby.written),
         "flush_lsn" => lsn(standby.flushed),
         "replay_lsn" => lsn(standby.replayed),
+        "write_lag" => or_null(standby.lags[0].map(interval)),
+        "flush_lag" => or_null(standby.lags[1].map(interval)),
+        "replay_lag" => or_null(standby.lags[2].map(interval)),
+        "reply_time" => or_null(standby.heard_ms.map(|ms| timestamp(ms.cast_signed() * 1_000))),
         "sync_priority" => count(standby.priority),
         "sync_state" => text(standby.sync_state.name()),
         "sync_degraded" => flag(standby.is_degraded),

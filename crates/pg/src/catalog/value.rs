@@ -1,5 +1,7 @@
 //! Values of catalog tables, spelt shortly.
 
+use std::time::Duration;
+
 use bellwether_types::{ObjectId, Value};
 
 /// A number.
@@ -75,9 +77,26 @@ pub(super) fn timestamp(unix_us: i64) -> Value {
     ))
 }
 
+/// A length of time, as PostgreSQL prints an interval of hours and less.
+pub(super) fn interval(length: Duration) -> Value {
+    let (second, us) = (length.as_secs(), length.subsec_micros());
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    Value::Text(format!("{hour:02}:{minute:02}:{second:02}.{us:06}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lengths_of_time_are_printed_as_postgresql_does() {
+        for (length, expected) in [
+            (Duration::from_micros(1_234), "00:00:00.001234"),
+            (Duration::from_secs(100 * 3600 + 61), "100:01:01.000000"),
+        ] {
+            assert_eq!(interval(length), text(expected));
+        }
+    }
 
     #[test]
     fn moments_are_printed_as_postgresql_does_in_utc() {

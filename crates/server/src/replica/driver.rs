@@ -22,6 +22,7 @@ use super::desk::{Command, Desk};
 use super::drive::Driven;
 use super::replication::StandbyPositions;
 use super::retention::{Extent, Retention};
+use super::standby_lag::StandbyLag;
 use super::{Acknowledger, Group, Lost, Published, Reign};
 use crate::peer::Links;
 
@@ -71,6 +72,7 @@ pub(crate) struct Driver {
     pub snapshots: tokio::sync::mpsc::Sender<super::snapshots::Wanted>,
     pub published: Arc<Published>,
     pub acknowledger: Arc<Acknowledger>,
+    pub standby_lag: StandbyLag,
     pub lost: Lost,
     /// Where readers and the writer leave word of a page that is not what was written.
     pub damage: Damage,
@@ -162,7 +164,7 @@ impl Driver {
                 }
                 Input::Standbys(reply) => {
                     // Whoever asked may have stopped waiting.
-                    let _ = reply.send(StandbyPositions::of_all(&self.replica));
+                    let _ = reply.send(StandbyPositions::of_all(&self.replica, &self.standby_lag));
                 }
                 Input::Want(wanted) => match self.replica.next_step(&wanted) {
                     Some(Step::Configure(configuration)) => self.desk.configure(configuration),
@@ -393,9 +395,15 @@ impl Driver {
         }
     }
 
-    fn note_progress(&self) {
-        self.acknowledger
-            .update(|progress| self.replica.note_progress(progress));
+    fn note_progress(&mut self) {
+        let (replica, lag) = (&self.replica, &mut self.standby_lag);
+        self.acknowledger.update(|progress| {
+            let has_changed = replica.note_progress(progress);
+            if has_changed {
+                lag.note(progress, Instant::now());
+            }
+            has_changed
+        });
     }
 
     fn publish(&mut self) {

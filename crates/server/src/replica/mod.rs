@@ -17,6 +17,7 @@ mod replication;
 mod retention;
 mod scrub;
 mod snapshots;
+mod standby_lag;
 mod start;
 mod transaction;
 mod verify;

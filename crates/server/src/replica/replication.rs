@@ -1,11 +1,14 @@
 //! What this node tells of a database's replication.
 
+use std::time::{Duration, Instant};
+
 use bellwether_node::{Progress, Replica, Role, Sending, Standby};
 use bellwether_types::replication::{StandbyFacts, UpstreamFacts};
 use bellwether_types::{NodeId, Position, ReplicationFacts};
 use tokio::sync::oneshot;
 
-use super::{ReplicaHandle, driver};
+use super::standby_lag::{STEPS, StandbyLag};
+use super::{ReplicaHandle, driver, unix_ms};
 use crate::members::Members;
 
 /// A standby, and where that which it has stands.
@@ -17,20 +20,23 @@ pub(crate) struct StandbyPositions {
     durable: Position,
     applied: Position,
     is_kept: bool,
+    lags: [Option<Duration>; STEPS],
+    silent_for: Option<Duration>,
 }
 
 impl StandbyPositions {
     /// At the leader; at others of the last time that they led.
-    pub fn of_all(replica: &Replica) -> Vec<StandbyPositions> {
+    pub fn of_all(replica: &Replica, lag: &StandbyLag) -> Vec<StandbyPositions> {
         let mut progress = Progress::default();
         replica.note_progress(&mut progress);
+        let now = Instant::now();
         let standbys = progress.standbys.into_iter();
         standbys
-            .map(|standby| StandbyPositions::of(replica, standby))
+            .map(|standby| StandbyPositions::of(replica, standby, lag.of(standby.node, now)))
             .collect()
     }
 
-    fn of(replica: &Replica, standby: Standby) -> StandbyPositions {
+    fn of(replica: &Replica, standby: Standby, lags: [Option<Duration>; STEPS]) -> StandbyPositions {
         StandbyPositions {
             standby,
             sent: replica.position_at(standby.sent),
@@ -38,6 +44,8 @@ impl StandbyPositions {
             durable: replica.position_at(standby.durable),
             applied: replica.position_at(standby.applied),
             is_kept: standby.durable >= replica.status().base.index,
+            lags,
+            silent_for: replica.silent_for(standby.node),
         }
     }
 }
@@ -65,6 +73,7 @@ impl ReplicaHandle {
             return Vec::new();
         }
         let standbys = standbys.await.unwrap_or_default();
+        let now_ms = unix_ms();
         let rule = self.acknowledger.rule();
         let there: Vec<(NodeId, bool)> = standbys
             .iter()
@@ -94,6 +103,10 @@ impl ReplicaHandle {
                 written: one.received,
                 flushed: one.durable,
                 replayed: one.applied,
+                lags: one.lags,
+                heard_ms: one
+                    .silent_for
+                    .map(|silent_for| now_ms.saturating_sub(silent_for.as_millis() as u64)),
                 priority: rule.priority(node),
                 sync_state: rule.sync_state(node, &there),
                 is_degraded: self.acknowledger.is_degraded(),

@@ -346,6 +346,7 @@ pub(crate) fn start(
         snapshots,
         published: Arc::clone(&published),
         acknowledger: Arc::clone(&acknowledger),
+        standby_lag: Default::default(),
         lost: lost.clone(),
         damage: on_disk.files.damage.clone(),
         reign: watch::Sender::new(Reign::unknown()),
