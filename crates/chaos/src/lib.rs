@@ -14,6 +14,7 @@ pub mod failover;
 pub mod failure;
 pub mod history;
 pub mod link;
+pub mod load;
 pub mod nemesis;
 pub mod patience;
 pub mod random;

@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::SinkExt;
 use tokio::time::timeout;
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
@@ -169,12 +171,13 @@ impl Session {
 
     /// Sends statements and waits for all of their answer.
     pub async fn execute(&self, sql: &str) -> Result<Answer, Trouble> {
-        let Ok(answered) = timeout(ANSWER_TIMEOUT, self.client.simple_query(sql)).await else {
-            return Err(Trouble {
-                is_definite: false,
-                reason: format!("no answer within {} s", ANSWER_TIMEOUT.as_secs()),
-            });
-        };
+        self.execute_within(sql, ANSWER_TIMEOUT).await
+    }
+
+    /// As [`Session::execute`], for so long.
+    pub async fn execute_within(&self, sql: &str, within: Duration) -> Result<Answer, Trouble> {
+        let answered = timeout(within, self.client.simple_query(sql)).await;
+        let answered = answered.map_err(|_| no_answer(within))?;
         let mut answer = Answer::default();
         for message in answered.map_err(|error| Trouble::of(&error))? {
             match message {
@@ -187,6 +190,24 @@ impl Session {
             }
         }
         Ok(answer)
+    }
+
+    /// Sends rows, in COPY's text format, with `COPY … FROM STDIN`. How many there were.
+    pub async fn copy_within(
+        &self,
+        sql: &str,
+        rows: impl Iterator<Item = Bytes>,
+        within: Duration,
+    ) -> Result<u64, Trouble> {
+        let copied = timeout(within, async {
+            let mut sink = std::pin::pin!(self.client.copy_in(sql).await?);
+            for row in rows {
+                sink.feed(row).await?;
+            }
+            sink.finish().await
+        });
+        let copied = copied.await.map_err(|_| no_answer(within))?;
+        copied.map_err(|error| Trouble::of(&error))
     }
 
     /// Runs a transaction to its COMMIT; what goes wrong before is definite. After it, a transaction that is still open
@@ -212,6 +233,13 @@ impl Session {
     /// Whether the server has gone away.
     pub fn is_closed(&self) -> bool {
         self.client.is_closed()
+    }
+}
+
+fn no_answer(within: Duration) -> Trouble {
+    Trouble {
+        is_definite: false,
+        reason: format!("no answer within {} s", within.as_secs()),
     }
 }
 

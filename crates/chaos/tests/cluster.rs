@@ -68,6 +68,27 @@ fn nothing_is_found_in_a_cluster_whose_nodes_are_killed_frozen_and_parted() {
     }
 }
 
+#[test]
+fn nothing_is_found_while_nodes_join_lose_their_votes_and_lead_in_turn() {
+    if bellwether().is_none() {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let faults = ["switchover", "member-demote", "member-join"];
+    let named = faults.join(",");
+    let arguments = "run --workload list-append --seconds 8 --fault-ms 500 --nemesis";
+    let arguments: Vec<&str> = arguments
+        .split(' ')
+        .chain([&named, "--out", text(dir.path())])
+        .collect();
+    println!("{}", succeeded(&chaos(&arguments)));
+    let path = dir.path().join("list-append-1/history.jsonl");
+    let history = std::fs::read_to_string(&path).expect("a history");
+    for fault in faults {
+        assert!(history.contains(&format!("\"{fault}\"")), "{fault}");
+    }
+}
+
 /// The whole way, from a broken promise to the verdict: reads that promise nothing, judged as if they were strong,
 /// while what nodes tell one another is late.
 #[test]

@@ -31,6 +31,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::bug::Bug;
 use crate::checker::Violation;
 use crate::clock::Time;
+use crate::fault::Faults;
 use crate::report::{Counts, Report};
 use crate::trace::Trace;
 use crate::world::World;
@@ -40,6 +41,8 @@ use crate::world::World;
 pub struct Options {
     /// Everything follows from it.
     pub seed: u64,
+    /// What goes wrong.
+    pub faults: Faults,
     /// To be planted.
     pub bug: Option<Bug>,
     /// Print every event.
@@ -53,6 +56,7 @@ impl Options {
     pub fn new(seed: u64) -> Options {
         Options {
             seed,
+            faults: Faults::Drawn,
             bug: None,
             trace: false,
             promises: true,
@@ -64,12 +68,13 @@ impl Options {
 pub fn run(options: Options) -> Report {
     let Options {
         seed,
+        faults,
         bug,
         trace,
         promises,
     } = options;
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        World::new(seed, bug, promises, Trace::new(trace)).run()
+        World::new(seed, faults, bug, promises, Trace::new(trace)).run()
     }));
     let (counts, trace_hash, violation) = outcome.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();

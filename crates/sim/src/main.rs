@@ -98,10 +98,10 @@ fn main() -> ExitCode {
 /// Whether all went well.
 fn run_one(arguments: &Arguments, seed: u64) -> bool {
     let options = Options {
-        seed,
         bug: arguments.bug,
         trace: arguments.trace,
         promises: !arguments.without_promises,
+        ..Options::new(seed)
     };
     let report = run(options);
     let mut text = report.to_string();

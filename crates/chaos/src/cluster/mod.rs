@@ -2,6 +2,7 @@
 //! their clients' doors. Nodes are killed, and their data removed, when it is dropped.
 
 mod disk;
+mod members;
 mod network;
 mod ports;
 mod status;
@@ -22,6 +23,7 @@ use crate::failure::Failure;
 use crate::link::{Flow, Link};
 use crate::patience::Patience;
 use disk::Disk;
+use members::Changes;
 
 /// How long a cluster may take until it is whole, of a machine that is busy and a log that is long. Longer, and it
 /// counts as hung.
@@ -52,6 +54,7 @@ pub struct Cluster {
     network: Network,
     /// Before each node's door for clients.
     doors: Vec<Link>,
+    changes: Changes,
     dir: TempDir,
 }
 
@@ -110,6 +113,7 @@ impl Cluster {
             nodes,
             network,
             doors,
+            changes: Changes::default(),
             dir,
         })
     }
@@ -156,45 +160,40 @@ impl Cluster {
 
     /// Starts a node that does not run, on what it left.
     pub fn start_node(&mut self, node: Node) -> Result<(), Failure> {
-        let log = self.log_path(node);
-        let failure = || Failure::new(format!("node {node} cannot be started"));
-        let log = File::options().create(true).append(true).open(log);
-        let log = log.map_err(|error| failure().because(error))?;
-        let child = self
-            .command(node)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn();
-        let child = child.map_err(|error| {
-            let program = self.options.program.display();
-            failure()
-                .because(format!("{program}: {error}"))
-                .hint("name the program with --bellwether")
-        })?;
-        self.process(node).child = Some(child);
+        let command = self.command(node);
+        let child = spawn(command, &self.log_path(node));
+        self.process(node).child = Some(child?);
         Ok(())
     }
 
     fn command(&self, node: Node) -> Command {
-        let process = &self.nodes[node as usize - 1];
-        let mut command = Command::new(&self.options.program);
-        die_with_parent(&mut command);
-        command
-            .args(["serve", "--cluster", "c4a05", "--node", &node.to_string()])
-            .arg("--data-dir")
-            .arg(self.dir.path().join(format!("node-{node}")).join("data"))
-            .arg("--secret-file")
-            .arg(self.dir.path().join("secret"))
-            .args(["--listen-peer", &process.peer.to_string()])
-            .args(["--listen-pg", &process.pg.to_string()])
-            .args(["--listen-http", &process.http.to_string()]);
+        let Process { peer, pg, http, .. } = &self.nodes[node as usize - 1];
+        let mut command = self.serve(&format!("node-{node}"), [*peer, *pg, *http]);
+        command.args(["--cluster", "c4a05", "--node", &node.to_string()]);
         for (other, Process { peer, pg, http, .. }) in (1..).zip(&self.nodes) {
             command.args(["--member", &format!("{other}={peer},{pg},{http}")]);
             if other != node {
                 let link = self.network.address(node, other);
                 command.args(["--via", &format!("{other}={link}")]);
             }
+        }
+        command
+    }
+
+    /// What all nodes are told. `listens`: to peers, clients, HTTP.
+    fn serve(&self, name: &str, listens: [SocketAddr; 3]) -> Command {
+        let mut command = Command::new(&self.options.program);
+        die_with_parent(&mut command);
+        command
+            .args(["serve", "--data-dir"])
+            .arg(self.dir.path().join(name).join("data"))
+            .arg("--secret-file")
+            .arg(self.dir.path().join("secret"));
+        for (option, address) in ["--listen-peer", "--listen-pg", "--listen-http"]
+            .into_iter()
+            .zip(listens)
+        {
+            command.args([option, &address.to_string()]);
         }
         command
     }
@@ -248,8 +247,9 @@ impl Cluster {
         self.dir.path()
     }
 
-    /// Ends every fault: nodes run, everything flows, disks have space. An error when a node has ended by itself.
-    pub fn heal(&mut self) -> Result<(), Failure> {
+    /// Ends every fault: nodes run, everything flows, disks have space, each node has its vote. An error when a node has
+    /// ended by itself.
+    pub async fn heal(&mut self) -> Result<(), Failure> {
         self.network.heal();
         for node in self.all() {
             self.set_door(node, Flow::Open);
@@ -262,7 +262,7 @@ impl Cluster {
                 self.start_node(node)?;
             }
         }
-        Ok(())
+        self.undo_changes().await
     }
 
     /// No fault is a reason for a node to end that was not killed, a full disk neither.
@@ -279,6 +279,16 @@ impl Cluster {
     /// What a node says; `None` when it does not answer.
     pub async fn replica(&self, node: Node) -> Option<Replica> {
         status::replica(self.nodes[node as usize - 1].http).await
+    }
+
+    /// The most memory that a node's process has held since it was started, in bytes; `None` where the system does not
+    /// tell (it does on Linux: `VmHWM`).
+    pub fn peak_memory(&self, node: Node) -> Option<u64> {
+        let child = self.nodes[node as usize - 1].child.as_ref()?;
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        Some(kib << 10)
     }
 
     /// The leader by its own word: the one of the latest term, should two think so.
@@ -386,7 +396,26 @@ impl Drop for Cluster {
         for node in self.all() {
             self.kill(node);
         }
+        self.changes.end();
     }
+}
+
+/// Its standard error goes to the end of a file.
+fn spawn(mut command: Command, log: &Path) -> Result<Child, Failure> {
+    let log_file = File::options().create(true).append(true).open(log);
+    let log_file = log_file.map_err(|error| {
+        Failure::new("a log cannot be written").because(format!("{}: {error}", log.display()))
+    })?;
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log_file);
+    command.spawn().map_err(|error| {
+        let program = command.get_program().to_string_lossy();
+        Failure::new("a node cannot be started")
+            .because(format!("{program}: {error}"))
+            .hint("name the program with --bellwether")
+    })
 }
 
 /// False when the process is no more.

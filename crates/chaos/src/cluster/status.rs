@@ -20,7 +20,10 @@ const DATABASE: &str = "postgres";
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Replica {
     name: String,
-    /// `leader`, `follower` …
+    /// Of which node.
+    #[serde(skip)]
+    pub node: u64,
+    /// `leader`, `follower`, `learner` …
     pub role: String,
     /// The latest that it has seen.
     pub term: u64,
@@ -32,10 +35,17 @@ pub struct Replica {
     pub fingerprint: String,
     /// Whether clients can read.
     pub serving: bool,
+    /// Records that it misses, as far as it knows.
+    #[serde(default)]
+    pub lag_records: Option<u64>,
+    /// For how long it has missed the oldest of them.
+    #[serde(default)]
+    pub lag_ms: Option<u64>,
 }
 
 #[derive(Deserialize)]
 struct Status {
+    node: u64,
     databases: Vec<Replica>,
 }
 
@@ -44,10 +54,12 @@ pub async fn replica(http: SocketAddr) -> Option<Replica> {
     let answer = tokio::time::timeout(TIMEOUT, exchange(http)).await.ok()??;
     let (_, body) = answer.split_once("\r\n\r\n")?;
     let status: Status = serde_json::from_str(body).ok()?;
-    status
-        .databases
-        .into_iter()
-        .find(|replica| replica.name == DATABASE)
+    let mut databases = status.databases.into_iter();
+    let replica = databases.find(|replica| replica.name == DATABASE)?;
+    Some(Replica {
+        node: status.node,
+        ..replica
+    })
 }
 
 async fn exchange(http: SocketAddr) -> Option<String> {

@@ -1,6 +1,6 @@
 //! `bellwether-chaos failover`: measures how long writes wait when the leader is lost.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -58,19 +58,14 @@ pub async fn run(options: &Options) -> Result<ExitCode, Failure> {
     let results = plan.run(|line| eprintln!("{line}")).await?;
     println!("{results}");
     if let Some(path) = &options.out {
-        write(path, &results.json())?;
+        super::write(path, &results.json())?;
     }
     if let Some(path) = &options.svg {
-        write(path, &chart::draw(&results))?;
+        super::write(path, &chart::draw(&results))?;
     }
     Ok(if results.lost.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
-}
-
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    std::fs::write(path, text)
-        .map_err(|error| Failure::new(format!("{} cannot be written", path.display())).because(error))
 }

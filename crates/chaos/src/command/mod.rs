@@ -5,8 +5,10 @@
 
 pub mod check;
 pub mod failover;
+pub mod load;
 pub mod run;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -35,6 +37,8 @@ enum Command {
     Run(run::Options),
     /// Measure how long writes wait when the leader is lost
     Failover(failover::Options),
+    /// Load a cluster that nothing is wrong with, and see whether its leader stays
+    Load(load::Options),
     /// Judge histories that were written before
     Check(check::Options),
 }
@@ -44,6 +48,7 @@ pub fn run(line: CommandLine) -> Result<ExitCode, Failure> {
     match line.command {
         Command::Run(options) => drive(run::run(&options)),
         Command::Failover(options) => drive(failover::run(&options)),
+        Command::Load(options) => drive(load::run(&options)),
         Command::Check(options) => check::run(&options),
     }
 }
@@ -66,6 +71,11 @@ fn drive(command: impl Future<Output = Result<ExitCode, Failure>>) -> Result<Exi
     // A client may still wait for an answer; nothing depends on it.
     runtime.shutdown_background();
     outcome
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(path, text)
+        .map_err(|error| Failure::new(format!("{} cannot be written", path.display())).because(error))
 }
 
 #[cfg(test)]

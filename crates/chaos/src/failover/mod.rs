@@ -128,7 +128,7 @@ impl Plan {
         let next = cluster.wait_for_leader(Some(leader), PATIENCE).await;
         let next = next.ok_or_else(|| Failure::new(format!("nobody succeeds node {leader}")))?;
         acks_since(ledger, Instant::now(), &survivors).await?;
-        cluster.heal()?;
+        cluster.heal().await?;
         let acks = ledger.since(blow, &survivors);
         let (first, fresh) =
             recovery(blow, &acks).ok_or_else(|| Failure::new("no write was acknowledged"))?;

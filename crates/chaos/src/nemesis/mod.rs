@@ -1,7 +1,5 @@
-//! What breaks, and how it is chosen. A fault is struck, lasts a while, and is healed before the next.
-//!
-//! Two more faults belong here once there are commands for them: changes of membership, and planned switchovers. Each
-//! is a name in [`Fault`] and an arm of `strike`; both need what `heal` does for the others, the way back.
+//! What breaks, or is changed on purpose, and how it is chosen. A fault is struck, lasts a while, and is healed before
+//! the next.
 
 mod strike;
 
@@ -45,11 +43,17 @@ pub enum Fault {
     LoseAnswers,
     /// No space for the leader's data, or another node's.
     FillDisk,
+    /// Leadership goes round, by order, several times in a row.
+    Switchover,
+    /// A node has no vote meanwhile.
+    MemberDemote,
+    /// A further node joins, and is removed again.
+    MemberJoin,
 }
 
 impl Fault {
     /// All of them, with their names.
-    pub const NAMES: [(&'static str, Fault); 15] = [
+    pub const NAMES: [(&'static str, Fault); 18] = [
         ("kill-leader", Fault::KillLeader),
         ("kill-node", Fault::KillNode),
         ("kill-minority", Fault::KillMinority),
@@ -65,6 +69,9 @@ impl Fault {
         ("slow-network", Fault::SlowNetwork),
         ("lose-answers", Fault::LoseAnswers),
         ("fill-disk", Fault::FillDisk),
+        ("switchover", Fault::Switchover),
+        ("member-demote", Fault::MemberDemote),
+        ("member-join", Fault::MemberJoin),
     ];
 
     /// As on the command line and in histories.
@@ -80,6 +87,8 @@ impl Fault {
             Fault::PartBridge | Fault::PartHalves | Fault::PartLeader | Fault::PartOneWay if nodes < 3 => {
                 Some("it needs three nodes")
             }
+            Fault::Switchover if nodes < 2 => Some("there is nobody else to lead"),
+            Fault::MemberDemote if nodes < 2 => Some("the last vote cannot be taken"),
             Fault::FillDisk if !can_fill_disks => {
                 Some("it mounts a small file system for each node, which needs root's rights on Linux")
             }
@@ -105,7 +114,7 @@ impl FromStr for Faults {
             if faults.len() == before {
                 let names: Vec<&str> = Fault::NAMES.iter().map(|(name, _)| *name).collect();
                 return Err(format!(
-                    "no fault is called {word:?}: there are {}; kill, pause and partition for all of a kind, all, none",
+                    "no fault is called {word:?}: there are {}; kill, pause, partition and member for all of a kind, all, none",
                     names.join(", ")
                 ));
             }

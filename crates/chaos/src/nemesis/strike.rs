@@ -11,6 +11,9 @@ use crate::random::Random;
 /// Of each piece of bytes between two nodes: several heartbeats, and less than an election's timeout.
 const LATENESS: Duration = Duration::from_millis(150);
 
+/// In a row.
+const SWITCHOVERS: usize = 5;
+
 /// For a leader to be there, when it is to be struck.
 const LEADER_WITHIN: Duration = Duration::from_secs(3);
 
@@ -43,6 +46,15 @@ pub async fn strike(fault: Fault, cluster: &mut Cluster, random: &mut Random) ->
             cluster.fill_disk(any)?;
             Ok(Some(format!("node {any}")))
         }
+        Fault::Switchover => {
+            let leaders = cluster.switch_over(SWITCHOVERS).await;
+            Ok((!leaders.is_empty()).then(|| format!("to nodes {}", listed(&leaders))))
+        }
+        Fault::MemberDemote => {
+            cluster.demote(any).await?;
+            Ok(Some(format!("node {any}")))
+        }
+        Fault::MemberJoin => Ok(Some(format!("node {}", cluster.join(any).await?))),
         Fault::KillLeader
         | Fault::KillSuccessors
         | Fault::PauseLeader

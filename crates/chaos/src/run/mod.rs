@@ -245,7 +245,7 @@ impl Plan {
             recorder
                 .fault("heal", fault.name().to_owned())
                 .map_err(unwritable)?;
-            cluster.heal()?;
+            cluster.heal().await?;
         }
     }
 

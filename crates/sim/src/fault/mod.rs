@@ -155,13 +155,32 @@ pub struct Planned {
     pub fault: Fault,
 }
 
+/// Where a run's faults come from.
+#[derive(Debug, Clone, Copy, Default)]
+pub enum Faults {
+    /// The seed.
+    #[default]
+    Drawn,
+    /// Just these: a scenario. The seed is for everything else. They end before [`LAST`].
+    Planned(&'static [Planned]),
+}
+
+impl Faults {
+    pub(crate) fn of_run(self, random: &mut Random) -> Vec<Planned> {
+        match self {
+            Faults::Drawn => draw(random),
+            Faults::Planned(planned) => planned.to_vec(),
+        }
+    }
+}
+
 /// Faults begin after this: the tables are there then.
 const FIRST: Time = Time::from_secs(3);
 /// And end before this.
 pub const LAST: Time = Time::from_secs(52);
 
 /// A run's faults: at least seven, two of which the leader cannot survive as such.
-pub fn draw(random: &mut Random) -> Vec<Planned> {
+fn draw(random: &mut Random) -> Vec<Planned> {
     let count = random.range(7, 14);
     let mut faults: Vec<Planned> = (0..count)
         .map(|number| {

@@ -16,7 +16,7 @@ use crate::client::Client;
 use crate::clock::{Time, WallClock};
 use crate::disk::{Rot, SimDisk};
 use crate::driver::{Driver, NodeEvent};
-use crate::fault::{self, CrashPoint, Planned};
+use crate::fault::{CrashPoint, Faults, Planned};
 use crate::network::{Link, Network, Quality};
 use crate::observation::{ClientId, Observation, OperationId, Outcome};
 use crate::peer::PeerMessage;
@@ -153,7 +153,7 @@ pub(crate) struct World {
 
 impl World {
     /// Everything from the seed.
-    pub(crate) fn new(seed: u64, bug: Option<Bug>, promises: bool, trace: Trace) -> World {
+    pub(crate) fn new(seed: u64, faults: Faults, bug: Option<Bug>, promises: bool, trace: Trace) -> World {
         let mut random = Random::new(seed);
         let count: u64 = if random.per_mille(120) { 5 } else { 3 };
         let founding = Configuration::of_voters((1..=count).map(NodeId));
@@ -194,11 +194,11 @@ impl World {
             violation: None,
             random,
         };
-        world.populate();
+        world.populate(faults);
         world
     }
 
-    fn populate(&mut self) {
+    fn populate(&mut self, faults: Faults) {
         for id in self.founding.clone().members() {
             self.create_node(id);
             self.at(Time(id.0 * 1_000), WorldEvent::Start(id));
@@ -208,7 +208,7 @@ impl World {
             self.clients.insert(ClientId(id), client);
         }
         let mut random = self.random.fork();
-        for planned in fault::draw(&mut random) {
+        for planned in faults.of_run(&mut random) {
             self.at(planned.at, WorldEvent::Fault(planned));
         }
         self.at(Time(700_000), WorldEvent::Wake(ClientId(0)));
