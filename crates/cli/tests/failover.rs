@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use bellwether_types::NodeId;
@@ -294,6 +296,57 @@ fn a_read_waits_out_an_election() {
                     .await
                     .expect("in a while");
             }
+        }
+    });
+}
+
+/// Changes the schema, one statement after the other, each anew until it is done; what was done.
+async fn change_schema(client: tokio_postgres::Client, done: Arc<AtomicUsize>, stop: Arc<AtomicBool>) {
+    for number in 0.. {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let statements = [
+            format!("CREATE TABLE made_{number} AS SELECT {number} AS number"),
+            format!("ALTER TABLE made_{number} ADD COLUMN added INTEGER DEFAULT {number}"),
+            format!("CREATE INDEX index_{number} ON made_{number} (number)"),
+        ];
+        for statement in statements {
+            client.batch_execute(&statement).await.expect("held, not failed");
+        }
+        done.store(number + 1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_schema_that_changes_while_leaders_die_is_the_same_everywhere_and_changed_once() {
+    run(async {
+        let mut cluster = cluster_with_table().await;
+        let (done, stop) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let leader = cluster.wait_for_leader();
+        let client = cluster.connect_to_follower().await;
+        let changes = tokio::spawn(change_schema(client, Arc::clone(&done), Arc::clone(&stop)));
+        let many = async |more: usize| {
+            let goal = done.load(Ordering::Relaxed) + more;
+            until("changes of the schema", async || {
+                (done.load(Ordering::Relaxed) >= goal).then_some(())
+            })
+            .await;
+        };
+        many(10).await;
+        cluster.kill(leader);
+        many(10).await;
+        cluster.start_node(leader);
+        cluster.wait_until_ready();
+        stop.store(true, Ordering::Relaxed);
+        changes.await.expect("no statement failed");
+        let tables = done.load(Ordering::Relaxed) as i64;
+        cluster.assert_equal_fingerprints();
+        for node in cluster.ids() {
+            let client = cluster.connect(node).await.expect("let in");
+            let count = "SELECT count(*) FROM sqlite_schema WHERE name LIKE 'made_%' AND sql LIKE '%added%'";
+            let count: i64 = client.query_one(count, &[]).await.expect("a count").get(0);
+            assert_eq!(count, tables, "node {node}");
         }
     });
 }

@@ -631,3 +631,58 @@ fn lock_timeout_counts_waiting_and_not_running() {
         }
     });
 }
+
+/// By any level's name and in either mode it is the same: every transaction is serializable.
+#[test]
+fn a_transaction_of_any_level_reads_what_it_wrote_and_of_others_one_snapshot() {
+    run(async {
+        let cluster = shared_cluster();
+        let client = cluster.connect_to_leader().await;
+        let table = "CREATE TABLE pairs (name TEXT PRIMARY KEY, value INTEGER NOT NULL)";
+        create(&cluster, &client, table).await;
+        let (one, both) = (
+            "SELECT value FROM pairs WHERE name = 'mine'",
+            "SELECT min(value) + 1000 * max(value) FROM pairs WHERE name <> 'mine'",
+        );
+        let levels = [
+            "READ UNCOMMITTED",
+            "READ COMMITTED",
+            "REPEATABLE READ",
+            "SERIALIZABLE",
+        ];
+        for (level, mode) in levels.into_iter().flat_map(|level| {
+            let modes = ["pessimistic", "optimistic"];
+            modes.map(|mode| (level, mode))
+        }) {
+            for (first, second) in pairs(&cluster).await {
+                let reset = "REPLACE INTO pairs VALUES ('left', 1), ('right', 1), ('mine', 0)";
+                execute(&second, reset).await;
+                let begin = format!(
+                    "SET bellwether.read_consistency = strong; SET bellwether.transaction_mode = {mode}; \
+                     BEGIN ISOLATION LEVEL {level}"
+                );
+                execute(&first, &begin).await;
+                assert_eq!(integer(&first, both).await, 1001, "{level} {mode}");
+                execute(&second, "UPDATE pairs SET value = 2 WHERE name <> 'mine'").await;
+                assert_eq!(integer(&first, both).await, 1001, "{level} {mode}: one snapshot");
+                execute(&first, "ROLLBACK").await;
+
+                execute(&first, &format!("BEGIN ISOLATION LEVEL {level}")).await;
+                execute(&first, "UPDATE pairs SET value = value + 1 WHERE name = 'mine'").await;
+                assert_eq!(integer(&first, one).await, 1, "{level} {mode}: its own write");
+                execute(
+                    &first,
+                    "SAVEPOINT s; UPDATE pairs SET value = 7 WHERE name = 'mine'",
+                )
+                .await;
+                assert_eq!(integer(&first, one).await, 7, "{level} {mode}");
+                execute(&first, "ROLLBACK TO s").await;
+                assert_eq!(integer(&first, one).await, 1, "{level} {mode}");
+                assert_eq!(integer(&second, one).await, 0, "{level} {mode}: nobody else's");
+                execute(&first, "COMMIT").await;
+                execute(&second, "SET bellwether.read_consistency = strong").await;
+                assert_eq!(integer(&second, one).await, 1, "{level} {mode}");
+            }
+        }
+    });
+}

@@ -103,6 +103,34 @@ fn the_status_of_a_wait_that_was_given_up_is_the_truth() {
 }
 
 #[test]
+fn what_a_cancelled_commit_waits_for_is_seen_by_nobody() {
+    run(async {
+        let mut cluster = cluster_with_table().await;
+        let client = cluster.connect_to_leader().await;
+        let reader = cluster.connect_to_leader().await;
+        execute(&reader, "SET bellwether.read_consistency = eventual").await;
+        execute(&client, "SET statement_timeout = '200ms'").await;
+        let old = cluster.wait_for_leader();
+        let followers = cluster.followers();
+        followers.iter().for_each(|node| cluster.pause(*node));
+        let refused = client.execute("INSERT INTO sheep VALUES (1)", &[]).await;
+        assert_eq!(refusal(refused).0, "40003");
+        assert_eq!(count(&reader).await, 0, "no quorum has it, as far as is known");
+        // What the frozen followers' sockets have is theirs; the record is on no other disk.
+        cluster.kill(old);
+        followers.iter().for_each(|node| cluster.kill(*node));
+        followers.iter().for_each(|node| cluster.start_node(*node));
+        cluster.wait_for_leader_other_than(old);
+        let client = cluster.connect(followers[0]).await.expect("let in");
+        assert_eq!(count(&client).await, 0, "nobody saw it, so it may be gone");
+        cluster.start_node(old);
+        cluster.wait_until_ready();
+        assert_eq!(count(&client).await, 0);
+        cluster.assert_equal_fingerprints();
+    });
+}
+
+#[test]
 fn who_is_told_that_a_transaction_is_aborted_is_told_the_truth_for_ever() {
     run(async {
         let cluster = cluster_with_table().await;

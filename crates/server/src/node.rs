@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use bellwether_http::{DatabaseStatus, MemberStatus, Metrics, NodeStatus, Role as HttpRole};
-use bellwether_node::{Event, Role};
+use bellwether_node::Role;
 use bellwether_types::{DatabaseId, Durability, NodeId, Outcome, Position, RequestId};
 
 use crate::config::Config;
@@ -40,13 +40,6 @@ impl Replicas {
 
     pub fn iter(&self) -> impl Iterator<Item = &Arc<ReplicaHandle>> {
         self.by_database.values()
-    }
-
-    /// Gives every machine an event; one whose queue is full misses it.
-    pub fn offer_all(&self, event: impl Fn() -> Event) {
-        for replica in self.iter() {
-            replica.offer(event());
-        }
     }
 }
 

@@ -245,7 +245,12 @@ fn configure(connection: &Connection, role: ConnectionRole) -> rusqlite::Result<
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "journal_size_limit", RESTARTED_WAL_BYTES_MAX)?;
     connection.pragma_update(None, "cache_size", -cache_kib)?;
-    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    // What a large sort, or a statement that changes many pages and may be taken back, needs beyond the cache.
+    let temporary = match role {
+        ConnectionRole::Writer | ConnectionRole::Reader => "FILE",
+        ConnectionRole::Checkpointer | ConnectionRole::Workspace => "MEMORY",
+    };
+    connection.pragma_update(None, "temp_store", temporary)?;
     if role != ConnectionRole::Checkpointer {
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     }
@@ -502,7 +507,7 @@ mod tests {
             ("wal_autocheckpoint", "0"),
             ("busy_timeout", "0"),
             ("page_size", "4096"),
-            ("temp_store", "2"),
+            ("temp_store", "1"),
             ("trusted_schema", "0"),
             ("foreign_keys", "1"),
         ] {

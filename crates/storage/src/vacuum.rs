@@ -10,7 +10,7 @@ use bellwether_types::{Fingerprint, Position, TableId, Timestamp};
 
 use crate::catalog::Key;
 use crate::error::{SqliteError, StorageError};
-use crate::files::{ConnectionRole, Vfs, sqlite_facts};
+use crate::files::{ConnectionRole, sqlite_facts};
 use crate::writer::{Phase, Writer, not_opened};
 
 impl Writer {
@@ -80,15 +80,7 @@ impl Writer {
     /// On a connection of its own: VACUUM attaches a file, which clients' connections cannot.
     fn run_vacuum(&self) -> Result<(), StorageError> {
         let connection = self.files.connect(ConnectionRole::Writer).map_err(not_opened)?;
-        let place = match self.files.vfs {
-            Vfs::Os => "FILE",
-            Vfs::Simulated(_) => "MEMORY",
-        };
-        let run = || {
-            connection.pragma_update(None, "temp_store", place)?;
-            connection.execute_batch("VACUUM")
-        };
-        run().map_err(|error: rusqlite::Error| {
+        connection.execute_batch("VACUUM").map_err(|error| {
             let (code, message) = sqlite_facts(&error);
             StorageError::Sqlite(SqliteError {
                 // The bindings' own errors have no code.

@@ -215,6 +215,22 @@ impl Cluster {
         true
     }
 
+    /// SIGTERM: the node hands over and ends by itself, in time or it is an error.
+    pub async fn stop(&mut self, node: Node) -> Result<(), Failure> {
+        let Some(child) = &mut self.process(node).child else {
+            return Ok(());
+        };
+        signal(child, libc::SIGTERM);
+        let patience = Patience::of(WHOLE_WITHIN);
+        while !matches!(child.try_wait(), Ok(Some(_))) {
+            if !patience.lasts().await {
+                return Err(Failure::new(format!("node {node} does not stop")));
+            }
+        }
+        self.process(node).child = None;
+        Ok(())
+    }
+
     /// SIGSTOP: the node freezes, its sockets stay open. False when it did not run.
     pub fn pause(&mut self, node: Node) -> bool {
         let process = self.process(node);
@@ -279,6 +295,11 @@ impl Cluster {
     /// What a node says; `None` when it does not answer.
     pub async fn replica(&self, node: Node) -> Option<Replica> {
         status::replica(self.nodes[node as usize - 1].http).await
+    }
+
+    /// What a node says of all its databases; `None` when it does not answer.
+    pub async fn databases(&self, node: Node) -> Option<Vec<Replica>> {
+        status::replicas(self.nodes[node as usize - 1].http).await
     }
 
     /// The most memory that a node's process has held since it was started, in bytes; `None` where the system does not

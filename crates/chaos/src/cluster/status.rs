@@ -19,7 +19,8 @@ const DATABASE: &str = "postgres";
 /// A replica of the database that a fresh cluster has, as its node sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Replica {
-    name: String,
+    /// Its database.
+    pub name: String,
     /// Of which node.
     #[serde(skip)]
     pub node: u64,
@@ -49,17 +50,22 @@ struct Status {
     databases: Vec<Replica>,
 }
 
-/// `None` when the node does not answer, or has no replica yet.
+/// Of the database that a fresh cluster has; `None` when the node does not answer, or has no replica yet.
 pub async fn replica(http: SocketAddr) -> Option<Replica> {
+    let replicas = replicas(http).await?;
+    replicas.into_iter().find(|replica| replica.name == DATABASE)
+}
+
+/// Of all databases; `None` when the node does not answer.
+pub async fn replicas(http: SocketAddr) -> Option<Vec<Replica>> {
     let answer = tokio::time::timeout(TIMEOUT, exchange(http)).await.ok()??;
     let (_, body) = answer.split_once("\r\n\r\n")?;
     let status: Status = serde_json::from_str(body).ok()?;
-    let mut databases = status.databases.into_iter();
-    let replica = databases.find(|replica| replica.name == DATABASE)?;
-    Some(Replica {
+    let of_node = |replica| Replica {
         node: status.node,
         ..replica
-    })
+    };
+    Some(status.databases.into_iter().map(of_node).collect())
 }
 
 async fn exchange(http: SocketAddr) -> Option<String> {

@@ -123,6 +123,7 @@ mod tests {
             first_was_begun_before: true,
             first_attempts: 1,
             fresh_ms: first_ms + 5.0,
+            retried: 0,
         };
         Results {
             how: How::Kill,

@@ -1,5 +1,5 @@
-//! How long clients wait when a leader is lost: again and again it is killed, frozen or cut off while clients write,
-//! and the time to the next acknowledgement through a surviving node is taken.
+//! How long clients wait when a leader is lost: again and again it is killed, frozen or cut off, or relieved by order,
+//! while clients write, and the time to the next acknowledgement through a surviving node is taken.
 //!
 //! What is measured, of writes through the nodes that stay, from just before the blow:
 //! - `first`: to the end of the longest pause between two acknowledgements. The statement may have been on its way when
@@ -122,9 +122,12 @@ impl Plan {
             .leader()
             .await
             .ok_or_else(|| Failure::new("nobody leads a whole cluster"))?;
-        let survivors = cluster.all_but(leader);
+        let survivors = match self.how {
+            How::Switchover => cluster.all(),
+            How::Kill | How::Freeze | How::Cut | How::Stop => cluster.all_but(leader),
+        };
         let blow = Instant::now();
-        self.strike(leader, cluster);
+        self.strike(leader, cluster).await?;
         let next = cluster.wait_for_leader(Some(leader), PATIENCE).await;
         let next = next.ok_or_else(|| Failure::new(format!("nobody succeeds node {leader}")))?;
         acks_since(ledger, Instant::now(), &survivors).await?;
@@ -140,11 +143,14 @@ impl Plan {
             first_was_begun_before: first.begun < blow,
             first_attempts: first.attempts,
             fresh_ms: ms(fresh),
+            retried: acks.iter().filter(|ack| ack.attempts > 1).count(),
         })
     }
 
-    fn strike(&self, leader: Node, cluster: &mut Cluster) {
+    async fn strike(&self, leader: Node, cluster: &mut Cluster) -> Result<(), Failure> {
         match self.how {
+            How::Stop => cluster.stop(leader).await?,
+            How::Switchover => drop(cluster.switch_over(1).await),
             How::Kill => drop(cluster.kill(leader)),
             How::Freeze => drop(cluster.pause(leader)),
             How::Cut => {
@@ -154,6 +160,7 @@ impl Plan {
                     .part(&[leader], &cluster.all_but(leader), Flow::Held);
             }
         }
+        Ok(())
     }
 }
 

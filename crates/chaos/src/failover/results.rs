@@ -18,6 +18,10 @@ pub enum How {
     Freeze,
     /// Nothing arrives from it or at it, at its clients' door either; sockets stay open.
     Cut,
+    /// SIGTERM, as in a rolling restart: it hands over first.
+    Stop,
+    /// Another node leads by order; nobody stops.
+    Switchover,
 }
 
 impl How {
@@ -27,6 +31,8 @@ impl How {
             How::Kill => "kill",
             How::Freeze => "freeze",
             How::Cut => "cut",
+            How::Stop => "stop",
+            How::Switchover => "switchover",
         }
     }
 }
@@ -46,6 +52,8 @@ pub struct Round {
     pub first_attempts: u32,
     /// To the first acknowledgement of a write that was begun after the blow.
     pub fresh_ms: f64,
+    /// Writes through nodes that stay whose clients had to send them again.
+    pub retried: usize,
 }
 
 impl fmt::Display for Round {
@@ -135,9 +143,14 @@ impl fmt::Display for Results {
             self.rounds.len(),
             self.acknowledged
         )?;
+        let retried: usize = self.rounds.iter().map(|round| round.retried).sum();
+        write!(
+            f,
+            "; {retried} of those through nodes that stayed were sent again by their clients"
+        )?;
         match &self.lost[..] {
-            [] => f.write_str(", and all are at every node"),
-            lost => write!(f, ", and {} ARE LOST: {lost:?}", lost.len()),
+            [] => f.write_str("; all are at every node"),
+            lost => write!(f, "; {} ARE LOST: {lost:?}", lost.len()),
         }
     }
 }

@@ -26,6 +26,8 @@ pub struct Results {
     pub update_seconds: Vec<f64>,
     /// False failovers. There must be none.
     pub leader_changes: Vec<Change>,
+    /// Times that a node knew no leader although there was one.
+    pub doubts: u64,
     /// Errors that clients got. There must be none.
     pub errors: u64,
     /// The first of them.
@@ -59,6 +61,7 @@ impl Results {
             load_seconds: seconds(&bulk.loads),
             update_seconds: seconds(&bulk.updates),
             leader_changes: watch.changes,
+            doubts: watch.doubts,
             errors: seen.errors,
             first_errors: seen.first_errors.clone(),
             lost,
@@ -110,6 +113,7 @@ impl fmt::Display for Results {
         row("bulk loads", range(&self.load_seconds));
         row("updates", range(&self.update_seconds));
         row("changes of leader", self.leader_changes.len().to_string());
+        row("nodes in doubt", self.doubts.to_string());
         row("errors", self.errors.to_string());
         row("lost writes", self.lost.to_string());
         row("unanswered looks", self.silences.to_string());

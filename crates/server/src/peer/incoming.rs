@@ -16,7 +16,7 @@ use super::handshake::{self, Proven};
 use crate::node::Node;
 use crate::sockets::accept;
 
-/// Connections from peers at one time: two for consensus and up to a connection per client session of each peer.
+/// Connections from peers at one time: two of each database for consensus and up to a connection per client session of each peer.
 const CONNECTIONS_MAX: usize = 4096;
 
 /// Of these, those that have not proven the secret yet: strangers cannot take all places.

@@ -1,4 +1,7 @@
-//! Outgoing consensus messages: per other node one connection for small ones and one for entries.
+//! Outgoing consensus messages: per other node and database one connection for small ones and one for entries.
+//!
+//! Whoever reads a message drives its replica, and waits for its disk: databases with a connection in common would wait for
+//! each other's, and a bulk load of one would keep the heartbeats of another.
 //!
 //! Whoever has a message writes it to the socket at once, as far as that takes it; a task of the connection writes the
 //! rest, and connects anew when it breaks.
@@ -20,6 +23,7 @@ use tokio::sync::{Notify, watch};
 
 use super::frame::{FrameError, Purpose, put_frame};
 use super::handshake::Caller;
+use crate::DATABASES;
 use crate::lock::Stream;
 use crate::members::removed;
 use crate::node::Replicas;
@@ -47,13 +51,14 @@ struct Link {
 /// Where consensus messages leave this node.
 pub(crate) struct Links {
     caller: Arc<Caller>,
-    links: RwLock<BTreeMap<NodeId, Link>>,
+    links: RwLock<BTreeMap<(NodeId, DatabaseId), Link>>,
     metrics: Arc<Metrics>,
 }
 
 /// A connection's task.
 struct Outgoing {
     to: NodeId,
+    database: DatabaseId,
     purpose: Purpose,
     caller: Arc<Caller>,
     pipe: Arc<Pipe>,
@@ -79,7 +84,7 @@ impl Links {
     /// written already.
     pub fn send(&self, database: DatabaseId, message: &Message) {
         let links = self.links.read().expect("no holder of this lock panics");
-        let Some(link) = links.get(&message.to) else {
+        let Some(link) = links.get(&(message.to, database)) else {
             return;
         };
         let pipe = if message.is_bulk() {
@@ -96,21 +101,25 @@ impl Links {
         }
     }
 
-    /// A link to each of the others, where it is now. What is to be spawned.
+    /// Links to each of the others, where it is now. What is to be spawned.
     fn renew(&self) -> Vec<Outgoing> {
         let members = self.caller.members.current();
         let others = members.present().filter(|member| member.node != self.caller.node);
         let others: Vec<NodeId> = others.map(|member| member.node).collect();
         let mut links = self.links.write().expect("no holder of this lock panics");
-        links.retain(|node, link| others.contains(node) && link.address == self.caller.address(*node));
+        links.retain(|(node, _), link| others.contains(node) && link.address == self.caller.address(*node));
         let mut outgoing = Vec::new();
-        for to in others {
-            links.entry(to).or_insert_with(|| {
+        let all = others
+            .into_iter()
+            .flat_map(|to| DATABASES.map(|(database, _)| (to, database)));
+        for (to, database) in all {
+            links.entry((to, database)).or_insert_with(|| {
                 let (sender, alive) = watch::channel(());
                 let mut open = |purpose| {
                     let pipe = Arc::new(Pipe::default());
                     outgoing.push(Outgoing {
                         to,
+                        database,
                         purpose,
                         caller: Arc::clone(&self.caller),
                         pipe: Arc::clone(&pipe),
@@ -293,7 +302,9 @@ impl Outgoing {
             if broken.stream.is_some() {
                 pause = RECONNECT_MIN;
             }
-            replicas.offer_all(|| Event::Unreachable(self.to));
+            if let Some(replica) = replicas.get(self.database) {
+                replica.offer(Event::Unreachable(self.to));
+            }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(RECONNECT_MAX);
         }
