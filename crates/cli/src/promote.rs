@@ -70,7 +70,9 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::FAILURE);
     }
     let node = promotion.node();
-    promotion.carry_out().map_err(failed)?;
+    promotion.carry_out().map_err(|error| {
+        failed(error).hint("what was done of it does no harm: run it again when the reason is gone")
+    })?;
     if options.json {
         let json = serde_json::to_string_pretty(&report).expect("these structures have only text keys");
         println!("{json}");
@@ -131,15 +133,14 @@ fn print(report: &Report) {
         report.node
     );
     match report.removed.is_empty() {
-        true => println!("It knows of no other node."),
+        true => println!("It knows of no other node: it goes on alone already."),
         false => println!(
-            "For ever removed: {}. What they answered and this node does not have is lost to the cluster:",
+            "For ever removed: {}. What they answered and this node does not have is lost to the cluster:\n\
+             at worst everything after the times above.",
             list(&report.removed)
         ),
     }
-    println!(
-        "at worst everything after the times above. What this node has and no majority had counts as committed."
-    );
+    println!("What this node has and no majority had counts as committed.");
 }
 
 /// How long before now, by this machine's clock.

@@ -221,10 +221,11 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> Result
     };
     let promotion = data_dir.promotion().map_err(ServeError::DataDir)?;
     let lock = Lock::new(&config.secret, config.open_tls().map_err(ServeError::Tls)?);
-    // Peers have a thread of their own, where the log is written, too: heartbeats never wait behind clients' SQL. So do
-    // health and metrics, which tell even while a disk stalls.
-    let control = Apart::start("control")?;
-    let monitor = Apart::start("monitor")?;
+    // Peers have threads of their own, where logs are written, too: heartbeats never wait behind clients' SQL. One of them
+    // at most waits for each database's log; the last is for the others' heartbeats. Health and metrics have one as well,
+    // which tells even while a disk stalls.
+    let control = Apart::start("control", DATABASES.len() + 1)?;
+    let monitor = Apart::start("monitor", 1)?;
     let pg = listen(config.listen_pg).await?;
     let http = monitor.listen(config.listen_http).await?;
     let peers = control.listen(config.listen_peer).await?;
@@ -346,15 +347,16 @@ const DATABASES: [(DatabaseId, &str); 2] = [
     (DatabaseId::POSTGRES, "postgres"),
 ];
 
-/// A runtime of one thread, apart from the clients'.
+/// A runtime apart from the clients'.
 struct Apart {
     runtime: Option<Runtime>,
 }
 
 impl Apart {
-    fn start(name: &str) -> Result<Apart, ServeError> {
+    fn start(name: &str, threads: usize) -> Result<Apart, ServeError> {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
-        let runtime = builder.worker_threads(1).thread_name(name).enable_all().build();
+        builder.worker_threads(threads).thread_name(name).enable_all();
+        let runtime = builder.build();
         let runtime =
             runtime.map_err(|error| ServeError::Failed(format!("no thread \"{name}\": {error}")))?;
         Ok(Apart {

@@ -178,10 +178,15 @@ pub(crate) async fn write_frame(stream: &mut (impl AsyncWrite + Unpin), content:
     stream.flush().await
 }
 
+/// Room for a frame as long as the last one is kept up to here: large ones would be moved as they grow.
+const KEPT_ROOM_BYTES: usize = (1 << 20) + 128;
+
 /// Cuts frames out of a stream.
 #[derive(Debug, Default)]
 pub(crate) struct FrameReader {
     buffer: BytesMut,
+    /// Of the last frame: the next may be as long.
+    last_bytes: usize,
 }
 
 impl FrameReader {
@@ -199,6 +204,7 @@ impl FrameReader {
         if self.buffer.len() < 8 + bytes {
             return Ok(None);
         }
+        self.last_bytes = 8 + bytes;
         let mut frame = self.buffer.split_to(8 + bytes).freeze();
         let content = frame.split_off(8);
         if crc32c::crc32c(&content) != checksum {
@@ -218,7 +224,11 @@ impl FrameReader {
                 return Ok(Some(frame));
             }
             // Memory follows what has really arrived, not what a length promises.
-            self.buffer.reserve(64 << 10);
+            let as_last = self
+                .last_bytes
+                .min(KEPT_ROOM_BYTES)
+                .saturating_sub(self.buffer.len());
+            self.buffer.reserve(as_last.max(64 << 10));
             if stream.read_buf(&mut self.buffer).await? == 0 {
                 return if self.buffer.is_empty() {
                     Ok(None)
@@ -258,9 +268,15 @@ mod tests {
         put_frame(&mut out, b"content");
         let mut flipped = out.clone();
         flipped[10] ^= 1;
-        let mut reader = FrameReader { buffer: flipped };
+        let mut reader = FrameReader {
+            last_bytes: 0,
+            buffer: flipped,
+        };
         assert!(matches!(reader.next_buffered(100), Err(FrameError::Checksum)));
-        let mut reader = FrameReader { buffer: out };
+        let mut reader = FrameReader {
+            last_bytes: 0,
+            buffer: out,
+        };
         assert!(matches!(
             reader.next_buffered(3),
             Err(FrameError::TooLarge { bytes: 7 })

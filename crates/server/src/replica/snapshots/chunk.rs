@@ -11,6 +11,10 @@ use lz4_flex::block;
 /// Of an image at a time: what each side holds a few of, and what is fetched again at most when a part has a torn end.
 pub(super) const CHUNK_BYTES: usize = 1 << 20;
 
+/// Looked at before a chunk is packed: so many pieces of it, each so long.
+const SAMPLES: usize = 4;
+const SAMPLE_BYTES: usize = 16 << 10;
+
 /// The longest frame: a chunk that is not packed, and what is said of it.
 pub(super) const CHUNK_FRAME_BYTES: usize = CHUNK_BYTES + 64;
 
@@ -58,15 +62,30 @@ pub(super) fn encode(image: ImageId, offset: u64, content: &[u8], out: &mut Enco
     debug_assert!(content.len() <= CHUNK_BYTES, "{} bytes", content.len());
     out.u64(offset);
     out.fixed_u64(image.checksum(offset, content));
-    let packed = block::compress(content);
-    if packed.len() <= content.len() - content.len().div_ceil(16) {
-        out.u8(packing::LZ4);
-        out.u64(content.len() as u64);
-        out.raw(&packed);
-    } else {
-        out.u8(packing::NONE);
-        out.raw(content);
+    match packed(content) {
+        Some(packed) => {
+            out.u8(packing::LZ4);
+            out.u64(content.len() as u64);
+            out.raw(&packed);
+        }
+        None => {
+            out.u8(packing::NONE);
+            out.raw(content);
+        }
     }
+}
+
+/// `None`: it saves too little. Of a long one samples tell, so that what cannot be packed costs next to nothing.
+fn packed(content: &[u8]) -> Option<Vec<u8>> {
+    let saves = |packed: &[u8], content: &[u8]| packed.len() <= content.len() - content.len().div_ceil(16);
+    if content.len() > SAMPLES * SAMPLE_BYTES * 2 {
+        let starts = (0..content.len()).step_by(content.len().div_ceil(SAMPLES));
+        let mut samples = starts.filter_map(|start| content.get(start..start + SAMPLE_BYTES));
+        if !samples.any(|sample| saves(&block::compress(sample), sample)) {
+            return None;
+        }
+    }
+    Some(block::compress(content)).filter(|packed| saves(packed, content))
 }
 
 /// Reads what [`encode`] wrote. That the content fits its checksum is for whoever knows the image to see.
@@ -145,6 +164,15 @@ mod tests {
             decode(&raw).map(|chunk| chunk.content),
             Ok(noise(CHUNK_BYTES).into())
         );
+    }
+
+    #[test]
+    fn a_chunk_of_which_a_quarter_can_be_packed_is() {
+        let mut content = noise(CHUNK_BYTES);
+        content[CHUNK_BYTES / 2..CHUNK_BYTES / 4 * 3].fill(7);
+        let packed = encoded(0, &content);
+        assert!(packed.len() < CHUNK_BYTES / 5 * 4, "{}", packed.len());
+        assert_eq!(decode(&packed).map(|chunk| chunk.content), Ok(content.into()));
     }
 
     #[test]
