@@ -44,7 +44,7 @@ use std::time::{Duration, Instant};
 use bellwether_http::Metrics;
 use bellwether_types::{Configuration, DatabaseId};
 use tokio::net::TcpListener;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio::task::JoinHandle;
 
 pub use config::{Config, InvalidConfig, LOG_KEEP_BYTES, MAX_CONNECTIONS, Origin};
@@ -226,6 +226,7 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> Result
     // which tells even while a disk stalls.
     let control = Apart::start("control", DATABASES.len() + 1)?;
     let monitor = Apart::start("monitor", 1)?;
+    monitor.spawn(keep_awake(control.handle()));
     let pg = listen(config.listen_pg).await?;
     let http = monitor.listen(config.listen_http).await?;
     let peers = control.listen(config.listen_peer).await?;
@@ -347,6 +348,18 @@ const DATABASES: [(DatabaseId, &str); 2] = [
     (DatabaseId::POSTGRES, "postgres"),
 ];
 
+/// Sockets are watched by whichever thread of the runtime had nothing to do last, and by nobody while that one waits for a
+/// disk: work from outside wakes another, which then watches.
+async fn keep_awake(control: Handle) {
+    loop {
+        tokio::time::sleep(WATCHED_WITHIN).await;
+        control.spawn(async {});
+    }
+}
+
+/// A message of a peer is read so much later at most, be the disk as slow as it likes: less than a heartbeat's period.
+const WATCHED_WITHIN: Duration = Duration::from_millis(20);
+
 /// A runtime apart from the clients'.
 struct Apart {
     runtime: Option<Runtime>,
@@ -362,6 +375,14 @@ impl Apart {
         Ok(Apart {
             runtime: Some(runtime),
         })
+    }
+
+    fn handle(&self) -> Handle {
+        self.runtime
+            .as_ref()
+            .expect("there until dropped")
+            .handle()
+            .clone()
     }
 
     fn spawn<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {

@@ -56,7 +56,7 @@ const PARTS: &[(&str, &[&str])] = &[
     ("libc", &["storage", "server", "cli", "bench", "chaos"]),
     ("serde", &["http", "server", "cli", "bench", "chaos"]),
     ("serde_json", &["http", "server", "cli", "bench", "chaos"]),
-    ("hdrhistogram", &["bench"]),
+    ("hdrhistogram", &["bench", "chaos"]),
     ("rustls", &["server", "cli"]),
     ("tokio-rustls", &["server", "cli"]),
     ("rcgen", &["server"]),
