@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use bellwether_node::{Progress, Standby};
 use bellwether_types::{LogIndex, NodeId, Term};
 
-/// Moments remembered. When there are more, every second one is forgotten: of a standby that is far behind the lag is
-/// known less exactly.
+/// Moments remembered, as far back as somebody is behind. When there are more, every second one is forgotten, and those
+/// to come are twice as far apart, until nobody is behind.
 const MOMENTS_MAX: usize = 4096;
 
 /// Moments are no closer: lags are exact to it.
-const GAP: Duration = Duration::from_millis(1);
+const GAP_MIN: Duration = Duration::from_millis(1);
 
 /// After the last entry.
 const SHOWN: Duration = Duration::from_secs(10);
@@ -24,11 +24,13 @@ const SHOWN: Duration = Duration::from_secs(10);
 pub(super) const STEPS: usize = 3;
 
 /// At a leader, in its reign.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct StandbyLag {
     reign: Option<Term>,
     /// The last entry durable here, and when that was seen; ascending.
     moments: VecDeque<(LogIndex, Instant)>,
+    /// Between two of them.
+    gap: Duration,
     standbys: BTreeMap<NodeId, [Step; STEPS]>,
 }
 
@@ -37,6 +39,17 @@ struct Step {
     through: LogIndex,
     /// The last lag, and when it was taken.
     measured: Option<(Duration, Instant)>,
+}
+
+impl Default for StandbyLag {
+    fn default() -> StandbyLag {
+        StandbyLag {
+            reign: None,
+            moments: VecDeque::new(),
+            gap: GAP_MIN,
+            standbys: BTreeMap::new(),
+        }
+    }
 }
 
 impl StandbyLag {
@@ -51,17 +64,7 @@ impl StandbyLag {
         if self.reign.is_none() {
             return;
         }
-        let last = self.moments.back();
-        if last.is_none_or(|(index, at)| *index < progress.persisted && now.duration_since(*at) >= GAP) {
-            self.moments.push_back((progress.persisted, now));
-        }
-        if self.moments.len() > MOMENTS_MAX {
-            let mut is_kept = false;
-            self.moments.retain(|_| {
-                is_kept = !is_kept;
-                is_kept
-            });
-        }
+        self.remember(progress.persisted, now);
         self.standbys
             .retain(|node, _| progress.standbys.iter().any(|standby| standby.node == *node));
         for standby in &progress.standbys {
@@ -78,6 +81,36 @@ impl StandbyLag {
                 }
                 step.through = step.through.max(through);
             }
+        }
+        self.forget();
+    }
+
+    fn remember(&mut self, persisted: LogIndex, now: Instant) {
+        let last = self.moments.back();
+        if last.is_none_or(|(index, at)| *index < persisted && now.duration_since(*at) >= self.gap) {
+            self.moments.push_back((persisted, now));
+        }
+        if self.moments.len() > MOMENTS_MAX {
+            self.gap *= 2;
+            let mut is_kept = false;
+            self.moments.retain(|_| {
+                is_kept = !is_kept;
+                is_kept
+            });
+        }
+    }
+
+    /// What everybody has, but for the last moment of it.
+    fn forget(&mut self) {
+        let steps = self.standbys.values().flatten();
+        let Some(all_have) = steps.map(|step| step.through).min() else {
+            return;
+        };
+        while self.moments.get(1).is_some_and(|(index, _)| *index <= all_have) {
+            self.moments.pop_front();
+        }
+        if self.moments.len() <= 1 {
+            self.gap = GAP_MIN;
         }
     }
 
@@ -161,11 +194,14 @@ mod tests {
         for entry in 1..=many {
             lag.note(&progress(entry, [1, 1, 1]), begin + ms(entry));
         }
-        assert!(lag.moments.len() <= MOMENTS_MAX + 1);
+        assert!(lag.moments.len() <= MOMENTS_MAX);
         let [Some(behind), ..] = lag.of(OTHER, begin + ms(many)) else {
             panic!("it misses nearly everything");
         };
         assert!(behind > ms(many - many / 100), "{behind:?} of {many} ms");
+        lag.note(&progress(many, [many, many, many]), begin + ms(many + 1));
+        assert_eq!(lag.moments.len(), 1, "nobody is behind");
+        assert_eq!(lag.gap, GAP_MIN);
     }
 
     #[test]
