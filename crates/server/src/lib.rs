@@ -42,6 +42,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::{Duration, Instant};
 
 use bellwether_http::Metrics;
+use bellwether_node::Role;
 use bellwether_types::{Configuration, DatabaseId};
 use tokio::net::TcpListener;
 use tokio::runtime::{Handle, Runtime};
@@ -293,10 +294,15 @@ fn caller(config: &Config, identity: &Identity, members: &Arc<MemberBook>) -> Ca
 /// Lets others lead what this node leads, so that their clients find no more than a pause. Where nobody can, they elect one.
 async fn leave(replicas: &Replicas) {
     let mut leaving = tokio::task::JoinSet::new();
-    for replica in replicas.iter().filter(|replica| replica.reign.borrow().leading) {
+    for replica in replicas.iter() {
         let replica = Arc::clone(replica);
         leaving.spawn(async move {
-            if let Err(error) = replica.hand_over(None, DRAIN_AT_STOP).await {
+            let mut reign = replica.reign.clone();
+            // Who was elected just now hands over when it has applied what came before: until then it knows no heir.
+            let settled = reign.wait_for(|reign| reign.role != Role::Leader || reign.leading);
+            let settled = tokio::time::timeout(DRAIN_AT_STOP, settled);
+            let leads = matches!(settled.await, Ok(Ok(reign)) if reign.leading);
+            if leads && let Err(error) = replica.hand_over(None, DRAIN_AT_STOP).await {
                 tracing::info!(database = replica.name, %error, "not handed over");
             }
         });
