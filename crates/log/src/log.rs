@@ -290,18 +290,22 @@ impl Log {
     /// `through`. How far that may be is the caller's to know: never beyond what is durable elsewhere. The
     /// segment that is appended to always stays.
     pub fn cut_prefix(&mut self, through: LogIndex) -> Result<(), WriteError> {
+        while self.cut_segment(through)? {}
+        Ok(())
+    }
+
+    /// One segment of what [`Log::cut_prefix`] removes: two syncs and a file's end, some milliseconds. False: there is none.
+    pub fn cut_segment(&mut self, through: LogIndex) -> Result<bool, WriteError> {
         self.check_running()?;
-        loop {
-            let cuttable = self.index.lock().cuttable(through);
-            let Some(oldest) = cuttable else { return Ok(()) };
-            // What supersedes the entries of later segments must not vanish after their predecessors have.
-            self.sync()?;
-            self.index.lock().cut_oldest();
-            // One by one: names may vanish in any order before the directory is synced, and a gap is
-            // corruption.
-            let outcome = self.remove_segments(&[oldest.sequence]);
-            self.note_failure(outcome)?;
-        }
+        let cuttable = self.index.lock().cuttable(through);
+        let Some(oldest) = cuttable else { return Ok(false) };
+        // What supersedes the entries of later segments must not vanish after their predecessors have.
+        self.sync()?;
+        self.index.lock().cut_oldest();
+        // One by one: names may vanish in any order before the directory is synced, and a gap is corruption.
+        let outcome = self.remove_segments(&[oldest.sequence]);
+        self.note_failure(outcome)?;
+        Ok(true)
     }
 
     /// After a snapshot was installed: forgets all entries; the next one follows `base`. Durable when it

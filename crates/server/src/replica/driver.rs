@@ -32,6 +32,9 @@ pub(crate) const TICK: Duration = Duration::from_millis(TICK_MS);
 /// reserved at a time fits a segment.
 const RESERVED_MAX_BYTES: usize = 4 << 20;
 
+/// Half of what others wait for a leader's word: the log says that its disk was so slow.
+const SLOW_STEP: Duration = Duration::from_millis(250);
+
 /// A log without room is asked again this often, for this much.
 const ROOM_PAUSE: Duration = Duration::from_secs(1);
 const ROOM_BYTES: usize = 1 << 20;
@@ -67,6 +70,8 @@ pub(crate) struct Driver {
     pub log: Log,
     /// What it says is too much goes, once SQLite has it.
     pub retention: Retention,
+    /// So far the log is to be cut: a segment with each tick, as hundreds at once would keep heartbeats waiting.
+    pub cut_through: Option<LogIndex>,
     pub desk: Arc<Desk>,
     pub links: Arc<Links>,
     pub snapshots: tokio::sync::mpsc::Sender<super::snapshots::Wanted>,
@@ -112,6 +117,7 @@ impl Driven for Driver {
             // Ticks missed in a pause are not made up for: they would start an election.
             self.next_tick = (self.next_tick + TICK).max(now);
             batch.push(Input::Event(Event::Tick));
+            self.cut().map_err(|LogFailed(what)| what)?;
             if let Some(fault) = self.damage.take() {
                 tracing::error!(database = self.name, %fault, "damaged: this replica is seeded anew");
                 batch.push(Input::Event(Event::Damaged));
@@ -119,6 +125,14 @@ impl Driven for Driver {
         }
         let now_ms = now.duration_since(self.start).as_millis() as u64;
         let goes_on = self.handle_batch(batch, now_ms).map_err(|LogFailed(what)| what)?;
+        let took = now.elapsed();
+        if took >= SLOW_STEP {
+            tracing::warn!(
+                database = self.name,
+                ?took,
+                "the log's disk is slow: from half a second on, others may take this node for dead"
+            );
+        }
         self.announcement = match self.announcement {
             _ if !self.replica.owes_announcement() => None,
             None => Some(Instant::now() + Duration::from_millis(ANNOUNCE_MS)),
@@ -292,11 +306,7 @@ impl Driver {
             }
             Effect::ReadReady { ticket } => self.answer_read(ticket, true),
             Effect::ReadRefused { ticket } => self.answer_read(ticket, false),
-            Effect::CutLog { through } => {
-                self.log
-                    .cut_prefix(through)
-                    .map_err(|error| LogFailed(error.to_string()))?;
-            }
+            Effect::CutLog { through } => self.cut_through = self.cut_through.max(Some(through)),
             Effect::FetchSnapshot { from, at_least } => {
                 tracing::warn!(database = self.name, %from, %at_least, "this replica must be seeded anew");
                 let wanted = super::snapshots::Wanted { from, at_least };
@@ -368,6 +378,18 @@ impl Driver {
             .log_fsync_us
             .observe(before.elapsed().as_micros() as u64);
         Ok(newest)
+    }
+
+    /// One more segment of what is to go.
+    fn cut(&mut self) -> Result<(), LogFailed> {
+        let Some(through) = self.cut_through else {
+            return Ok(());
+        };
+        let cut = self.log.cut_segment(through);
+        if !cut.map_err(|error| LogFailed(error.to_string()))? {
+            self.cut_through = None;
+        }
+        Ok(())
     }
 
     /// What the log loses from there on, when clients were answered for it.

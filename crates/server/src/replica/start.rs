@@ -341,6 +341,7 @@ pub(crate) fn start(
         replica,
         log: on_disk.log,
         retention: Retention::new(shared.config.log_keep_bytes, shared.config.log_keep_for),
+        cut_through: None,
         desk: Arc::clone(&desk),
         links: Arc::clone(shared.links),
         snapshots,
