@@ -30,6 +30,14 @@ pub struct Promise {
     pub optimistic: bool,
 }
 
+impl Promise {
+    /// Of statements of a run's own.
+    pub const STRONG: Promise = Promise {
+        reads: Consistency::Strong,
+        optimistic: false,
+    };
+}
+
 /// `bellwether.read_consistency`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Consistency {

@@ -7,15 +7,10 @@ use std::time::Duration;
 use super::{Cluster, Node, WHOLE_WITHIN, ports, spawn, status};
 use crate::failure::Failure;
 use crate::patience::Patience;
-use crate::session::{Consistency, Promise, Session};
+use crate::session::{Promise, Session};
 
 /// For a change: a group is changed one voter at a time, each when it has what is committed.
 const CHANGED_WITHIN: Duration = Duration::from_secs(60);
-
-const PROMISE: Promise = Promise {
-    reads: Consistency::Strong,
-    optimistic: false,
-};
 
 /// What is to be undone.
 #[derive(Debug, Default)]
@@ -122,7 +117,7 @@ impl Cluster {
     /// At any node that is there.
     async fn call(&self, sql: &str) -> Result<(), Failure> {
         let failed = |trouble| Failure::new(sql.to_owned()).because(trouble);
-        let session = Session::open_within(self.door(1), PROMISE, CHANGED_WITHIN).await;
+        let session = Session::open_within(self.door(1), Promise::STRONG, CHANGED_WITHIN).await;
         let called = session.map_err(failed)?.execute_within(sql, CHANGED_WITHIN).await;
         called.map(drop).map_err(failed)
     }

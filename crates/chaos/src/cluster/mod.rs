@@ -22,12 +22,16 @@ use tempfile::TempDir;
 use crate::failure::Failure;
 use crate::link::{Flow, Link};
 use crate::patience::Patience;
+use crate::session::{Promise, Session};
 use disk::Disk;
 use members::Changes;
 
 /// How long a cluster may take until it is whole, of a machine that is busy and a log that is long. Longer, and it
 /// counts as hung.
 const WHOLE_WITHIN: Duration = Duration::from_secs(60);
+
+/// For a node that is there to let a client in.
+const SESSION_WITHIN: Duration = Duration::from_secs(30);
 
 /// What every node is given to prove to the others.
 const SECRET: &str = "a secret of chaos alone, of 32 and more characters";
@@ -142,6 +146,12 @@ impl Cluster {
     pub fn set_door(&self, node: Node, flow: Flow) {
         self.doors[node as usize - 1].set_forth(flow);
         self.set_answers(node, flow);
+    }
+
+    /// A session of the run's own, as soon as there is a way.
+    pub async fn session(&self, node: Node) -> Result<Session, Failure> {
+        let opened = Session::open_within(self.door(node), Promise::STRONG, SESSION_WITHIN).await;
+        opened.map_err(|trouble| Failure::new(format!("node {node} lets nobody in")).because(trouble))
     }
 
     /// Between the nodes.

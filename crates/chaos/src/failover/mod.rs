@@ -24,7 +24,7 @@ use crate::failure::Failure;
 use crate::link::Flow;
 use crate::patience::Patience;
 use crate::random::Random;
-use crate::session::{Consistency, Promise, Session};
+use crate::session::{Promise, Session};
 use ledger::{Ack, Ledger};
 use results::{How, Results, Round};
 
@@ -44,11 +44,6 @@ const BEFORE_RETRY: Duration = Duration::from_millis(10);
 const QUIET_MS: usize = 500;
 
 const TABLE: &str = "CREATE TABLE writes (id INTEGER PRIMARY KEY, node INTEGER NOT NULL)";
-
-const PROMISE: Promise = Promise {
-    reads: Consistency::Strong,
-    optimistic: false,
-};
 
 /// What is measured.
 #[derive(Debug, Clone)]
@@ -177,16 +172,11 @@ fn recovery(blow: Instant, acks: &[Ack]) -> Option<(&Ack, &Ack)> {
 }
 
 async fn prepare(cluster: &mut Cluster) -> Result<String, Failure> {
-    let session = open(cluster, 1).await?;
+    let session = cluster.session(1).await?;
     let made = session.execute(TABLE).await;
     made.map_err(|trouble| Failure::new("a table cannot be made").because(trouble))?;
     cluster.compare().await?;
     Ok(session.version)
-}
-
-async fn open(cluster: &Cluster, node: Node) -> Result<Session, Failure> {
-    let opened = Session::open_within(cluster.door(node), PROMISE, PATIENCE).await;
-    opened.map_err(|trouble| Failure::new(format!("node {node} lets nobody in")).because(trouble))
 }
 
 /// Waits for [`ACKS`] acknowledgements after a moment, of writes through some nodes.
@@ -212,7 +202,7 @@ async fn write(door: std::net::SocketAddr, node: Node, ledger: Arc<Ledger>) {
         for attempts in 1.. {
             let connected = match session.take().filter(|session| !session.is_closed()) {
                 Some(session) => Ok(session),
-                None => Session::open(door, PROMISE).await,
+                None => Session::open(door, Promise::STRONG).await,
             };
             let written = match connected {
                 Ok(connected) => session.insert(connected).execute(&sql).await,
@@ -242,7 +232,11 @@ async fn lost(cluster: &Cluster, ledger: &Ledger) -> Result<Vec<i64>, Failure> {
     let acknowledged = ledger.acknowledged();
     let mut lost = Vec::new();
     for node in cluster.all() {
-        let answer = open(cluster, node).await?.execute("SELECT id FROM writes").await;
+        let answer = cluster
+            .session(node)
+            .await?
+            .execute("SELECT id FROM writes")
+            .await;
         let there = answer.and_then(|answer| answer.integers(0));
         let there = there.map_err(|trouble| Failure::new("writes cannot be counted").because(trouble))?;
         let there: std::collections::HashSet<i64> = there.into_iter().collect();

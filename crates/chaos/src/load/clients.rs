@@ -9,8 +9,7 @@ use bytes::Bytes;
 use hdrhistogram::Histogram;
 use tokio::time::Instant;
 
-use super::PROMISE;
-use crate::session::{Answer, Session, Trouble};
+use crate::session::{Answer, Promise, Session, Trouble};
 
 pub(super) const TABLES: [&str; 3] = [
     "CREATE TABLE single (writer INTEGER, id INTEGER, value INTEGER NOT NULL, PRIMARY KEY (writer, id)) WITHOUT ROWID",
@@ -106,7 +105,7 @@ pub(super) async fn write(writer: u64, door: SocketAddr, tally: std::sync::Arc<T
         writer,
         values: vec![0; KEYS],
     };
-    let session = match Session::open(door, PROMISE).await {
+    let session = match Session::open(door, Promise::STRONG).await {
         Ok(session) => session,
         Err(trouble) => {
             tally.enter(Duration::ZERO, Err(trouble));
@@ -190,7 +189,7 @@ impl Bulk {
                 took.as_secs_f64()
             ));
             self.done.loads.push(took);
-            tokio::time::sleep_until(ends.min(Instant::now() + took)).await;
+            quiet(took, ends).await;
             let took = self.update().await?;
             say(&format!(
                 "updated {} rows in {:.1} s",
@@ -199,7 +198,7 @@ impl Bulk {
             ));
             self.done.updates.push(took);
             self.rows = scaled(self.rows, self.update, took);
-            tokio::time::sleep_until(ends.min(Instant::now() + took)).await;
+            quiet(took, ends).await;
         }
         Ok(self.done)
     }
@@ -234,6 +233,11 @@ impl Bulk {
         self.session.execute_within(&sql, PATIENCE).await?;
         Ok(begun.elapsed())
     }
+}
+
+/// As long as what was before, so that followers can show what they miss: at most until the end.
+async fn quiet(took: Duration, ends: Instant) {
+    tokio::time::sleep_until(ends.min(Instant::now() + took)).await;
 }
 
 /// Hexadecimal digits that do not repeat: what is shipped packed is not packed to nothing.

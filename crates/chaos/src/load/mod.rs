@@ -15,20 +15,11 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::cluster::{self, Cluster, Node};
+use crate::cluster::{self, Cluster};
 use crate::failure::Failure;
-use crate::session::{Consistency, Promise, Session};
 use clients::{Bulk, Tally};
 use results::Results;
 use watch::Watch;
-
-/// For the run's own sessions.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-const PROMISE: Promise = Promise {
-    reads: Consistency::Strong,
-    optimistic: false,
-};
 
 /// What is run.
 #[derive(Debug, Clone)]
@@ -59,7 +50,7 @@ impl Plan {
             on_small_disks: false,
         })
         .await?;
-        let session = open(&cluster, 1).await?;
+        let session = cluster.session(1).await?;
         for table in clients::TABLES {
             let made = session.execute(table).await;
             made.map_err(|trouble| Failure::new("a table cannot be made").because(trouble))?;
@@ -78,7 +69,7 @@ impl Plan {
         let began = Instant::now();
         let ends = began + self.duration;
         let mut watch = Watch::new(began);
-        let bulk = Bulk::new(open(&cluster, 2).await?, self.bulk_bytes, self.update);
+        let bulk = Bulk::new(cluster.session(2).await?, self.bulk_bytes, self.update);
         let bulk = bulk.repeat_until(ends, &say);
         let (bulk, ()) = tokio::join!(bulk, watch.until(ends, &cluster, &say));
         tally.stop();
@@ -91,7 +82,7 @@ impl Plan {
             bulk.map_err(|trouble| Failure::new("a bulk load or an UPDATE failed").because(trouble))?;
         cluster.wait_until_whole().await?;
         cluster.compare().await?;
-        let lost = clients::lost(&open(&cluster, 1).await?, &acknowledged).await;
+        let lost = clients::lost(&cluster.session(1).await?, &acknowledged).await;
         let lost = lost.map_err(|trouble| Failure::new("writes cannot be read").because(trouble))?;
         let peaks = cluster
             .all()
@@ -100,9 +91,4 @@ impl Plan {
         let peak_memory = peaks.collect();
         Ok(Results::new(took, &tally, &bulk, watch, peak_memory, lost))
     }
-}
-
-async fn open(cluster: &Cluster, node: Node) -> Result<Session, Failure> {
-    let opened = Session::open_within(cluster.door(node), PROMISE, PATIENCE).await;
-    opened.map_err(|trouble| Failure::new(format!("node {node} lets nobody in")).because(trouble))
 }

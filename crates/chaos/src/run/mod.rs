@@ -17,18 +17,9 @@ use crate::history::{FORMAT, Header, Workload};
 use crate::nemesis::{Deck, Fault, strike};
 use crate::random::Random;
 use crate::recorder::{Recorder, Who};
-use crate::session::{Consistency, Promise, Session};
+use crate::session::{Consistency, Promise};
 use crate::workload::{BANK, Generator, Shared, final_reads, tables};
 use client::Client;
-
-/// For statements of the run itself, which must succeed when nothing is broken.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// What the run's own statements promise.
-const STRONG: Promise = Promise {
-    reads: Consistency::Strong,
-    optimistic: false,
-};
 
 /// What is run.
 #[derive(Debug, Clone)]
@@ -178,7 +169,7 @@ impl Plan {
     /// Makes the tables, and waits until every node has them: a session at another node promises nothing about what it
     /// has not seen. The version that the servers give.
     async fn prepare(&self, cluster: &mut Cluster) -> Result<String, Failure> {
-        let session = open(cluster, 1).await?;
+        let session = cluster.session(1).await?;
         for table in tables(self.workload) {
             session.execute(&table).await.map_err(|trouble| {
                 Failure::new("a table cannot be made").because(format!("{trouble}\n{table}"))
@@ -269,7 +260,7 @@ impl Plan {
                 node,
                 strong: true,
             };
-            let session = open(cluster, node).await?;
+            let session = cluster.session(node).await?;
             for read in final_reads(self.workload, shared) {
                 let ended = client::record(&session, who, &read, recorder)
                     .await
@@ -283,12 +274,6 @@ impl Plan {
         }
         Ok(())
     }
-}
-
-/// A session of the run's own, as soon as there is a way.
-async fn open(cluster: &Cluster, node: Node) -> Result<Session, Failure> {
-    let opened = Session::open_within(cluster.door(node), STRONG, PATIENCE).await;
-    opened.map_err(|trouble| Failure::new(format!("node {node} lets nobody in")).because(trouble))
 }
 
 /// As on the command line.
