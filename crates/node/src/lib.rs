@@ -56,7 +56,7 @@ mod steps;
 
 pub use bellwether_consensus::Recovered as RecoveredLog;
 pub use bellwether_consensus::{
-    DropReason, Fetch, Message, MessageKind, Persist, Role, Sending, Standby, TICK_MS,
+    DropReason, Fetch, HEARTBEAT_TICKS, Message, MessageKind, Persist, Role, Sending, Standby, TICK_MS,
 };
 pub use event::{Effect, Event, FetchPurpose};
 pub use progress::Progress;

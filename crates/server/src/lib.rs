@@ -227,7 +227,6 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> Result
     // which tells even while a disk stalls.
     let control = Apart::start("control", DATABASES.len() + 1)?;
     let monitor = Apart::start("monitor", 1)?;
-    monitor.spawn(keep_awake(control.handle()));
     let pg = listen(config.listen_pg).await?;
     let http = monitor.listen(config.listen_http).await?;
     let peers = control.listen(config.listen_peer).await?;
@@ -246,6 +245,7 @@ pub async fn serve(config: Config, shutdown: impl Future<Output = ()>) -> Result
         stop: &stop,
         cluster: lock.book.cluster(),
     })?;
+    replica::pulse::keep(Arc::clone(&replicas), Arc::clone(&links), control.handle(), &stop);
     control.spawn(peer::follow(links, Arc::clone(&replicas), Arc::clone(&stop)));
     let node = Arc::new(Node {
         forward: ForwardPool::new(Arc::clone(&caller)),
@@ -353,18 +353,6 @@ const DATABASES: [(DatabaseId, &str); 2] = [
     (DatabaseId::SYSTEM, "bellwether"),
     (DatabaseId::POSTGRES, "postgres"),
 ];
-
-/// Sockets are watched by whichever thread of the runtime had nothing to do last, and by nobody while that one waits for a
-/// disk: work from outside wakes another, which then watches.
-async fn keep_awake(control: Handle) {
-    loop {
-        tokio::time::sleep(WATCHED_WITHIN).await;
-        control.spawn(async {});
-    }
-}
-
-/// A message of a peer is read so much later at most, be the disk as slow as it likes: less than a heartbeat's period.
-const WATCHED_WITHIN: Duration = Duration::from_millis(20);
 
 /// A runtime apart from the clients'.
 struct Apart {

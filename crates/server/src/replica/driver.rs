@@ -2,7 +2,8 @@
 //!
 //! The log is written by the thread that drives (see [`super::drive`]). Messages are sent before the fsync, so that
 //! leader and followers write at the same time; what arrives meanwhile shares the next fsync. A disk that stalls
-//! therefore stalls the heartbeats as well, and a leader with a stalled disk is replaced: wanted.
+//! therefore stalls the machine; for a second [`Pulse`] says its heartbeats, then a leader with a stalled disk is replaced:
+//! wanted.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -20,6 +21,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::desk::{Command, Desk};
 use super::drive::Driven;
+use super::pulse::Pulse;
 use super::replication::StandbyPositions;
 use super::retention::{Extent, Retention};
 use super::standby_lag::StandbyLag;
@@ -32,7 +34,7 @@ pub(crate) const TICK: Duration = Duration::from_millis(TICK_MS);
 /// reserved at a time fits a segment.
 const RESERVED_MAX_BYTES: usize = 4 << 20;
 
-/// Half of what others wait for a leader's word: the log says that its disk was so slow.
+/// The log says that its disk was so slow.
 const SLOW_STEP: Duration = Duration::from_millis(250);
 
 /// A log without room is asked again this often, for this much.
@@ -76,6 +78,8 @@ pub(crate) struct Driver {
     pub links: Arc<Links>,
     pub snapshots: tokio::sync::mpsc::Sender<super::snapshots::Wanted>,
     pub published: Arc<Published>,
+    /// Speaks for it while it waits for the disk.
+    pub pulse: Arc<Pulse>,
     pub acknowledger: Arc<Acknowledger>,
     pub standby_lag: StandbyLag,
     pub lost: Lost,
@@ -108,8 +112,23 @@ struct LogFailed(String);
 impl Driven for Driver {
     type Input = Input;
 
-    fn step(&mut self, mut batch: Vec<Input>) -> Result<bool, String> {
+    fn step(&mut self, batch: Vec<Input>) -> Result<bool, String> {
         let now = Instant::now();
+        self.pulse.begin(now);
+        let stepped = self.step_at(now, batch);
+        self.pulse.end();
+        stepped.map_err(|LogFailed(what)| what)
+    }
+
+    fn wakes_at(&self) -> Instant {
+        self.announcement
+            .map_or(self.next_tick, |due| due.min(self.next_tick))
+    }
+}
+
+impl Driver {
+    /// Handles what has arrived and what is due; false once stopped.
+    fn step_at(&mut self, now: Instant, mut batch: Vec<Input>) -> Result<bool, LogFailed> {
         if self.announcement.take_if(|due| now >= *due).is_some() {
             batch.push(Input::Event(Event::Announce));
         }
@@ -117,20 +136,20 @@ impl Driven for Driver {
             // Ticks missed in a pause are not made up for: they would start an election.
             self.next_tick = (self.next_tick + TICK).max(now);
             batch.push(Input::Event(Event::Tick));
-            self.cut().map_err(|LogFailed(what)| what)?;
+            self.cut()?;
             if let Some(fault) = self.damage.take() {
                 tracing::error!(database = self.name, %fault, "damaged: this replica is seeded anew");
                 batch.push(Input::Event(Event::Damaged));
             }
         }
         let now_ms = now.duration_since(self.start).as_millis() as u64;
-        let goes_on = self.handle_batch(batch, now_ms).map_err(|LogFailed(what)| what)?;
+        let goes_on = self.handle_batch(batch, now_ms)?;
         let took = now.elapsed();
         if took >= SLOW_STEP {
             tracing::warn!(
                 database = self.name,
                 ?took,
-                "the log's disk is slow: from half a second on, others may take this node for dead"
+                "the log's disk is slow: from a second on, others take a leader for dead"
             );
         }
         self.announcement = match self.announcement {
@@ -141,13 +160,6 @@ impl Driven for Driver {
         Ok(goes_on)
     }
 
-    fn wakes_at(&self) -> Instant {
-        self.announcement
-            .map_or(self.next_tick, |due| due.min(self.next_tick))
-    }
-}
-
-impl Driver {
     /// False once stopped.
     fn handle_batch(&mut self, batch: Vec<Input>, now_ms: u64) -> Result<bool, LogFailed> {
         for input in batch {
@@ -283,7 +295,10 @@ impl Driver {
     fn perform(&mut self, effect: Effect) -> Result<Option<Event>, LogFailed> {
         match effect {
             Effect::Persist(persist) => self.unsynced.push(persist),
-            Effect::Send(message) => self.links.send(self.database, &message),
+            Effect::Send(message) => {
+                self.pulse.note(&message, Instant::now());
+                self.links.send(self.database, &message);
+            }
             Effect::Fetch { purpose, fetch } => return self.fetch(purpose, fetch).map(Some),
             Effect::Apply { entries } => self.desk.command(Command::Apply { entries }),
             Effect::Lead { next } => self.desk.command(Command::Lead { next }),
@@ -293,6 +308,7 @@ impl Driver {
             Effect::Refuse => self.desk.command(Command::Refuse),
             Effect::RoleChanged { role, term } => {
                 tracing::info!(database = self.name, %term, ?role, "role");
+                self.pulse.forget();
                 match role {
                     Role::Leader => self.metrics.elections_won.increment(),
                     Role::Candidate => self.metrics.elections_started.increment(),
@@ -301,6 +317,7 @@ impl Driver {
             }
             Effect::Configured(configuration) => {
                 let Configuration { voters, learners } = &configuration;
+                self.pulse.forget();
                 tracing::info!(database = self.name, ?voters, ?learners, "the group");
                 self.group.send_replace(Group::of(&self.replica));
             }

@@ -12,6 +12,7 @@ mod interactive;
 mod lease;
 mod listeners;
 mod lost;
+pub(crate) mod pulse;
 mod readers;
 mod replication;
 mod retention;
@@ -115,6 +116,7 @@ pub(crate) struct ReplicaHandle {
     log: Mutex<bellwether_log::LogReader>,
     /// Where other nodes get images of it.
     pub source: snapshots::Source,
+    pulse: Arc<pulse::Pulse>,
     drive: Arc<drive::Drive<driver::Driver>>,
 }
 

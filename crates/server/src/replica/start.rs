@@ -24,6 +24,7 @@ use super::checkpoints::{self, Checkpoints};
 use super::desk::Desk;
 use super::drive::Drive;
 use super::driver::{Driver, TICK};
+use super::pulse::Pulse;
 use super::retention::Retention;
 use super::scrub::Scrubber;
 use super::snapshots::{Fetcher, Source, Staged, Wanted};
@@ -333,7 +334,7 @@ pub(crate) fn start(
     let lost = Lost::of(&dir);
     let acknowledger = acknowledger(shared, database, name);
     let replica = Replica::new(shared.identity.node, on_disk.recovered);
-    let begun = Instant::now();
+    let (begun, pulse) = (Instant::now(), Arc::<Pulse>::default());
     let driver = Driver {
         name,
         database,
@@ -346,6 +347,7 @@ pub(crate) fn start(
         links: Arc::clone(shared.links),
         snapshots,
         published: Arc::clone(&published),
+        pulse: Arc::clone(&pulse),
         acknowledger: Arc::clone(&acknowledger),
         standby_lag: Default::default(),
         lost: lost.clone(),
@@ -376,6 +378,7 @@ pub(crate) fn start(
         lost,
         log: Mutex::new(log_reader),
         source: Source::default(),
+        pulse,
         drive: Drive::new(driver, name, Arc::clone(shared.stop)),
     });
     if is_behind {
@@ -485,7 +488,7 @@ fn spawn_upkeep(
 }
 
 /// A thread of a replica. Without one of them the replica is a shell: a panic stops the node.
-fn spawn(stop: &Arc<Stop>, name: &str, what: &'static str, body: impl FnOnce() + Send + 'static) {
+pub(super) fn spawn(stop: &Arc<Stop>, name: &str, what: &'static str, body: impl FnOnce() + Send + 'static) {
     let stop = Arc::clone(stop);
     let body = move || {
         if std::panic::catch_unwind(AssertUnwindSafe(body)).is_err() {
