@@ -1,13 +1,15 @@
-//! What a log entry says: `Payload::from_bytes`, and the row changes in a record's body.
+//! What a log entry says: `Payload::from_bytes`, and the changes and statements in a record's body.
 //!
 //! The checksum is made right, but where the input wants it wrong. What decodes must encode to something that
 //! decodes to the same; changes are compared by their bytes, for NaN is not itself.
 
 use bellwether_types::format::row::{Change, RowKey};
+use bellwether_types::format::statement::{Executed, Step};
 use bellwether_types::record::Transaction;
 use bellwether_types::{
-    Column, CommandTag, Configuration, Decoder, Durability, Encoder, Fingerprint, Format, KeptResult, NodeId,
-    Payload, Position, Record, RequestId, SessionId, StatementResult, TableId, Timestamp, Value, ValueRef,
+    Column, CommandTag, Configuration, Decoder, Durability, Encoder, Facts, Fingerprint, Format, KeptResult,
+    NodeId, Payload, Position, Record, RequestId, SessionId, StatementResult, TableId, Timestamp, Value,
+    ValueRef,
 };
 use bytes::Bytes;
 
@@ -45,7 +47,10 @@ fn check_result(kept: &KeptResult) {
     let again = KeptResult::of(&results);
     let has_rows = results.iter().any(|result| !result.columns.is_empty());
     if has_rows && again != KeptResult::TooLarge {
-        assert_eq!(format!("{:?}", again.recall(&tag)), format!("{:?}", Some(results)));
+        assert_eq!(
+            format!("{:?}", again.recall(&tag)),
+            format!("{:?}", Some(results))
+        );
     }
 }
 
@@ -53,21 +58,21 @@ fn check_body(body: &[u8]) {
     let mut input = Decoder::new(body);
     while input.remaining() > 0 {
         let before = input.remaining();
-        let Ok(change) = Change::decode(&mut input) else {
+        let Ok(step) = Step::decode(&mut input) else {
             return;
         };
-        assert!(input.remaining() < before, "a change takes bytes");
-        let bytes = encoded(&change);
+        assert!(input.remaining() < before, "a step takes bytes");
+        let bytes = encoded(&step);
         let mut again = Decoder::new(&bytes);
-        let reread = Change::decode(&mut again).expect("it was written just now");
+        let reread = Step::decode(&mut again).expect("it was written just now");
         assert_eq!(again.finish(), Ok(()));
         assert_eq!(encoded(&reread), bytes);
     }
 }
 
-fn encoded(change: &Change<'_>) -> Vec<u8> {
+fn encoded(step: &Step<'_>) -> Vec<u8> {
     let mut out = Encoder::new();
-    change.encode(&mut out);
+    step.encode(&mut out);
     out.into_vec()
 }
 
@@ -97,7 +102,24 @@ fn body() -> Vec<u8> {
             value: Some(9),
         },
     ];
-    changes.iter().flat_map(encoded).collect()
+    let executed = Executed {
+        sql: Some("UPDATE t SET a = $1"),
+        parameters: vec![ValueRef::Integer(1)],
+        transaction_ms: 5,
+        statement_ms: 6,
+        seed: Some([7; 32]),
+        sqlite_version: Some("3.54.1"),
+        facts: Some(Facts::default()),
+        last_insert_rowid: 1,
+        changes: 2,
+        total_changes: 3,
+        foreign_keys: true,
+        recursive_triggers: false,
+        defers_foreign_keys: false,
+    };
+    let steps = changes.into_iter().map(Step::Change);
+    let steps = steps.chain([Step::Statement(Box::new(executed))]);
+    steps.flat_map(|step| encoded(&step)).collect()
 }
 
 /// Each payload and a body with each change.

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use bellwether_pg::cluster::{ClusterCommand, NodeChange, SettingChange, SettingOf};
 use bellwether_session::Settings;
-use bellwether_session::settings::{ClusterValues, SESSION_TOKEN, is_of_cluster};
-use bellwether_types::{Configuration, DatabaseId, ErrorKind, NodeId, SqlError, Statement, Value};
+use bellwether_session::settings::{ClusterValues, LOG_FORMAT, SESSION_TOKEN, is_of_cluster};
+use bellwether_types::{
+    Configuration, DatabaseId, ErrorKind, LogFormat, NodeId, SqlError, Statement, UnknownLogFormat, Value,
+};
 
 use crate::forward::no_leader;
 use crate::ledger;
@@ -92,6 +94,9 @@ async fn change_settings(
     change: SettingChange,
     settings: &Settings,
 ) -> Result<Vec<String>, SqlError> {
+    if let Some(format) = log_format_in(of, &change)? {
+        return change_log_format(node, of, format, settings).await;
+    }
     let (table, database) = match of {
         SettingOf::System => ("settings", None),
         SettingOf::Database(name) => ("database_settings", Some(database(node, name).await?)),
@@ -126,6 +131,58 @@ async fn change_settings(
     system::change(node, vec![statement], settings).await?;
     node.lock.book.read(node.system()).await?;
     Ok(Vec::new())
+}
+
+/// `None`: the change is not about the log's format.
+fn log_format_in(of: &SettingOf, change: &SettingChange) -> Result<Option<LogFormat>, SqlError> {
+    let (name, format) = match change {
+        SettingChange::Set { name, value } => (name, Some(value)),
+        SettingChange::Reset(name) => (name, None),
+        SettingChange::ResetAll => return Ok(None),
+    };
+    if !name.eq_ignore_ascii_case(LOG_FORMAT) {
+        return Ok(None);
+    }
+    if *of == SettingOf::System {
+        let message = format!("parameter \"{LOG_FORMAT}\" is a database's");
+        return Err(SqlError::new(ErrorKind::ClusterSetting, message)
+            .with_hint(format!("ALTER DATABASE postgres SET {LOG_FORMAT} = …")));
+    }
+    match format {
+        None => Ok(Some(LogFormat::default())),
+        Some(value) => parse_log_format(value).map(Some),
+    }
+}
+
+fn parse_log_format(value: &str) -> Result<LogFormat, SqlError> {
+    value.parse().map_err(|UnknownLogFormat| {
+        let names: Vec<&str> = LogFormat::ALL.into_iter().map(LogFormat::name).collect();
+        let message = format!("invalid value for parameter \"{LOG_FORMAT}\": \"{value}\"");
+        SqlError::new(ErrorKind::InvalidSetting, message)
+            .with_hint(format!("Available values: {}.", names.join(", ")))
+    })
+}
+
+/// The switch is a record of the database's own log: what comes after it is written so.
+async fn change_log_format(
+    node: &Arc<Node>,
+    of: &SettingOf,
+    format: LogFormat,
+    settings: &Settings,
+) -> Result<Vec<String>, SqlError> {
+    let SettingOf::Database(name) = of else {
+        return Ok(Vec::new());
+    };
+    let id = database(node, name).await?;
+    let replica = node.replicas.get(id).ok_or_else(|| no_replica(name))?;
+    let statement = Statement::new(format!("PRAGMA bellwether_log_format = {format}"));
+    system::change_database(node, replica, vec![statement], settings).await?;
+    Ok(Vec::new())
+}
+
+fn no_replica(name: &str) -> SqlError {
+    let message = format!("this node has no replica of database \"{name}\"");
+    SqlError::new(ErrorKind::UndefinedDatabase, message)
 }
 
 async fn database(node: &Node, name: &str) -> Result<DatabaseId, SqlError> {

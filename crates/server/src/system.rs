@@ -145,12 +145,21 @@ pub(crate) async fn change(
     statements: Vec<Statement>,
     settings: &Settings,
 ) -> Result<(), SqlError> {
-    let system = node.system();
+    change_database(node, node.system(), statements, settings).await
+}
+
+/// As [`change`], any database.
+pub(crate) async fn change_database(
+    node: &Arc<Node>,
+    replica: &Arc<ReplicaHandle>,
+    statements: Vec<Statement>,
+    settings: &Settings,
+) -> Result<(), SqlError> {
     let facts = SessionFacts::new(node.identity.cluster, 0, Facts::default());
-    let mut session = Session::new(Arc::clone(node), Arc::clone(system), facts)?;
+    let mut session = Session::new(Arc::clone(node), Arc::clone(replica), facts)?;
     let changed = session.change(statements, settings).await;
     session.close(changed.is_ok()).await;
     let position = changed?;
-    system.wait_applied(position, SHOWN_WITHIN).await;
+    replica.wait_applied(position, SHOWN_WITHIN).await;
     Ok(())
 }

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use bellwether_types::{
-    Configuration, Durability, Entry, ErrorKind, Fingerprint, HardState, LogIndex, NodeId, Payload, Position,
-    SessionId, Term,
+    Configuration, Durability, Entry, ErrorKind, Fingerprint, Format, HardState, LogIndex, NodeId, Payload,
+    Position, SessionId, Term,
 };
 
 use crate::workload::{Operation, Rows};
@@ -48,6 +48,8 @@ pub struct Logged {
     pub hash: u64,
     /// What it says of the group.
     pub configuration: Option<Configuration>,
+    /// Whether statements stand in it as they were executed.
+    pub has_statements: bool,
 }
 
 impl Logged {
@@ -62,6 +64,7 @@ impl Logged {
             position,
             hash: hash(payload),
             configuration: Payload::configuration_in(payload),
+            has_statements: Payload::format_in(payload) == Some(Format::Statement),
         }
     }
 }

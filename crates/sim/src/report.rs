@@ -12,6 +12,8 @@ pub mod at_least {
     pub const TRANSACTIONS: u64 = 1_000;
     /// Faults injected.
     pub const FAULTS: u64 = 5;
+    /// Records in which statements stand as they were executed.
+    pub const OF_STATEMENTS: u64 = 100;
     /// Leaders after the first.
     pub const LEADER_CHANGES: u64 = 1;
     /// Writes answered as done, of each durability.
@@ -41,6 +43,10 @@ pub struct Counts {
     pub interactive: u64,
     /// Of these, VACUUMs.
     pub vacuums: u64,
+    /// Of these, changes of the log's format.
+    pub switches: u64,
+    /// Records in which statements stand as they were executed.
+    pub of_statements: u64,
     /// Reads answered.
     pub reads: u64,
     /// Writes that failed, for certain.
@@ -71,6 +77,11 @@ impl Counts {
             ("simulated seconds", self.seconds, at_least::SECONDS),
             ("transactions", self.writes + self.reads, at_least::TRANSACTIONS),
             ("faults", self.faults, at_least::FAULTS),
+            (
+                "records of statements",
+                self.of_statements,
+                at_least::OF_STATEMENTS,
+            ),
             ("leader changes", self.leader_changes, at_least::LEADER_CHANGES),
             ("writes of some durability", rarest, at_least::OF_EACH_DURABILITY),
         ];
@@ -103,6 +114,7 @@ impl fmt::Display for Report {
             writes,
             interactive,
             vacuums,
+            switches,
             reads,
             failed,
             refused,
@@ -116,6 +128,7 @@ impl fmt::Display for Report {
             rotted,
             snapshots,
             messages,
+            of_statements,
             ..
         } = self.counts;
         let Counts {
@@ -127,9 +140,9 @@ impl fmt::Display for Report {
         } = self.counts;
         write!(
             f,
-            "seed {:>6}: {nodes} nodes {seconds} s, {writes} writes ({interactive} interactive {vacuums} vacuums) {reads} reads ({failed} failed {refused} refused \
+            "seed {:>6}: {nodes} nodes {seconds} s, {writes} writes ({interactive} interactive {vacuums} vacuums {switches} switches) {reads} reads ({failed} failed {refused} refused \
              {unknown} unknown), {faults} faults {configurations} configurations {leader_changes} leader changes {restarts} restarts \
-             {rotted} rotted {snapshots} snapshots, {messages} messages, \
+             {rotted} rotted {snapshots} snapshots, {messages} messages, {of_statements} records of statements, \
              waiting for \"{rule}\": {off} off {local} local {remote_write} remote_write {on} on {remote_apply} remote_apply \
              ({early_lost} early ones lost, {sessions_lost} sessions), trace {:016x}",
             self.seed, self.trace_hash

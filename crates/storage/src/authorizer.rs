@@ -82,12 +82,13 @@ const READABLE_PRAGMAS: [&str; 12] = [
 ];
 
 /// PRAGMAs that clients may set: of the session, or of the database (then captured as schema statements).
-const SETTABLE_PRAGMAS: [&str; 5] = [
+const SETTABLE_PRAGMAS: [&str; 6] = [
     "foreign_keys",
     "defer_foreign_keys",
     "recursive_triggers",
     "user_version",
     "application_id",
+    "bellwether_log_format",
 ];
 
 thread_local! {

@@ -6,7 +6,7 @@
 use std::ffi::{c_int, c_void};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bellwether_types::{Facts, Notification, RequestId, SqlError};
+use bellwether_types::{Call, Facts, Notification, RequestId, SqlError};
 use rusqlite::{Connection, ffi};
 
 use crate::authorizer;
@@ -126,6 +126,17 @@ impl Database {
         if let Some(attached) = &self.attached {
             attached.set_facts(facts);
         }
+    }
+
+    /// Whose statements run.
+    pub(crate) fn facts(&self) -> Option<Arc<Facts>> {
+        self.attached.as_ref().map(|attached| attached.facts())
+    }
+
+    /// What a function of the extension sees, if it is one.
+    pub(crate) fn extended_call(&self, name: &str) -> Option<Call> {
+        let attached = self.attached.as_ref()?;
+        attached.call(name)
     }
 
     /// A client's statement begins.

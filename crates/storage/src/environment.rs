@@ -17,6 +17,8 @@ pub(crate) struct Running {
     environment: Environment,
     /// From the first draw on.
     chance: Option<Box<ChaCha20Rng>>,
+    /// Of where it ran first, if that matters.
+    sqlite_version: Option<Box<str>>,
 }
 
 thread_local! {
@@ -28,7 +30,12 @@ impl Running {
         Running {
             environment,
             chance: None,
+            sqlite_version: None,
         }
+    }
+
+    pub(crate) fn set_sqlite_version(&mut self, version: &str) {
+        self.sqlite_version = Some(version.into());
     }
 
     fn fill(&mut self, bytes: &mut [u8]) {
@@ -67,7 +74,8 @@ fn fill(bytes: &mut [u8]) {
 
 type Callback = unsafe extern "C" fn(*mut ffi::sqlite3_context, c_int, *mut *mut ffi::sqlite3_value);
 
-const FUNCTIONS: [(&CStr, c_int, Callback); 3] = [
+const FUNCTIONS: [(&CStr, c_int, Callback); 4] = [
+    (c"sqlite_version", 0, sqlite_version),
     (c"random", 0, random),
     (c"randomblob", 1, randomblob),
     (c"statement_epoch", 0, statement_epoch),
@@ -129,6 +137,25 @@ unsafe extern "C" fn randomblob(
             bytes.len() as u64,
             ffi::SQLITE_TRANSIENT(),
         );
+    }
+}
+
+/// As SQLite's, unless the statement ran under another version first.
+unsafe extern "C" fn sqlite_version(
+    context: *mut ffi::sqlite3_context,
+    _: c_int,
+    _: *mut *mut ffi::sqlite3_value,
+) {
+    let known = RUNNING.with_borrow(|running| {
+        running
+            .as_ref()
+            .and_then(|running| running.sqlite_version.clone())
+    });
+    let version = known.as_deref().unwrap_or_else(|| rusqlite::version());
+    let len = c_int::try_from(version.len()).unwrap_or(c_int::MAX);
+    // SAFETY: SQLite's own context; the text is copied.
+    unsafe {
+        ffi::sqlite3_result_text(context, version.as_ptr().cast(), len, ffi::SQLITE_TRANSIENT());
     }
 }
 

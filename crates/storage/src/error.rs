@@ -380,6 +380,13 @@ pub enum Divergence {
     RowMissing,
     /// SQLite refused a change that it took at the leader: a row that exists already, a schema statement.
     Refused(SqliteError),
+    /// A statement fails that succeeded at the leader.
+    Statement {
+        /// Its text, or the beginning of it.
+        sql: String,
+        /// Why.
+        error: SqliteError,
+    },
 }
 
 /// Why an entry could not be applied. The replica stays at its position.
@@ -462,6 +469,9 @@ impl fmt::Display for ApplyError {
                     }
                     Divergence::RowMissing => write!(f, "{name} diverged: a row of the leader's is missing"),
                     Divergence::Refused(error) => write!(f, "{name} diverged: {error}"),
+                    Divergence::Statement { sql, error } => {
+                        write!(f, "a statement of the leader's fails here: {error}: {sql}")
+                    }
                 }
             }
             ApplyError::Unreadable(error) => write!(f, "unreadable record: {error}"),

@@ -57,13 +57,20 @@ pub(crate) fn run_part(
             let text = "VACUUM cannot run inside a transaction block";
             return Err(SqlError::new(ErrorKind::TransactionState, text));
         }
-        StatementKind::Schema => schema::check_names(&statement.sql, prepared.verb())?,
+        StatementKind::Schema => {
+            schema::check_names(&statement.sql, prepared.verb())?;
+            connection.check_settled()?;
+        }
         _ => {}
     }
     // SAFETY: the parameters live until `give_back` has forgotten them, or the statement is finalised.
     unsafe { prepared.bind_client(statement, true)? };
-    database.begin_statement();
     let is_schema = prepared.kind() == StatementKind::Schema;
+    let plan = match prepared.kind() {
+        StatementKind::Write => connection.plan(open, &mut prepared, statement)?,
+        _ => None,
+    };
+    database.begin_statement();
     connection.hook.capture().set_in_schema_statement(is_schema);
     let running = database.run_for(open.request);
     database.take_notified(true);
@@ -75,8 +82,13 @@ pub(crate) fn run_part(
     connection.hook.capture().set_in_schema_statement(false);
     let result = result.and_then(|count| {
         connection.hook.capture().notify(notified)?;
-        after_statement(connection, open, &prepared, count)
+        let tag = after_statement(connection, open, &prepared, count)?;
+        if prepared.kind() == StatementKind::Write {
+            connection.write(plan.as_ref(), statement)?;
+        }
+        Ok(tag)
     });
+    connection.hook.capture().close_window();
     database.give_back(prepared);
     result
 }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use bellwether_types::format::row::{Change, RowKey};
+use bellwether_types::format::statement::Step;
 use bellwether_types::{DecodeError, Decoder, TableId, Value, ValueRef};
 
 use crate::catalog::{Catalog, Key, Table};
@@ -17,6 +18,13 @@ use crate::reader::Reader;
 pub enum Explained {
     /// A schema statement.
     Schema(String),
+    /// A statement that was executed, with the values of `$1` ….
+    Statement {
+        /// Its text.
+        sql: String,
+        /// In order.
+        parameters: Vec<Value>,
+    },
     /// A row that was to come.
     Insert {
         /// Its name, or number.
@@ -55,8 +63,19 @@ impl Reader {
 fn explain(catalog: &Catalog, body: &[u8]) -> Result<Vec<Explained>, DecodeError> {
     let mut input = Decoder::new(body);
     let mut explained = Vec::new();
+    let mut last_statement = None;
     while input.remaining() > 0 {
-        let change = Change::decode(&mut input)?;
+        let change = match Step::decode(&mut input)? {
+            Step::Change(change) => change,
+            Step::Statement(executed) => {
+                last_statement = executed.sql.or(last_statement);
+                explained.push(Explained::Statement {
+                    sql: last_statement.unwrap_or_default().to_owned(),
+                    parameters: executed.parameters.iter().map(owned).collect(),
+                });
+                continue;
+            }
+        };
         let named = |id: TableId| Named::of(catalog, id);
         explained.push(match change {
             Change::Schema { sql } => Explained::Schema(sql.to_owned()),

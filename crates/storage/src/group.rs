@@ -111,6 +111,7 @@ impl Writer {
         let database = self.connection.database.clone();
         let _gate = database.enter();
         self.connection.internal.begin.run()?;
+        self.connection.group_time = start.timestamp;
         self.connection.hook.capture().begin(Purpose::Lead);
         self.phase = Phase::Group(Box::new(Group {
             start,

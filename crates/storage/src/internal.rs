@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 
 use bellwether_types::record::Transaction;
 use bellwether_types::{
-    CommandTag, Configuration, Durability, Fingerprint, KeptResult, LogIndex, NodeId, Position, RequestId,
-    SessionId, TableId, Term, Timestamp, ValueRef,
+    CommandTag, Configuration, Durability, Fingerprint, KeptResult, LogFormat, LogIndex, NodeId, Position,
+    RequestId, SessionId, TableId, Term, Timestamp, ValueRef,
 };
 use bytes::Bytes;
+use rusqlite::ffi;
 
 use crate::catalog::Catalog;
 use crate::database::Database;
@@ -92,6 +93,34 @@ pub(crate) fn write_configuration(
         line.run()?;
     }
     Ok(())
+}
+
+/// In what the log is written; rows, until a record says otherwise.
+pub(crate) fn read_log_format(database: &Database) -> Result<LogFormat, SqliteError> {
+    let sql = "SELECT 1 FROM main.sqlite_schema WHERE name = '_bellwether_log_format'";
+    if !Prepared::internal(database, sql)?.step()? {
+        return Ok(LogFormat::default());
+    }
+    let mut line = Prepared::internal(database, "SELECT format FROM _bellwether_log_format")?;
+    line.step()?;
+    let number = u8::try_from(line.integer(0)).unwrap_or(0);
+    LogFormat::from_number(number).map_err(|error| SqliteError {
+        code: ffi::SQLITE_CORRUPT,
+        message: format!("the log's format: {error}"),
+        offset: None,
+    })
+}
+
+/// Replaces it, within the transaction that is open.
+pub(crate) fn write_log_format(database: &Database, format: LogFormat) -> Result<(), SqliteError> {
+    database.execute(
+        "CREATE TABLE IF NOT EXISTS _bellwether_log_format(
+            one INTEGER PRIMARY KEY CHECK(one = 1), format INTEGER NOT NULL)",
+    )?;
+    let sql = "INSERT OR REPLACE INTO _bellwether_log_format VALUES (1, ?1)";
+    let mut line = Prepared::internal(database, sql)?;
+    line.bind(1, ValueRef::Integer(format.number().into()))?;
+    line.run()
 }
 
 /// All sums kept.

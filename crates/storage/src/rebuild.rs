@@ -37,6 +37,7 @@ pub(crate) fn alter(
     // Else DROP TABLE would delete the rows first, with all that follows from it.
     database.set_switch(ffi::SQLITE_DBCONFIG_ENABLE_FKEY, false);
     connection.foreign_keys = false;
+    connection.sends_rows = true;
     let done = parts.into_iter().try_for_each(|sql| {
         let done = run_part(connection, open, &Statement::new(sql), &mut Nowhere).map(drop);
         // Its place is in another text than the client's.
@@ -47,8 +48,15 @@ pub(crate) fn alter(
     });
     database.set_switch(ffi::SQLITE_DBCONFIG_ENABLE_FKEY, enforces);
     connection.foreign_keys = enforces;
+    connection.sends_rows = false;
     done?;
-    without_traces(&database, || table.restore_sequence(&database)).map_err(internal)?;
+    let catalog = connection.hook.capture().catalog().clone();
+    if catalog
+        .by_name(&table.name)
+        .is_some_and(|table| table.is_autoincrement)
+    {
+        without_traces(&database, || table.restore_sequence(&database)).map_err(internal)?;
+    }
     if enforces && matches!(alteration.change, Change::AddForeignKey(_) | Change::Type { .. }) {
         table.check_foreign_keys(&database)?;
     }

@@ -1,7 +1,8 @@
 //! What follows a schema statement, at the leader and at followers alike: ids for new tables, sums for rows that
 //! changed unseen.
 
-use bellwether_types::{ErrorKind, Fingerprint, SqlError, TableId, ValueRef, lexer};
+use bellwether_types::{ErrorKind, Fingerprint, LogFormat, SqlError, TableId, ValueRef, lexer};
+use rusqlite::ffi;
 
 use crate::authorizer;
 use crate::capture::Hook;
@@ -9,6 +10,8 @@ use crate::catalog::{Catalog, CatalogChange, Key, Table};
 use crate::database::Database;
 use crate::error::{SqliteError, StorageError};
 use crate::fingerprint;
+use crate::internal;
+use crate::kind;
 use crate::statement::Prepared;
 
 /// Compares the catalog with the schema after a statement, and brings sums and sequences in step. With
@@ -43,6 +46,16 @@ fn follow(database: &Database, hook: &Hook, is_captured_whole: bool) -> Result<C
 
 /// A follower runs a schema statement of the leader's.
 pub(crate) fn apply(database: &Database, hook: &Hook, sql: &str) -> Result<(), SqliteError> {
+    if let Some(setting) = kind::pragma_setting(sql)
+        && setting.name == LOG_FORMAT
+    {
+        let format = setting.value.parse().map_err(|_| SqliteError {
+            code: ffi::SQLITE_ERROR,
+            message: format!("{:?} is no log format", setting.value),
+            offset: None,
+        })?;
+        return set_log_format(database, hook, format);
+    }
     hook.capture().set_in_schema_statement(true);
     let result = database.execute(sql);
     hook.capture().set_in_schema_statement(false);
@@ -53,6 +66,18 @@ pub(crate) fn apply(database: &Database, hook: &Hook, sql: &str) -> Result<(), S
 /// The leader captures what a client's schema statement did, after it ran.
 pub(crate) fn capture(database: &Database, hook: &Hook, sql: &str, verb: &str) -> Result<(), SqlError> {
     let internal = |error: SqliteError| StorageError::Sqlite(error).into_sql_error();
+    if verb == "PRAGMA"
+        && let Some(setting) = kind::pragma_setting(sql)
+        && setting.name == LOG_FORMAT
+    {
+        let format = setting
+            .value
+            .parse()
+            .map_err(|_| unknown_log_format(&setting.value))?;
+        set_log_format(database, hook, format).map_err(internal)?;
+        hook.capture().schema_statement(sql);
+        return Ok(());
+    }
     let before = hook.capture().catalog().clone();
     let is_plain_table = verb == "CREATE TABLE"
         && !lexer::significant(sql)
@@ -73,6 +98,23 @@ pub(crate) fn capture(database: &Database, hook: &Hook, sql: &str, verb: &str) -
     if runs_everywhere || before.schema != change.after.schema {
         hook.capture().schema_statement(sql);
     }
+    Ok(())
+}
+
+/// The PRAGMA that sets in what the log is written. SQLite knows nothing of it.
+pub(crate) const LOG_FORMAT: &str = "bellwether_log_format";
+
+fn unknown_log_format(value: &str) -> SqlError {
+    let names: Vec<&str> = LogFormat::ALL.into_iter().map(LogFormat::name).collect();
+    let message = format!("invalid value for parameter \"bellwether.log_format\": \"{value}\"");
+    SqlError::new(ErrorKind::InvalidSetting, message)
+        .with_hint(format!("Available values: {}.", names.join(", ")))
+}
+
+/// In SQLite's file and in memory, both until the group is rolled back.
+fn set_log_format(database: &Database, hook: &Hook, format: LogFormat) -> Result<(), SqliteError> {
+    internal::write_log_format(database, format)?;
+    hook.capture().set_log_format(format);
     Ok(())
 }
 

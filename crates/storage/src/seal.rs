@@ -40,11 +40,15 @@ impl SealedGroup {
         ended: &[SessionId],
         next: Position,
     ) -> Result<SealedGroup, StorageError> {
-        let (captured_bytes, fingerprints, notifications) = {
+        let (captured_bytes, fingerprints, notifications, format) = {
             let mut capture = connection.hook.capture();
             capture.check()?;
             let notifications = capture.notifications().to_vec();
-            (capture.buffer.len(), capture.touched(), notifications)
+            let format = match capture.statements() {
+                0 => Format::Row,
+                _ => Format::Statement,
+            };
+            (capture.buffer.len(), capture.touched(), notifications, format)
         };
         let chunks = captured_bytes.saturating_sub(1) / CHUNK_BYTES as u64;
         let mut position = next;
@@ -53,7 +57,7 @@ impl SealedGroup {
             position,
             origin: group.start.origin,
             timestamp: group.start.timestamp,
-            format: Format::Row,
+            format,
             transactions: group.transactions.clone(),
             ended_sessions: ended.to_vec(),
             notifications,

@@ -9,14 +9,16 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use bellwether_types::lexer::{self, TokenKind};
-use bellwether_types::{Column, ErrorKind, SqlError, Statement, ValueRef};
+use bellwether_types::{Column, Environment, ErrorKind, Fingerprint, SqlError, Statement, ValueRef};
 use rusqlite::ffi;
 
 use crate::authorizer::ClientScope;
+use crate::catalog::Catalog;
 use crate::database::Database;
 use crate::environment::{self, Running};
 use crate::error::SqliteError;
 use crate::kind::{self, StatementKind};
+use crate::safety::{self, Verdict};
 
 /// Statements that a connection keeps compiled. A pool's clients share few distinct texts; each costs some 5 KiB.
 const CACHED_STATEMENTS_MAX: usize = 256;
@@ -36,7 +38,12 @@ pub(crate) struct Prepared {
     columns: Option<(Arc<[Column]>, c_int)>,
     /// Of the execution under way.
     running: Option<Running>,
+    /// Whether it does the same everywhere, for the schema and the switches that this was asked for.
+    judged: Option<((Fingerprint, Switches), Arc<Verdict>)>,
 }
+
+/// PRAGMA foreign_keys, PRAGMA recursive_triggers.
+pub(crate) type Switches = (bool, bool);
 
 // SAFETY: SQLite's statements may be used by any thread, one at a time (the gate of their connection).
 unsafe impl Send for Prepared {}
@@ -65,6 +72,7 @@ impl Prepared {
             numbers: Box::default(),
             columns: None,
             running: None,
+            judged: None,
         })
     }
 
@@ -87,6 +95,7 @@ impl Prepared {
             numbers: Box::default(),
             columns: None,
             running: None,
+            judged: None,
         };
         prepared.numbers = prepared.parameter_numbers()?;
         Ok(prepared)
@@ -238,6 +247,36 @@ impl Prepared {
         Ok(())
     }
 
+    /// In place of the one that it was bound with, or was not.
+    pub(crate) fn set_environment(&mut self, environment: Environment) {
+        self.running = Some(Running::new(environment));
+    }
+
+    /// What `sqlite_version()` answers in it; `None`: the version that runs.
+    pub(crate) fn set_sqlite_version(&mut self, version: Option<&str>) {
+        if let (Some(running), Some(version)) = (&mut self.running, version) {
+            running.set_sqlite_version(version);
+        }
+    }
+
+    /// See [`safety::judge`]; asked once for a schema.
+    pub(crate) fn judged(
+        &mut self,
+        database: &Database,
+        catalog: &Catalog,
+        switches: Switches,
+    ) -> Result<Arc<Verdict>, SqliteError> {
+        let of = (catalog.schema, switches);
+        if let Some((known, verdict)) = &self.judged
+            && *known == of
+        {
+            return Ok(Arc::clone(verdict));
+        }
+        let verdict = Arc::new(safety::judge(database, catalog, &self.text)?);
+        self.judged = Some((of, Arc::clone(&verdict)));
+        Ok(verdict)
+    }
+
     /// To the next row; `false` at the end.
     pub(crate) fn step(&mut self) -> Result<bool, SqliteError> {
         // SAFETY: a live statement, used by one thread.
@@ -251,11 +290,17 @@ impl Prepared {
 
     /// As [`Prepared::step`], should SQLite compile it anew: as a client's.
     pub(crate) fn step_client(&mut self) -> Result<bool, SqlError> {
+        let stepped = self.step_replayed();
+        stepped.map_err(|error| error.into_sql_error(&self.text))
+    }
+
+    /// As [`Prepared::step_client`], for a replica that runs what the leader ran.
+    pub(crate) fn step_replayed(&mut self) -> Result<bool, SqliteError> {
         let _scope = scope(&self.verb, self.kind);
         let mut running = self.running.take();
         let result = environment::step(&mut running, || self.step());
         self.running = running;
-        result.map_err(|error| error.into_sql_error(&self.text))
+        result
     }
 
     /// Runs to the end and makes ready for the next run. For our own statements.

@@ -51,8 +51,10 @@ impl Writer {
         }
         // What is in memory (sums, compiled statements) is of the time before.
         let ended_sessions = std::mem::take(&mut self.ended_sessions);
+        let safety = self.safety_counts();
         *self = Writer::open(&self.files.clone()).map_err(not_opened)?;
         self.ended_sessions = ended_sessions;
+        self.connection.hook.capture().safety = safety;
         Ok(())
     }
 

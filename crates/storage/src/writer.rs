@@ -5,10 +5,13 @@
 //! requests in the same transaction. Turning from applying to leading, or back, opens a new connection: nothing that
 //! one role left in SQLite's caches (FTS5 keeps its index's structure) reaches the other.
 
+use std::collections::HashMap;
 use std::mem::ManuallyDrop;
 use std::sync::{Arc, Mutex};
 
-use bellwether_types::{Facts, Fingerprint, Notification, Position, SessionId, TableId, Timestamp};
+use bellwether_types::{
+    Facts, Fingerprint, LogFormat, Notification, Position, SessionId, TableId, Timestamp,
+};
 use rusqlite::ffi;
 
 use crate::apply::Run;
@@ -22,7 +25,9 @@ use crate::fingerprint;
 use crate::group::Group;
 use crate::internal::{self, InternalStatements};
 use crate::reader::InterruptHandle;
+use crate::safety::SafetyCounts;
 use crate::seal::SealedGroup;
+use crate::statement::Prepared;
 
 /// The write connection, and all that is known of the replica's committed state.
 pub struct Writer {
@@ -60,6 +65,17 @@ pub(crate) struct WriteConnection {
     /// As they are set now.
     pub(crate) foreign_keys: bool,
     pub(crate) recursive_triggers: bool,
+    /// Of a follower's: statements are run as at the leader, instead of rows applied.
+    pub(crate) replays: bool,
+    /// Rows are written whatever the log's format: of a table that is built anew.
+    pub(crate) sends_rows: bool,
+    /// Of the group that is open.
+    pub(crate) group_time: Timestamp,
+    /// Given to statements that came without.
+    pub(crate) environments: u64,
+    /// The schema for which they were compiled, and the statements that ask for a table's largest rowid.
+    pub(crate) last_rowids: HashMap<TableId, Prepared>,
+    pub(crate) last_rowids_of: Fingerprint,
 }
 
 impl WriteConnection {
@@ -94,6 +110,12 @@ impl WriteConnection {
             purpose,
             foreign_keys: is_leading,
             recursive_triggers: false,
+            replays: false,
+            sends_rows: false,
+            group_time: Timestamp::default(),
+            environments: 0,
+            last_rowids: HashMap::new(),
+            last_rowids_of: Fingerprint::default(),
         })
     }
 }
@@ -103,6 +125,7 @@ impl Drop for WriteConnection {
         let database = self.database.clone();
         let _gate = database.enter();
         self.apply = ApplyStatements::default();
+        self.last_rowids.clear();
         // SAFETY: not used after this.
         unsafe { ManuallyDrop::drop(&mut self.internal) };
     }
@@ -154,10 +177,10 @@ impl Writer {
             })?;
         let sums = internal::read_fingerprints(&database).map_err(sqlite)?;
         let sequences = known_sequences(&database, &catalog).map_err(sqlite)?;
-        let capture = Capture::new(files.spill.clone(), catalog, sequences, sums);
+        let log_format = internal::read_log_format(&database).map_err(sqlite)?;
+        let capture = Capture::new(files.spill.clone(), catalog, sequences, sums, log_format);
         let capture = Arc::new(Mutex::new(capture));
-        let mut line =
-            crate::statement::Prepared::internal(&database, internal::SELECT_POSITION).map_err(sqlite)?;
+        let mut line = Prepared::internal(&database, internal::SELECT_POSITION).map_err(sqlite)?;
         let (position, timestamp) = internal::read_position(&mut line).map_err(sqlite)?;
         drop(line);
         Ok(Writer {
@@ -174,6 +197,23 @@ impl Writer {
     /// Of the last record committed in SQLite.
     pub fn position(&self) -> Position {
         self.position
+    }
+
+    /// In what the log is written, as of the last record committed in SQLite or of the group that is open.
+    pub fn log_format(&self) -> LogFormat {
+        self.connection.hook.capture().log_format()
+    }
+
+    /// How often statements were written as such since the replica was opened, and why not.
+    pub fn safety_counts(&self) -> SafetyCounts {
+        self.connection.hook.capture().safety.clone()
+    }
+
+    /// As [`Writer::safety_counts`], if there is anything new since this was asked last.
+    pub fn new_safety_counts(&self) -> Option<SafetyCounts> {
+        let mut capture = self.connection.hook.capture();
+        let is_new = std::mem::take(&mut capture.safety_is_new);
+        is_new.then(|| capture.safety.clone())
     }
 
     /// Of the last record committed in SQLite.

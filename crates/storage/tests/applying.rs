@@ -10,7 +10,7 @@ use bellwether_storage::{
     ApplyError, Checkpointer, ClientTransaction, Divergence, Files, Reader, Sealed, SessionState, Writer,
     run_group,
 };
-use bellwether_types::{Entry, Position, RequestId, SessionId, Statement, Value, ValueRef};
+use bellwether_types::{Entry, LogFormat, Position, RequestId, SessionId, Statement, Value, ValueRef};
 use support::{Pair, text};
 
 fn transaction(session: u128, sequence: u64, statements: &[&str]) -> ClientTransaction {
@@ -104,7 +104,7 @@ fn entries_that_were_applied_are_skipped() {
 
 #[test]
 fn a_replica_changed_behind_its_back_is_found_at_the_record_that_touches_the_row() {
-    for (tamper, sql) in [
+    let tampered = [
         (
             "UPDATE t SET b = 'tampered' WHERE a = 1",
             "UPDATE t SET b = 'z' WHERE a = 1",
@@ -112,8 +112,13 @@ fn a_replica_changed_behind_its_back_is_found_at_the_record_that_touches_the_row
         ("DELETE FROM t WHERE a = 2", "DELETE FROM t WHERE a = 2"),
         ("INSERT INTO t VALUES (9, 'x')", "INSERT INTO t VALUES (9, 'x')"),
         ("CREATE INDEX stray ON t(b)", "CREATE INDEX i ON t(a)"),
-    ] {
+    ];
+    let in_formats = LogFormat::ALL
+        .into_iter()
+        .flat_map(|format| tampered.map(|(tamper, sql)| (format, tamper, sql)));
+    for (format, tamper, sql) in in_formats {
         let mut pair = Pair::new();
+        pair.write_log(format);
         pair.run(&[
             "CREATE TABLE t(a INTEGER PRIMARY KEY, b)",
             "INSERT INTO t VALUES (1, 'x'), (2, 'y')",

@@ -1,4 +1,5 @@
-//! Random schemas and random SQL on a leader; a follower applies what was captured. After every group: equal sums, sums
+//! Random schemas and random SQL on a leader, whose log is in each format in turn; a follower applies what was captured.
+//! After every group: equal sums, sums
 //! equal to those computed from scratch, equal content, on both. Now and then they change roles.
 //!
 //! A failing case prints its seed: `BELLWETHER_SEED=… cargo test -p bellwether-storage --test row_property`.
@@ -6,7 +7,7 @@
 mod support;
 
 use bellwether_storage::{ClientTransaction, RowSink, SessionState};
-use bellwether_types::{Column, RequestId, SessionId, SqlError, Statement, ValueRef};
+use bellwether_types::{Column, LogFormat, RequestId, SessionId, SqlError, Statement, ValueRef};
 use support::Pair;
 
 /// Seeds that run always. More: `BELLWETHER_SEEDS=1000`.
@@ -43,7 +44,9 @@ const COLUMNS: [&str; 5] = ["k", "v", "w", "x", "y"];
 
 /// A small range, so that statements meet the same rows.
 fn value(random: &mut Random) -> String {
-    match random.below(12) {
+    match random.below(14) {
+        12 => "random()".to_owned(),
+        13 => "strftime('%s %f', 'now') || changes() || ' ' || last_insert_rowid()".to_owned(),
         0 => "NULL".to_owned(),
         1 => format!("{}.0", random.below(4)),
         2 => "-0.0".to_owned(),
@@ -248,8 +251,9 @@ fn interactive(pair: &mut Pair, random: &mut Random, request: RequestId, trace: 
     !writer.is_group_lost()
 }
 
-/// Answers how many statements succeeded and failed.
-fn run_seed(seed: u64) -> [u64; 2] {
+/// Answers how many statements succeeded and failed, how many stand in the log as they were, and how many might have
+/// but for the reasons that they are unsafe for.
+fn run_seed(seed: u64) -> [u64; 4] {
     let mut random = Random(seed);
     let mut pair = Pair::new();
     let mut trace = Trace {
@@ -257,6 +261,8 @@ fn run_seed(seed: u64) -> [u64; 2] {
         lines: Vec::new(),
         statements: [0; 2],
     };
+    let format = pair.write_log(LogFormat::ALL[seed as usize % LogFormat::ALL.len()]);
+    trace.push(format);
     for _ in 0..10 {
         let list = [Statement::new(create_table(&mut random))];
         trace.push(list[0].sql.clone());
@@ -265,6 +271,10 @@ fn run_seed(seed: u64) -> [u64; 2] {
     let mut sequence = 0;
     for _ in 0..GROUPS {
         trace.push("-- group".to_owned());
+        if random.one_in(10) {
+            let format = LogFormat::ALL[random.below(3) as usize];
+            trace.push(pair.write_log(format));
+        }
         if random.one_in(2) {
             let transactions: Vec<ClientTransaction> = (0..1 + random.below(4))
                 .map(|_| {
@@ -316,7 +326,12 @@ fn run_seed(seed: u64) -> [u64; 2] {
             pair.swap();
         }
     }
-    trace.statements
+    let counts = [&pair.leader, &pair.follower].map(|writer| writer.safety_counts());
+    let safe = counts.iter().map(|counts| counts.safe).sum();
+    let unsafe_ones = counts.iter().flat_map(|counts| counts.by_reason.values());
+    let unsafe_ones = unsafe_ones.map(|(refused, as_rows)| refused + as_rows).sum();
+    let [well, ill] = trace.statements;
+    [well, ill, safe, unsafe_ones]
 }
 
 /// What was run; told with the seed when the test panics.
@@ -353,15 +368,23 @@ fn a_follower_equals_its_leader_whatever_sql_was_run() {
         return;
     }
     let seeds = std::env::var("BELLWETHER_SEEDS").map_or(SEEDS, |count| count.parse().expect("a number"));
-    let (mut succeeded, mut failed) = (0, 0);
+    let (mut succeeded, mut failed, mut as_statements, mut unsafe_ones) = (0, 0, 0, 0);
     for seed in 0..seeds {
-        let [well, ill] = run_seed(seed);
+        let [well, ill, safe, unsafe_here] = run_seed(seed);
         succeeded += well;
         failed += ill;
+        as_statements += safe;
+        unsafe_ones += unsafe_here;
     }
     assert!(
         succeeded > failed / 2,
         "{succeeded} statements succeeded, {failed} failed: the test tests little"
     );
-    println!("{succeeded} statements succeeded, {failed} failed");
+    assert!(
+        as_statements > seeds && unsafe_ones > seeds,
+        "{as_statements} stand in the log, {unsafe_ones} are unsafe: the test tests little"
+    );
+    println!(
+        "{succeeded} statements succeeded, {failed} failed; {as_statements} stand in the log, {unsafe_ones} are unsafe"
+    );
 }

@@ -35,7 +35,7 @@ pub use entry::{Entry, HardState};
 pub use error::{ErrorKind, SqlError};
 pub use extension::Extension;
 pub use fingerprint::Fingerprint;
-pub use format::Format;
+pub use format::{Format, LogFormat, UnknownLogFormat};
 pub use function::{Arity, Call, Facts, RoleFacts, ScalarFunction, SizeOf};
 pub use id::{ClusterId, DatabaseId, NodeId, RequestId, SessionId, TableId};
 pub use lost::LostWrite;

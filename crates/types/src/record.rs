@@ -267,6 +267,16 @@ impl Payload {
         }
     }
 
+    /// The format of an entry's payload, if it is a record; looks at its beginning only, and trusts it.
+    pub fn format_in(bytes: &[u8]) -> Option<Format> {
+        let content = bytes.strip_prefix(&[VERSION, kind::RECORD])?;
+        let mut input = Decoder::new(content);
+        Position::decode(&mut input).ok()?;
+        input.u64().ok()?;
+        input.fixed_u64().ok()?;
+        Format::from_number(input.u8().ok()?).ok()
+    }
+
     /// Reads and checks what `to_bytes` wrote.
     pub fn from_bytes(bytes: &[u8]) -> Result<Payload, DecodeError> {
         let content_len = bytes.len().checked_sub(4).ok_or(DecodeError::Truncated)?;

@@ -13,6 +13,23 @@ pub struct ReplicationFacts {
     pub standbys: Vec<StandbyFacts>,
     /// At a follower: where its log comes from.
     pub upstream: Option<UpstreamFacts>,
+    /// How statements were written to the log while this node led, since it opened the replica.
+    pub statements: Vec<StatementsWritten>,
+}
+
+/// What became of statements that had a property, in a log of statements or a mixed one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatementsWritten {
+    /// The property.
+    pub flag: &'static str,
+    /// What it means, or why it makes statements unsafe.
+    pub reason: &'static str,
+    /// They stand in the log as they were.
+    pub as_statements: u64,
+    /// Their rows do.
+    pub as_rows: u64,
+    /// They were not executed.
+    pub refused: u64,
 }
 
 /// A member, as its leader knows it.

@@ -45,7 +45,7 @@ const PARTS: &[(&str, &[&str])] = &[
     ("pgwire", &["pg"]),
     ("regex", &["pg"]),
     ("md-5", &["pg"]),
-    ("sqlparser", &["pg", "session"]),
+    ("sqlparser", &["pg", "session", "storage"]),
     ("tokio", &["server", "cli", "bench", "chaos"]),
     ("tokio-postgres", &["cli", "bench", "chaos"]),
     ("tracing", &["server", "cli"]),

@@ -184,6 +184,11 @@ impl Cluster {
 
     /// Starts a node that does not run, on what it left.
     pub fn start_node(&mut self, node: NodeId) {
+        self.start_node_in(node, &[]);
+    }
+
+    /// The same, with these environment variables.
+    pub fn start_node_in(&mut self, node: NodeId, environment: &[(&str, &str)]) {
         let log = File::options()
             .create(true)
             .append(true)
@@ -192,6 +197,7 @@ impl Cluster {
         assert!(self.node(node).child.is_none(), "node {node} runs already");
         let mut command = self.command(node, &self.data_dir(node), CLUSTER);
         let child = command
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

@@ -6,17 +6,13 @@ use bellwether_types::extension::{RowKey, View};
 use super::Definition;
 use super::value::{number, text, timestamp};
 
-const LOST_WRITES: Definition = Definition::of_session(
+pub(super) const LOST_WRITES: Definition = Definition::of_session(
     |view| {
         let lines = view.facts.lost_writes.len() as u32;
         (0..lines).map(|at| RowKey([at, 0, 0])).collect()
     },
     value,
 );
-
-pub(super) fn of_name(name: &str) -> Option<Definition> {
-    (name == "lost_writes").then_some(LOST_WRITES)
-}
 
 fn value(view: &View<'_>, row: RowKey, column: &str) -> Option<Value> {
     let write = view.facts.lost_writes.get(row.0[0] as usize)?;

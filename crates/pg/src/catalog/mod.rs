@@ -99,7 +99,11 @@ fn table(shape: &Shape) -> VirtualTable {
     let empty = Definition::of_schema(|_| Vec::new(), |_, _, _| None, &[]);
     let definition = match shape.namespace {
         "pg_catalog" => definition(shape.name),
-        OURS => ledger::of_name(shape.name),
+        OURS => match shape.name {
+            "lost_writes" => Some(ledger::LOST_WRITES),
+            "statement_safety" => Some(replication::STATEMENTS),
+            _ => None,
+        },
         _ => information::of_name(shape.name),
     };
     let definition = definition.unwrap_or(empty);

@@ -20,6 +20,28 @@ pub(super) const RECEIVER: Definition = Definition::of_session(
     receiver_value,
 );
 
+/// `bellwether.statement_safety`.
+pub(super) const STATEMENTS: Definition = Definition::of_session(
+    |view| {
+        let lines = view.facts.replication.statements.len() as u32;
+        (0..lines).map(|at| RowKey([at, 0, 0])).collect()
+    },
+    statements_value,
+);
+
+fn statements_value(view: &View<'_>, row: RowKey, column: &str) -> Option<Value> {
+    let line = view.facts.replication.statements.get(row.0[0] as usize)?;
+    let statements = |count: u64| number(i64::try_from(count).unwrap_or(i64::MAX));
+    Some(match column {
+        "flag" => text(line.flag),
+        "reason" => text(line.reason),
+        "as_statements" => statements(line.as_statements),
+        "as_rows" => statements(line.as_rows),
+        "refused" => statements(line.refused),
+        _ => return None,
+    })
+}
+
 fn standby_rows(view: &View<'_>) -> Vec<RowKey> {
     let standbys = view.facts.replication.standbys.len() as u32;
     (0..standbys).map(|at| RowKey([at, 0, 0])).collect()

@@ -19,7 +19,7 @@ use bellwether_pg::connection::{Config, CursorId, Run, Startup};
 use bellwether_pg::frontend::CancelKey;
 use bellwether_pg::{Connection, Request, RowEncoder, sqlstate};
 use bellwether_types::function::Endpoint;
-use bellwether_types::{ErrorKind, Facts, SqlError, Statement};
+use bellwether_types::{ErrorKind, Facts, LogFormat, SqlError, Statement};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -181,6 +181,8 @@ struct Client {
     listener: Option<Listener>,
     /// Of its replica: tells when the role changes.
     reign: Option<watch::Receiver<Reign>>,
+    /// Of its replica, too.
+    log_format: Option<watch::Receiver<LogFormat>>,
     /// There is no room for another client, though for a cancel request.
     is_one_too_many: bool,
     /// It ends the connection because it wants no more of it.
@@ -243,6 +245,7 @@ impl Client {
             input,
             listener: None,
             reign: None,
+            log_format: None,
             is_one_too_many: false,
             has_said_goodbye: false,
         }
@@ -312,7 +315,9 @@ impl Client {
         deadline: tokio::time::Instant,
     ) -> std::io::Result<Option<usize>> {
         let stream = self.stream.as_mut().ok_or(std::io::ErrorKind::NotConnected)?;
-        let (Some(reign), Some(roles)) = (&mut self.reign, &mut self.roles) else {
+        let (Some(reign), Some(log_format), Some(roles)) =
+            (&mut self.reign, &mut self.log_format, &mut self.roles)
+        else {
             let read = tokio::time::timeout_at(deadline, stream.read(buffer)).await;
             return read.map_or(Ok(Some(0)), |read| read.map(Some));
         };
@@ -330,6 +335,10 @@ impl Client {
             _ = reign.changed() => {
                 let follows = reign.borrow_and_update().role != Role::Leader;
                 self.connection.settings_mut().set_in_hot_standby(follows);
+            }
+            _ = log_format.changed() => {
+                let format = *log_format.borrow_and_update();
+                self.connection.settings_mut().set_log_format(format);
             }
         }
         Ok(None)
@@ -487,6 +496,7 @@ impl Client {
         let mut reign = replica.reign.clone();
         let in_hot_standby = reign.borrow_and_update().role != Role::Leader;
         self.reign = Some(reign);
+        self.log_format = Some(replica.published.log_format());
         let facts = self.facts(startup, key.pid);
         let session = Session::new(Arc::clone(&self.node), replica, facts)?;
         let cancel = Arc::clone(&session.cancel);

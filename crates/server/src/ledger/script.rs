@@ -2,14 +2,17 @@
 
 use bellwether_storage::Explained;
 use bellwether_types::Value;
-use bellwether_types::lexer::quoted_name;
+use bellwether_types::lexer::{self, TokenKind, quoted_name};
 use serde_json::{Map, Number, json};
 
 /// An array, a change an object: `{"insert": table, "values": {…}}`, `{"update": table, "key": {…}, "values": {…}}`,
-/// `{"delete": table, "key": {…}}`, `{"schema": sql}`. Blobs are `{"blob": hexadecimal}`.
+/// `{"delete": table, "key": {…}}`, `{"schema": sql}`, `{"statement": sql, "parameters": […]}`. Blobs are `{"blob": hexadecimal}`.
 pub(super) fn json(changes: &[Explained]) -> String {
     let change = |change: &Explained| match change {
         Explained::Schema(sql) => json!({ "schema": sql }),
+        Explained::Statement { sql, parameters } => {
+            json!({ "statement": sql, "parameters": parameters.iter().map(json_of).collect::<Vec<_>>() })
+        }
         Explained::Insert { table, values } => json!({ "insert": table, "values": object(values) }),
         Explained::Update { table, key, values } => {
             json!({ "update": table, "key": object(key), "values": object(values) })
@@ -25,20 +28,21 @@ pub(super) fn json_of_unknown(bytes: u64) -> String {
 }
 
 fn object(values: &[(String, Value)]) -> serde_json::Value {
-    let values = values.iter().map(|(name, value)| {
-        let value = match value {
-            Value::Null => serde_json::Value::Null,
-            Value::Integer(number) => Number::from(*number).into(),
-            // JSON has no infinities.
-            Value::Real(number) => {
-                Number::from_f64(*number).map_or_else(|| number.to_string().into(), Into::into)
-            }
-            Value::Text(text) => text.clone().into(),
-            Value::Blob(bytes) => json!({ "blob": hex(bytes) }),
-        };
-        (name.clone(), value)
-    });
+    let values = values.iter().map(|(name, value)| (name.clone(), json_of(value)));
     serde_json::Value::Object(values.collect::<Map<_, _>>())
+}
+
+fn json_of(value: &Value) -> serde_json::Value {
+    match value {
+        Value::Null => serde_json::Value::Null,
+        Value::Integer(number) => Number::from(*number).into(),
+        // JSON has no infinities.
+        Value::Real(number) => {
+            Number::from_f64(*number).map_or_else(|| number.to_string().into(), Into::into)
+        }
+        Value::Text(text) => text.clone().into(),
+        Value::Blob(bytes) => json!({ "blob": hex(bytes) }),
+    }
 }
 
 /// One transaction; what cannot be done again as it is stands in comments.
@@ -50,6 +54,7 @@ pub(super) fn sql(changes: &[Explained]) -> String {
 fn statement(change: &Explained) -> String {
     match change {
         Explained::Schema(sql) => format!("{};", sql.trim_end().trim_end_matches(';')),
+        Explained::Statement { sql, parameters } => format!("{};", bound(sql, parameters).trim()),
         Explained::Insert { table, values } => {
             let columns: Vec<String> = values.iter().map(|(name, _)| quoted_name(name)).collect();
             let literals: Vec<String> = values.iter().map(|(_, value)| literal(value)).collect();
@@ -74,6 +79,29 @@ fn statement(change: &Explained) -> String {
             )
         }
     }
+}
+
+/// A statement with its parameters' values in their places.
+fn bound(sql: &str, parameters: &[Value]) -> String {
+    let mut highest = 0;
+    let mut text = String::new();
+    for token in lexer::tokens(sql) {
+        match token.kind {
+            // A comment at the end would hide what follows.
+            TokenKind::Comment => text.push(' '),
+            TokenKind::Semicolon => {}
+            TokenKind::Parameter => {
+                let numbered = token.parameter_number();
+                let numbered = numbered.or_else(|| token.text.strip_prefix('?')?.parse().ok());
+                let number = numbered.unwrap_or(highest + 1);
+                highest = highest.max(number);
+                let value = parameters.get((number as usize).wrapping_sub(1));
+                text.push_str(&value.map_or_else(|| token.text.to_owned(), literal));
+            }
+            _ => text.push_str(token.text),
+        }
+    }
+    text
 }
 
 fn assignments(values: &[(String, Value)]) -> Vec<String> {
@@ -149,6 +177,20 @@ mod tests {
             DELETE FROM \"t\" WHERE \"x\" IS NULL AND \"y\" = 'z';\n\
             COMMIT;\n";
         assert_eq!(sql(&changes()), expected);
+    }
+
+    #[test]
+    fn a_statement_has_its_parameters_values_in_their_places() {
+        let statement = Explained::Statement {
+            sql: "UPDATE t SET a = $2, b = '$1' /* $1 */ WHERE k = $1 ; -- the end".to_owned(),
+            parameters: vec![Value::Integer(7), Value::Text("it's".to_owned())],
+        };
+        assert_eq!(
+            sql(std::slice::from_ref(&statement)),
+            "BEGIN;\nUPDATE t SET a = 'it''s', b = '$1'   WHERE k = 7;\nCOMMIT;\n"
+        );
+        let told: serde_json::Value = serde_json::from_str(&json(&[statement])).expect("JSON");
+        assert_eq!(told[0]["parameters"], serde_json::json!([7, "it's"]));
     }
 
     #[test]

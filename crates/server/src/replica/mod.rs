@@ -29,8 +29,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bellwether_node::{Event, Message, Role, Status};
+use bellwether_storage::SafetyCounts;
 use bellwether_types::{
-    Configuration, DatabaseId, ErrorKind, Fingerprint, NodeId, Position, SqlError, Term, Timestamp,
+    Configuration, DatabaseId, ErrorKind, Fingerprint, LogFormat, NodeId, Position, SqlError, Term, Timestamp,
 };
 use tokio::sync::{oneshot, watch};
 
@@ -139,6 +140,10 @@ pub(crate) struct Published {
     caught_up_ms: AtomicU64,
     /// Of the image that arrives, or arrived last.
     pub seeding: snapshots::Progress,
+    /// In what the log is written.
+    log_format: watch::Sender<LogFormat>,
+    /// How statements were written to it.
+    safety: Mutex<SafetyCounts>,
 }
 
 /// What the applied content is.
@@ -147,6 +152,7 @@ pub(crate) struct Content {
     pub position: Position,
     pub timestamp: Timestamp,
     pub fingerprint: Fingerprint,
+    pub log_format: LogFormat,
 }
 
 impl Published {
@@ -154,6 +160,8 @@ impl Published {
         Published {
             applied: watch::Sender::new(content.position),
             visible: AtomicU64::new(content.position.to_lsn()),
+            log_format: watch::Sender::new(content.log_format),
+            safety: Mutex::default(),
             content: Mutex::new(content),
             status: Mutex::new(None),
             log_bytes: AtomicU64::new(0),
@@ -173,7 +181,25 @@ impl Published {
     pub fn set_applied(&self, content: Content) {
         *self.content.lock().expect("no holder of this lock panics") = content;
         self.visible.store(content.position.to_lsn(), Ordering::Release);
+        self.log_format.send_if_modified(|format| {
+            let has_changed = *format != content.log_format;
+            *format = content.log_format;
+            has_changed
+        });
         self.applied.send_replace(content.position);
+    }
+
+    /// In what the log is written, as far as it is applied here.
+    pub fn log_format(&self) -> watch::Receiver<LogFormat> {
+        self.log_format.subscribe()
+    }
+
+    pub fn set_safety(&self, counts: SafetyCounts) {
+        *self.safety.lock().expect("no holder of this lock panics") = counts;
+    }
+
+    pub fn safety(&self) -> SafetyCounts {
+        self.safety.lock().expect("no holder of this lock panics").clone()
     }
 
     /// The last position committed and durable in this node's log.

@@ -54,17 +54,18 @@ impl ReplicaHandle {
     /// Who has what, as far as this node knows; `members`: where they are, `me`: this node.
     pub async fn replication(&self, me: NodeId, members: &Members) -> ReplicationFacts {
         let reign = *self.reign.borrow();
+        let mut facts = ReplicationFacts {
+            statements: self.published.safety().lines(),
+            ..ReplicationFacts::default()
+        };
         match reign.role {
-            Role::Leader => ReplicationFacts {
-                standbys: self.standbys(members).await,
-                upstream: None,
-            },
-            Role::Follower { leader: Some(leader) } => ReplicationFacts {
-                standbys: Vec::new(),
-                upstream: self.upstream(me, leader, members),
-            },
-            Role::Follower { leader: None } | Role::Candidate => ReplicationFacts::default(),
+            Role::Leader => facts.standbys = self.standbys(members).await,
+            Role::Follower { leader: Some(leader) } => {
+                facts.upstream = self.upstream(me, leader, members);
+            }
+            Role::Follower { leader: None } | Role::Candidate => {}
         }
+        facts
     }
 
     async fn standbys(&self, members: &Members) -> Vec<StandbyFacts> {

@@ -403,6 +403,7 @@ fn content_of(writer: &Writer) -> Content {
         position: writer.position(),
         timestamp: writer.timestamp(),
         fingerprint: writer.fingerprint(),
+        log_format: writer.log_format(),
     }
 }
 

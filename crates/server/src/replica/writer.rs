@@ -185,6 +185,11 @@ impl WriterThread {
             if let Some(through) = self.committed.take() {
                 self.tell(Event::Applied { through });
             }
+            if let Some(writer) = &self.writer
+                && let Some(counts) = writer.new_safety_counts()
+            {
+                self.published.set_safety(counts);
+            }
             match step {
                 Ok(()) => {}
                 Err(Halt::Stopped) => return,
@@ -348,6 +353,7 @@ impl WriterThread {
             position: writer.position(),
             timestamp: writer.timestamp(),
             fingerprint: writer.fingerprint(),
+            log_format: writer.log_format(),
         };
         self.published.set_applied(content);
     }

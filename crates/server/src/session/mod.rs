@@ -269,7 +269,10 @@ impl Session {
         if !(reads && self.open.is_none() && is_eventual) {
             self.look_after_early().await?;
         }
-        if lexer::mentions(&statement.sql, "pg_") || lexer::mentions(&statement.sql, told::LEDGER) {
+        if ["pg_", told::LEDGER, told::SAFETY]
+            .iter()
+            .any(|words| lexer::mentions(&statement.sql, words))
+        {
             self.note_cluster(&statement).await?;
         }
         statement.environment = Some(self.environment());

@@ -9,6 +9,9 @@ use tokio::sync::watch;
 use crate::lock::{Rights, Roles};
 use crate::node::Node;
 
+/// By which a node changes the log's format.
+const LOG_FORMAT_PRAGMA: &str = "bellwether_log_format";
+
 /// A session's rights.
 pub(super) struct HeldRights {
     user: String,
@@ -43,6 +46,13 @@ impl HeldRights {
     pub fn check(&mut self, sql: &str, reads: bool) -> Result<(), SqlError> {
         let rights = self.now();
         let verb = || lexer::verb(sql).unwrap_or_default();
+        if lexer::mentions(sql, LOG_FORMAT_PRAGMA) && verb() == "PRAGMA" {
+            return Err(SqlError::new(
+                ErrorKind::Forbidden,
+                format!("permission denied: PRAGMA {LOG_FORMAT_PRAGMA} is not for clients"),
+            )
+            .with_hint("A superuser can ALTER DATABASE … SET bellwether.log_format."));
+        }
         if !reads && rights < Rights::Write {
             let message = format!("permission denied: {} is not for role \"{}\"", verb(), self.user);
             return Err(SqlError::new(ErrorKind::Forbidden, message)

@@ -14,11 +14,15 @@ use crate::ledger;
 use crate::replica::{FORGET_AFTER, Refusal, unix_ms};
 
 /// Tables about replication.
-const TABLES: [&str; 3] = [
+const TABLES: [&str; 4] = [
     "pg_stat_replication",
     "pg_stat_wal_receiver",
     "pg_replication_slots",
+    SAFETY,
 ];
+
+/// The view of what became of statements in the log.
+pub(super) const SAFETY: &str = "statement_safety";
 
 /// The view of answered transactions that are gone.
 pub(super) const LEDGER: &str = "lost_writes";

@@ -10,11 +10,11 @@ mod values;
 
 use std::sync::Arc;
 
-use bellwether_types::{ClusterId, DatabaseId, ErrorKind, Position, SqlError};
+use bellwether_types::{ClusterId, DatabaseId, ErrorKind, LogFormat, Position, SqlError};
 
 use crate::token::Token;
 pub use cluster::{ClusterValues, is_of_cluster};
-pub use table::SESSION_TOKEN;
+pub use table::{LOG_FORMAT, SESSION_TOKEN};
 pub use values::{Kilobytes, Milliseconds, Values};
 
 /// The version that clients compare features with, and our own.
@@ -49,6 +49,7 @@ pub struct Settings {
     token: Token,
     user: String,
     in_hot_standby: bool,
+    log_format: LogFormat,
     is_superuser: bool,
     cluster: ClusterValues,
     revision: u64,
@@ -70,6 +71,7 @@ impl Settings {
             token: Token::new(cluster),
             user: user.to_owned(),
             in_hot_standby: false,
+            log_format: LogFormat::default(),
             is_superuser: true,
             cluster: ClusterValues::default(),
             revision: 0,
@@ -103,6 +105,14 @@ impl Settings {
     pub fn set_in_hot_standby(&mut self, in_hot_standby: bool) {
         if self.in_hot_standby != in_hot_standby {
             self.in_hot_standby = in_hot_standby;
+            self.revision += 1;
+        }
+    }
+
+    /// Says in what the database's log is written.
+    pub fn set_log_format(&mut self, log_format: LogFormat) {
+        if self.log_format != log_format {
+            self.log_format = log_format;
             self.revision += 1;
         }
     }
@@ -313,6 +323,7 @@ impl Settings {
         let value = match *name {
             SESSION_TOKEN => self.token.to_string(),
             "is_superuser" => parse::on_off(self.is_superuser).to_owned(),
+            LOG_FORMAT => self.log_format.name().to_owned(),
             "in_hot_standby" => parse::on_off(self.in_hot_standby).to_owned(),
             _ => self.user.clone(),
         };

@@ -12,11 +12,18 @@ use crate::transaction_mode::TransactionMode;
 /// The setting that carries the session's token.
 pub const SESSION_TOKEN: &str = "bellwether.session_token";
 
+/// The setting that tells in what the database's log is written.
+pub const LOG_FORMAT: &str = "bellwether.log_format";
+
 /// Settings that [`super::Settings`] itself holds, with their description: no SET changes them, but the token's.
-pub const OF_SESSION: [(&str, &str); 4] = [
+pub const OF_SESSION: [(&str, &str); 5] = [
     (
         SESSION_TOKEN,
         "What this session has seen; setting it makes reads wait for that.",
+    ),
+    (
+        LOG_FORMAT,
+        "In what this database's log is written; ALTER DATABASE changes it.",
     ),
     ("in_hot_standby", "Whether this node's replica follows a leader."),
     ("is_superuser", "Whether the user was a superuser at login."),
@@ -471,6 +478,14 @@ fn assign_unlisted(values: &mut Values, name: &str, text: &str) -> Result<(), Sq
         .iter()
         .any(|(known, _)| known.eq_ignore_ascii_case(name))
     {
+        if name.eq_ignore_ascii_case(LOG_FORMAT) {
+            let message = format!("parameter \"{LOG_FORMAT}\" cannot be changed now");
+            return Err(
+                SqlError::new(ErrorKind::ClusterSetting, message).with_hint(format!(
+                    "It is the database's: ALTER DATABASE … SET {LOG_FORMAT} = …."
+                )),
+            );
+        }
         return Err(unchangeable(name));
     }
     if !is_custom(name) {

@@ -13,7 +13,7 @@ pub mod set;
 pub mod shapes;
 pub(crate) mod told;
 
-use bellwether_types::{Durability, Statement, Value};
+use bellwether_types::{Durability, LogFormat, Statement, Value};
 
 use crate::random::Random;
 
@@ -87,6 +87,8 @@ pub enum Action {
     Interactive(interactive::Action),
     /// VACUUM; leaves no mark.
     Vacuum,
+    /// From here on the log is written so.
+    LogFormat(LogFormat),
 }
 
 impl Operation {
@@ -104,6 +106,9 @@ impl Operation {
                 return action.steps.iter().map(interactive::Step::statement).collect();
             }
             Action::Vacuum => return vec![Statement::new("VACUUM")],
+            Action::LogFormat(format) => {
+                vec![Statement::new(format!("PRAGMA bellwether_log_format = {format}"))]
+            }
         };
         if let Kind::Write { mark, .. } = self.kind {
             statements.push(sql("INSERT INTO ledger(mark) VALUES ($1)", [mark.into_value()]));
@@ -182,10 +187,21 @@ const DURABILITIES: [(u64, Durability); 5] = [
     (1, Durability::RemoteApply),
 ];
 
+/// So many writes of a thousand change the log's format.
+const SWITCHES_PER_MILLE: u64 = 15;
+
+/// In a log of statements some of what clients do is refused.
+const LOG_FORMATS: [(u64, LogFormat); 3] = [
+    (3, LogFormat::Row),
+    (4, LogFormat::Mixed),
+    (3, LogFormat::Statement),
+];
+
 /// Draws operations: what one run's clients do.
 pub struct Mix {
     random: Random,
     durabilities: Random,
+    formats: Random,
     marks: i64,
     bulk: bool,
     lists: list::Generator,
@@ -196,8 +212,10 @@ pub struct Mix {
 impl Mix {
     /// Of one run; `bulk`: with transactions that are larger than a log entry.
     pub fn new(mut random: Random, bulk: bool) -> Mix {
+        let durabilities = random.fork();
         Mix {
-            durabilities: random.fork(),
+            formats: durabilities.clone().fork(),
+            durabilities,
             random,
             marks: 0,
             bulk,
@@ -246,7 +264,14 @@ impl Mix {
         if let Action::Register(register::Action::Write { key, .. }) = &action {
             self.recent = *key;
         }
-        Operation { action, kind }
+        let is_switch = matches!(kind, Kind::Write { .. }) && self.formats.per_mille(SWITCHES_PER_MILLE);
+        match is_switch {
+            true => Operation {
+                action: Action::LogFormat(self.formats.weighted(&LOG_FORMATS)),
+                kind,
+            },
+            false => Operation { action, kind },
+        }
     }
 
     /// A strong read of what was written last.

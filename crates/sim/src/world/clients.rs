@@ -144,6 +144,7 @@ impl World {
         match (&outcome, &what.action) {
             (Outcome::Done { .. }, Action::Interactive(_)) => self.counts.interactive += 1,
             (Outcome::Done { .. }, Action::Vacuum) => self.counts.vacuums += 1,
+            (Outcome::Done { .. }, Action::LogFormat(_)) => self.counts.switches += 1,
             _ => {}
         }
         self.trace.note(

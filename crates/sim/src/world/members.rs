@@ -90,11 +90,12 @@ impl World {
     }
 
     /// Each once, whoever applies it first.
-    pub(super) fn count_configurations(&mut self, entries: &[Logged]) {
+    pub(super) fn count_records(&mut self, entries: &[Logged]) {
         for entry in entries {
-            if entry.configuration.is_some() && entry.position.index > self.configured {
-                self.configured = entry.position.index;
-                self.counts.configurations += 1;
+            if entry.position.index > self.counted {
+                self.counted = entry.position.index;
+                self.counts.configurations += u64::from(entry.configuration.is_some());
+                self.counts.of_statements += u64::from(entry.has_statements);
             }
         }
     }

@@ -130,8 +130,8 @@ pub(crate) struct World {
     founding: Configuration,
     /// As its operators want it to be.
     wanted: Configuration,
-    /// The last entry applied anywhere that says of the group.
-    configured: LogIndex,
+    /// The last entry applied anywhere.
+    counted: LogIndex,
     clients: BTreeMap<ClientId, Client>,
     mix: Mix,
     operations: u64,
@@ -184,7 +184,7 @@ impl World {
             checkers: Checkers::new(founding.clone(), rule, promises),
             wanted: founding.clone(),
             founding,
-            configured: LogIndex(0),
+            counted: LogIndex(0),
             trace,
             counts: Counts {
                 nodes: count,
@@ -312,7 +312,7 @@ impl World {
                 );
             }
             Observation::Installing { .. } => self.counts.snapshots += 1,
-            Observation::Applied { entries, .. } => self.count_configurations(entries),
+            Observation::Applied { entries, .. } => self.count_records(entries),
             Observation::Final { tables, .. } => self.count_lost(tables),
             Observation::Visible {
                 node,

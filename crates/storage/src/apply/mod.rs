@@ -4,6 +4,7 @@
 //! its COMMIT. Memory is bounded by one chunk and the largest single change.
 
 use bellwether_types::format::row::Change;
+use bellwether_types::format::statement::Step;
 use bellwether_types::{
     DecodeError, Decoder, Entry, Fingerprint, Format, LogIndex, Payload, Position, Record, TableId, Term,
 };
@@ -18,6 +19,7 @@ use crate::seal;
 use crate::writer::{Phase, Writer};
 
 pub(crate) mod row;
+pub(crate) mod statement;
 
 /// A change names a row's old key and new values: no change is longer.
 const CHANGE_BYTES_MAX: usize = 2 * VALUE_BYTES_MAX as usize + (1 << 20);
@@ -29,6 +31,7 @@ pub(crate) struct Run {
     next_chunk: u64,
     /// The beginning of a change whose end is in the next entry.
     rest: Vec<u8>,
+    before: statement::Before,
 }
 
 /// Whether a payload stands where it says.
@@ -112,7 +115,6 @@ impl Writer {
             }
             Payload::Record(record) => {
                 check_place(record.position, entry)?;
-                let Format::Row = record.format;
                 self.enter_run(entry, record.chunks)?;
                 self.apply_body(&record.body)?;
                 self.end_record(&record)
@@ -162,6 +164,7 @@ impl Writer {
                 last: entry.position.index,
                 next_chunk: 0,
                 rest: Vec::new(),
+                before: statement::Before::default(),
             });
             return Ok(());
         }
@@ -196,8 +199,16 @@ impl Writer {
         let mut input = Decoder::new(joined.as_deref().unwrap_or(body));
         while input.remaining() > 0 {
             let mut ahead = input.clone();
-            match Change::decode(&mut ahead) {
-                Ok(change) => row::apply(&mut self.connection, &change)?,
+            match Step::decode(&mut ahead) {
+                Ok(Step::Change(change)) => {
+                    if !matches!(change, Change::Sequence { .. }) {
+                        self.connection.set_replays(false)?;
+                    }
+                    row::apply(&mut self.connection, &change)?;
+                }
+                Ok(Step::Statement(executed)) => {
+                    statement::replay(&mut self.connection, &executed, &mut run.before)?;
+                }
                 Err(DecodeError::Truncated) => break,
                 Err(error) => return Err(error.into()),
             }
@@ -217,10 +228,15 @@ impl Writer {
 
     /// Verifies, writes down, commits.
     fn end_record(&mut self, record: &Record) -> Result<(), ApplyError> {
-        if let Phase::Run(run) = &self.phase
-            && !run.rest.is_empty()
-        {
-            return Err(DecodeError::Truncated.into());
+        if let Phase::Run(run) = &self.phase {
+            if !run.rest.is_empty() {
+                return Err(DecodeError::Truncated.into());
+            }
+            if run.before.sql.is_some() != (record.format == Format::Statement) {
+                let format = record.format.name();
+                let text = format!("a body that is none of the format {format}");
+                return Err(ApplyError::Nonsense(text));
+            }
         }
         let database = self.connection.database.clone();
         let _gate = database.enter();

@@ -8,7 +8,7 @@ use std::ffi::c_void;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bellwether_types::record::NOTIFICATIONS_BYTES_MAX;
-use bellwether_types::{Fingerprint, Notification, SqlError, TableId};
+use bellwether_types::{Fingerprint, LogFormat, Notification, SqlError, TableId};
 use rusqlite::ffi;
 
 use crate::catalog::{Catalog, Table};
@@ -17,11 +17,14 @@ use crate::error::StorageError;
 use crate::extension::too_many_notifications;
 use crate::files::Spill;
 use crate::fingerprint::RowHasher;
+use crate::safety::SafetyCounts;
 
 pub(crate) mod buffer;
 pub(crate) mod row;
+pub(crate) mod statement;
 
 use buffer::ChangeBuffer;
+use statement::Window;
 
 /// What reported row changes are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +45,9 @@ struct Frame {
     /// As they were when it began.
     catalog: Arc<Catalog>,
     sequences: Arc<Sequences>,
+    log_format: LogFormat,
+    /// Of its body, those that are statements.
+    statements: u64,
     /// What its changes add to tables' sums. Few tables: searched in order.
     deltas: Vec<(TableId, Fingerprint)>,
 }
@@ -55,6 +61,14 @@ pub(crate) struct Capture {
     purpose: Purpose,
     catalog: Arc<Catalog>,
     sequences: Arc<Sequences>,
+    log_format: LogFormat,
+    /// A statement is to be written, not its rows.
+    window: Option<Window>,
+    /// Of the client's transaction that is open, what it was.
+    last_statement: Option<Box<str>>,
+    pub(crate) safety: SafetyCounts,
+    /// Since it was asked for.
+    pub(crate) safety_is_new: bool,
     pub(crate) buffer: ChangeBuffer,
     frames: Vec<Frame>,
     /// What the group tells to listeners.
@@ -86,11 +100,17 @@ impl Capture {
         catalog: Catalog,
         sequences: Sequences,
         sums: BTreeMap<TableId, Fingerprint>,
+        log_format: LogFormat,
     ) -> Capture {
         Capture {
             purpose: Purpose::Lead,
             catalog: Arc::new(catalog),
             sequences: Arc::new(sequences),
+            log_format,
+            window: None,
+            last_statement: None,
+            safety: SafetyCounts::default(),
+            safety_is_new: false,
             buffer: ChangeBuffer::new(spill),
             frames: Vec::new(),
             notifications: Vec::new(),
@@ -143,6 +163,7 @@ impl Capture {
         debug_assert!(self.frames.is_empty(), "the last group was ended");
         self.purpose = purpose;
         self.failure = None;
+        self.window = None;
         self.buffer.clear();
         self.notifications.clear();
         self.push();
@@ -175,11 +196,15 @@ impl Capture {
 
     /// A savepoint begins.
     pub(crate) fn push(&mut self) {
+        // A client's transaction must be readable by itself.
+        self.last_statement = None;
         self.frames.push(Frame {
             start: self.buffer.len(),
             notified: self.notifications.len(),
             catalog: self.catalog.clone(),
             sequences: self.sequences.clone(),
+            log_format: self.log_format,
+            statements: 0,
             deltas: self.spare.pop().unwrap_or_default(),
         });
     }
@@ -197,6 +222,9 @@ impl Capture {
             self.add(table, delta);
         }
         self.spare.push(frame.deltas);
+        if let Some(outer) = self.frames.last_mut() {
+            outer.statements += frame.statements;
+        }
         self.buffer.len() > frame.start || self.notifications.len() > frame.notified
     }
 
@@ -207,6 +235,9 @@ impl Capture {
             self.notifications.truncate(frame.notified);
             self.catalog = frame.catalog;
             self.sequences = frame.sequences;
+            self.log_format = frame.log_format;
+            self.window = None;
+            self.last_statement = None;
             self.blob_writes.clear();
             self.last = None;
             frame.deltas.clear();

@@ -79,7 +79,10 @@ pub(crate) unsafe extern "C" fn on_change(
     }
     let mut capture = capture.lock().unwrap_or_else(PoisonError::into_inner);
     if name.starts_with("sqlite_") {
-        capture.sequence_written |= name == "sqlite_sequence";
+        if name == "sqlite_sequence" {
+            capture.sequence_written = true;
+            capture.count_in_window();
+        }
         return;
     }
     let event = Event {
@@ -178,6 +181,10 @@ impl Capture {
         {
             return self.fail(StorageError::Sqlite(error));
         }
+        self.count_in_window();
+        if let Some(window) = &mut self.window {
+            window.met_last_rowid |= [event.old_rowid, event.new_rowid].contains(&i64::MAX);
+        }
         let result = match event.operation {
             ffi::SQLITE_INSERT => self.insert(&table, event),
             ffi::SQLITE_UPDATE => self.update(&table, event),
@@ -221,6 +228,7 @@ impl Capture {
     }
 
     fn insert(&mut self, table: &Table, event: Event) -> Result<(), SqliteError> {
+        self.note_insert(table.id);
         let mut values = emptied(std::mem::take(&mut self.scratch.new));
         self.values(table, event, true, &mut values)?;
         let sum = self.hasher.hash(table, event.new_rowid, &values);
@@ -237,7 +245,7 @@ impl Capture {
         rowid: i64,
         values: Vec<ValueRef<'a>>,
     ) -> Vec<ValueRef<'a>> {
-        if self.purpose == Purpose::Apply {
+        if !self.encodes() {
             return values;
         }
         let change = Change::Insert {
@@ -270,7 +278,7 @@ impl Capture {
         let before = self.hasher.hash(table, event.old_rowid, &old);
         let after = self.hasher.hash(table, event.new_rowid, &new);
         self.add(table.id, after.minus(before));
-        if self.purpose == Purpose::Lead {
+        if self.encodes() {
             self.encode_update(table, event, &old, &new);
         }
         self.scratch.old = emptied(old);
@@ -312,7 +320,7 @@ impl Capture {
         self.values(table, event, false, &mut old)?;
         let sum = self.hasher.hash(table, event.old_rowid, &old);
         self.add(table.id, Fingerprint::default().minus(sum));
-        if self.purpose == Purpose::Lead {
+        if self.encodes() {
             let key = key_of(table, event.old_rowid, &old);
             Change::Delete { table: table.id, key }.encode(self.buffer.encoder());
         }
@@ -369,7 +377,7 @@ impl Capture {
     pub(crate) fn blob_was_written(&mut self, write: &BlobWrite, values: &[ValueRef<'_>]) {
         let sum = self.hasher.hash(&write.table, write.rowid, values);
         self.add(write.table.id, sum);
-        if self.purpose == Purpose::Apply {
+        if !self.encodes() {
             return;
         }
         let change = Change::Update {

@@ -24,7 +24,7 @@ use std::ffi::CString;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bellwether_types::record::NOTIFICATIONS_BYTES_MAX;
-use bellwether_types::{ErrorKind, Extension, Facts, Notification, SizeOf, SqlError, Value, ValueRef};
+use bellwether_types::{Call, ErrorKind, Extension, Facts, Notification, SizeOf, SqlError, Value, ValueRef};
 use rusqlite::{Connection, ffi};
 
 use crate::authorizer::{self, OwnScope};
@@ -228,8 +228,16 @@ impl Attached {
         }
     }
 
-    fn facts(&self) -> Arc<Facts> {
+    /// Whose statements run.
+    pub(crate) fn facts(&self) -> Arc<Facts> {
         Arc::clone(&self.asking().facts)
+    }
+
+    /// What a function sees, if it is one of the extension's.
+    pub(crate) fn call(&self, name: &str) -> Option<Call> {
+        let mut functions = self.shared.extension.functions();
+        let found = functions.find(|function| function.name.eq_ignore_ascii_case(name));
+        found.map(|function| function.call)
     }
 
     /// A statement begins: it may see another schema than the one before.

@@ -99,6 +99,10 @@ impl Client {
                     defaults: admission.defaults,
                     signature: admission.signature,
                 });
+                if let Some(log_format) = &mut self.log_format {
+                    let format = *log_format.borrow_and_update();
+                    self.connection.settings_mut().set_log_format(format);
+                }
                 self.permit = Some(admission.permit);
                 self.roles = Some(self.node.lock.book.subscribe());
                 self.check_role();
