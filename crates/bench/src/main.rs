@@ -10,6 +10,7 @@ mod chart;
 mod cluster;
 mod document;
 mod failure;
+mod formats;
 mod goals;
 mod ledger;
 mod machine;
@@ -86,6 +87,9 @@ async fn run_unless_stopped(options: Options) -> Result<ExitCode, Failure> {
 }
 
 async fn run(options: Options) -> Result<ExitCode, Failure> {
+    if let Some(options::Command::Formats(options)) = &options.command {
+        return formats::run(options).await.map(|()| ExitCode::SUCCESS);
+    }
     let dir = options.dir.clone().unwrap_or_else(std::env::temp_dir);
     let machine = Machine::describe(&dir)
         .map_err(|error| Failure::new(format!("{} cannot be used", dir.display())).because(error))?;

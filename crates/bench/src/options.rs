@@ -75,6 +75,8 @@ pub enum Command {
         /// A file of crates/bench/results [default: the newest]
         file: Option<PathBuf>,
     },
+    #[command(name = "formats")]
+    Formats(crate::formats::Options),
 }
 
 fn parse_name(text: &str) -> Result<String, &'static str> {

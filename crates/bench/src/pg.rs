@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage, Statement};
 
 use crate::failure::Failure;
 
@@ -80,6 +81,25 @@ impl Session {
             .batch_execute(sql)
             .await
             .map_err(|error| self.refused(sql, &error))
+    }
+
+    /// Compiles a statement that is to run often.
+    pub async fn prepare(&self, sql: &str) -> Result<Statement, Failure> {
+        let prepared = self.client.prepare(sql).await;
+        prepared.map_err(|error| self.refused(sql, &error))
+    }
+
+    /// Runs one of [`Session::prepare`].
+    pub async fn run(
+        &self,
+        statement: &Statement,
+        parameters: &[Box<dyn ToSql + Sync + Send>],
+    ) -> Result<(), Failure> {
+        let parameters = parameters.iter().map(|value| &**value as &(dyn ToSql + Sync));
+        let parameters: Vec<_> = parameters.collect();
+        let ran = self.client.execute(statement, &parameters).await;
+        ran.map(drop)
+            .map_err(|error| self.refused("a prepared statement", &error))
     }
 
     /// The number that a query gives. As text, so that it does not matter which type a server gives a sum.

@@ -9,14 +9,14 @@ const PORTS: std::ops::Range<u16> = 10_000..32_000;
 
 /// The first of `count` ports in a row that nothing listens at. Another process can still take one; then `up` says so.
 pub fn free_ports(count: u16) -> Result<u16, Failure> {
-    let room = PORTS.end - PORTS.start - count;
-    // Runs side by side begin at different places.
-    let begin = (std::process::id().wrapping_mul(97) % u32::from(room)) as u16;
-    let firsts = (0..room)
+    // Runs side by side begin at different places of a circle that is as long for every count: two would meet otherwise.
+    let begin = std::process::id().wrapping_mul(97) % PORTS.len() as u32;
+    let places = (0..PORTS.len() as u32)
         .step_by(count.into())
-        .map(|step| PORTS.start + (begin + step) % room);
-    firsts
-        .into_iter()
+        .map(|step| (begin + step) % PORTS.len() as u32)
+        .filter(|place| place + u32::from(count) <= PORTS.len() as u32);
+    places
+        .map(|place| PORTS.start + place as u16)
         .find(|first| {
             let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
             (*first..*first + count)

@@ -166,7 +166,7 @@ impl Report {
 }
 
 /// The first columns are words, but for the number of clients; the rest are numbers.
-fn table(style: Style, header: &[&str], words: usize) -> Table {
+pub fn table(style: Style, header: &[&str], words: usize) -> Table {
     let mut table = Table::new();
     table.load_style(match style {
         Style::Terminal => presets::NOTHING,
@@ -182,7 +182,7 @@ fn table(style: Style, header: &[&str], words: usize) -> Table {
 }
 
 /// A dash for what is not known.
-fn number(value: Option<f64>, digits: usize) -> String {
+pub fn number(value: Option<f64>, digits: usize) -> String {
     match value {
         Some(value) if value.is_finite() => format!("{value:.digits$}"),
         _ => "-".to_owned(),
