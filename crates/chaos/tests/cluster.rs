@@ -51,6 +51,8 @@ fn nothing_is_found_in_a_cluster_whose_nodes_are_killed_frozen_and_parted() {
         "5",
         "--fault-ms",
         "450",
+        "--log-format",
+        "mixed",
         "--out",
         text(dir.path()),
     ]);
@@ -76,7 +78,7 @@ fn nothing_is_found_while_nodes_join_lose_their_votes_and_lead_in_turn() {
     let dir = tempfile::tempdir().expect("a directory");
     let faults = ["switchover", "member-demote", "member-join"];
     let named = faults.join(",");
-    let arguments = "run --workload list-append --seconds 8 --fault-ms 500 --nemesis";
+    let arguments = "run --workload list-append --log-format statement --seconds 8 --fault-ms 500 --nemesis";
     let arguments: Vec<&str> = arguments
         .split(' ')
         .chain([&named, "--out", text(dir.path())])

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::history::{Workload, file};
 use crate::nemesis::{Fault, Faults};
 use crate::report::{Judged, Report};
-use crate::run::{Plan, Reads, Transactions, history_in};
+use crate::run::{LogFormat, Plan, Reads, Transactions, history_in};
 
 /// Options of `run`.
 #[derive(Debug, Args)]
@@ -50,6 +50,9 @@ pub struct Options {
     /// How transactions are executed
     #[arg(long, value_enum, default_value_t = Transactions::Mixed)]
     transactions: Transactions,
+    /// In what the log is written
+    #[arg(long, value_enum, default_value_t = LogFormat::Row)]
+    log_format: LogFormat,
     /// The program to run as nodes [default: bellwether, beside this one]
     #[arg(long, value_name = "PATH")]
     bellwether: Option<PathBuf>,
@@ -76,6 +79,7 @@ impl Options {
             fault_duration: Duration::from_millis(self.fault_ms),
             reads: self.reads,
             transactions: self.transactions,
+            log_format: self.log_format,
             program: program.clone(),
         };
         Ok(workloads.iter().map(plan).collect())

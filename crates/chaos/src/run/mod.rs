@@ -44,6 +44,8 @@ pub struct Plan {
     pub reads: Reads,
     /// How they are executed.
     pub transactions: Transactions,
+    /// In what the log is written.
+    pub log_format: LogFormat,
     /// The program.
     pub program: PathBuf,
 }
@@ -70,6 +72,29 @@ impl Reads {
             Reads::Mixed => Consistency::Session,
             Reads::Pretended => Consistency::Eventual,
         }
+    }
+}
+
+/// In what the database's log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// `row`
+    Row,
+    /// `statement`
+    Statement,
+    /// `mixed`
+    Mixed,
+}
+
+impl LogFormat {
+    /// The statement that makes it so.
+    fn statement(self) -> String {
+        let name = match self {
+            LogFormat::Row => "row",
+            LogFormat::Statement => "statement",
+            LogFormat::Mixed => "mixed",
+        };
+        format!("ALTER DATABASE postgres SET bellwether.log_format = '{name}'")
     }
 }
 
@@ -170,9 +195,12 @@ impl Plan {
     /// has not seen. The version that the servers give.
     async fn prepare(&self, cluster: &mut Cluster) -> Result<String, Failure> {
         let session = cluster.session(1).await?;
-        for table in tables(self.workload) {
-            session.execute(&table).await.map_err(|trouble| {
-                Failure::new("a table cannot be made").because(format!("{trouble}\n{table}"))
+        for sql in tables(self.workload)
+            .into_iter()
+            .chain([self.log_format.statement()])
+        {
+            session.execute(&sql).await.map_err(|trouble| {
+                Failure::new("the database cannot be prepared").because(format!("{trouble}\n{sql}"))
             })?;
         }
         cluster.compare().await?;

@@ -101,6 +101,7 @@ async fn on_clients(
     }
 }
 
+/// Until the peer is removed from the cluster: it is told so when it comes back.
 async fn take_messages(
     node: &Node,
     hello: Hello,
@@ -108,6 +109,9 @@ async fn take_messages(
     mut stream: impl AsyncRead + Unpin,
 ) -> Result<(), FrameError> {
     let mut left = BTreeSet::new();
+    let mut members = node.members.subscribe();
+    // As of whenever it proved itself.
+    members.mark_changed();
     loop {
         let frame = match reader.next_buffered(FRAME_BYTES_MAX)? {
             Some(frame) => frame,
@@ -119,6 +123,13 @@ async fn take_messages(
                     .for_each(|replica| replica.drive());
                 let frame = tokio::select! {
                     () = node.stop.asked() => return Ok(()),
+                    changed = members.changed() => {
+                        let is_removed = members.borrow_and_update().is_removed(hello.from);
+                        match changed.is_err() || is_removed {
+                            true => return Ok(()),
+                            false => continue,
+                        }
+                    }
                     frame = reader.next(&mut stream, FRAME_BYTES_MAX) => frame?,
                 };
                 let Some(frame) = frame else { return Ok(()) };
