@@ -78,11 +78,15 @@ pub enum Bug {
     ForgetConfiguration,
     /// An image tells of the group as it was founded.
     ImageOfFounders,
+    /// One follower runs statements of the log at a time of its own.
+    ReplayAtAnotherTime,
+    /// One follower runs statements of the log without the switches of their session.
+    ReplayWithoutSession,
 }
 
 impl Bug {
     /// All, in the order of the declaration.
-    pub const ALL: [Bug; 37] = [
+    pub const ALL: [Bug; 39] = [
         Bug::AckBeforeFsync,
         Bug::SendBeforePersist,
         Bug::VoteWithoutPersisting,
@@ -120,6 +124,8 @@ impl Bug {
         Bug::ForgetEarlyPosition,
         Bug::ForgetConfiguration,
         Bug::ImageOfFounders,
+        Bug::ReplayAtAnotherTime,
+        Bug::ReplayWithoutSession,
     ];
 
     /// As the command line has it: `ack-before-fsync`.

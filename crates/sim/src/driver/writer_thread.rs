@@ -2,6 +2,7 @@
 //! while leading, transactions that wait. One job at a time; a job's work is done when its time is over.
 
 mod flight;
+mod replayed;
 
 use std::collections::VecDeque;
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::super::acknowledge::asks_progress;
 use super::super::context::{Action, Context, NodeEvent};
+use super::replayed;
 use super::{Held, Output, Submission, WriterThread, not_leader, refusal, told, visible};
 use crate::bug::Bug;
 use crate::observation::{Logged, Observation};
@@ -223,7 +224,8 @@ impl WriterThread {
                 continue;
             }
             let before = writer.position();
-            match writer.apply(entry) {
+            let misread = replayed::misread(entry, context.bug.filter(|_| self.node.0 == 2));
+            match writer.apply(misread.as_ref().unwrap_or(entry)) {
                 Ok(()) => {}
                 Err(error) if error.is_full() => {
                     let reached = writer.position().index;
