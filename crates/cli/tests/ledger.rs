@@ -102,6 +102,46 @@ fn what_was_answered_below_on_and_lost_with_its_leader_is_told_by_every_node() {
 }
 
 #[test]
+fn what_is_lost_of_a_log_of_statements_is_told_as_the_statements() {
+    run(async {
+        let mut cluster = Cluster::start(3);
+        let client = cluster.connect_to_leader().await;
+        execute(&client, CREATE).await;
+        execute(&client, "INSERT INTO sheep VALUES (1, 'Dolly', x'00')").await;
+        execute(
+            &client,
+            "ALTER DATABASE postgres SET bellwether.log_format = 'statement'",
+        )
+        .await;
+        cluster.assert_equal_fingerprints();
+        let old = cluster.wait_for_leader();
+        let followers = cluster.followers();
+        execute(&client, "SET synchronous_commit = local").await;
+        followers.iter().for_each(|node| cluster.pause(*node));
+        let sql = "UPDATE sheep SET name = $1 WHERE id = $2";
+        let updated = client.execute(sql, &[&"it's Dolly", &1_i64]).await;
+        assert_eq!(updated.expect("answered"), 1);
+        cluster.kill(old);
+        followers.iter().for_each(|node| cluster.kill(*node));
+        followers.iter().for_each(|node| cluster.start_node(*node));
+        cluster.wait_for_leader_other_than(old);
+        let client = cluster.connect(followers[0]).await.expect("let in");
+        execute(&client, "INSERT INTO sheep VALUES (7, 'Shaun', NULL)").await;
+        cluster.start_node(old);
+        cluster.wait_until_ready();
+        let told = ledger(&cluster, 1).await;
+        assert_eq!(
+            told[0][3],
+            format!(r#"[{{"parameters":["it's Dolly",1],"statement":"{sql}"}}]"#)
+        );
+        execute(&client, &told[0][4]).await;
+        let row = client.query_one("SELECT name FROM sheep WHERE id = 1", &[]).await;
+        assert_eq!(row.expect("a row").get::<_, String>(0), "it's Dolly");
+        cluster.assert_equal_fingerprints();
+    });
+}
+
+#[test]
 fn a_session_hears_that_what_it_was_answered_early_is_lost_before_it_goes_on() {
     run(async {
         let mut cluster = Cluster::start(3);

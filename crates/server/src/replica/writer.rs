@@ -185,11 +185,7 @@ impl WriterThread {
             if let Some(through) = self.committed.take() {
                 self.tell(Event::Applied { through });
             }
-            if let Some(writer) = &self.writer
-                && let Some(counts) = writer.new_safety_counts()
-            {
-                self.published.set_safety(counts);
-            }
+            self.publish_safety();
             match step {
                 Ok(()) => {}
                 Err(Halt::Stopped) => return,
@@ -356,6 +352,15 @@ impl WriterThread {
             log_format: writer.log_format(),
         };
         self.published.set_applied(content);
+        self.publish_safety();
+    }
+
+    /// What was refused is in no record: it is told after each step, too.
+    fn publish_safety(&self) {
+        let counts = self.writer.as_ref().and_then(|writer| writer.new_safety_counts());
+        if let Some(counts) = counts {
+            self.published.set_safety(counts);
+        }
     }
 
     /// Of the record that has become visible.
