@@ -118,6 +118,38 @@ fn what_might_differ_is_refused_in_statements_and_sent_as_rows_in_mixed() {
 }
 
 #[test]
+fn what_a_session_is_goes_with_its_statements_and_what_only_a_node_knows_does_not() {
+    run(async {
+        let cluster = cluster_with_table().await;
+        let client = cluster.connect_to_follower().await;
+        execute(&client, "CREATE TABLE told (a, b, c, d)").await;
+        set_format(&client, "statement").await;
+        execute(&client, "SET application_name = 'flock'").await;
+        let sql = "INSERT INTO told VALUES (current_user, pg_backend_pid(), current_setting('application_name'), \
+                   inet_client_port())";
+        execute(&client, sql).await;
+        let leader = cluster.connect_to_leader().await;
+        assert!(statements(&leader).await > 0);
+        assert_eq!(
+            one(&leader, "SELECT a || ' ' || c FROM told").await,
+            "postgres flock"
+        );
+        cluster.assert_equal_fingerprints();
+        for function in [
+            "has_table_privilege('told', 'select')",
+            "pg_get_userbyid(10)",
+            "version()",
+        ] {
+            let sql = format!("INSERT INTO told (a) VALUES ({function})");
+            let error = client.batch_execute(&sql).await.expect_err("unsafe");
+            let error = error.as_db_error().expect("of the server");
+            let detail = error.detail().unwrap_or_default();
+            assert!(detail.starts_with("node_function: "), "{function}: {error:?}");
+        }
+    });
+}
+
+#[test]
 fn the_format_is_for_superusers_and_a_databases() {
     run(async {
         let cluster = cluster_with_table().await;

@@ -31,8 +31,10 @@ pub enum Call {
     /// Nothing: equal arguments, equal answer, for ever. Indexes, generated columns and CHECKs may be made of it, so
     /// a later version must answer the same.
     Pure(fn(&[ValueRef<'_>]) -> Result<Value, SqlError>),
-    /// The session that asks.
+    /// The session that asks, by those of its facts that travel with it.
     Session(fn(&[ValueRef<'_>], &Facts) -> Result<Value, SqlError>),
+    /// What the node knows besides the session's facts, and other nodes may not: roles, its own version.
+    Node(fn(&[ValueRef<'_>], &Facts) -> Result<Value, SqlError>),
     /// The schema as the statement sees it, and the session.
     Schema(fn(&[ValueRef<'_>], &Schema, &Facts) -> Result<Value, SqlError>),
     /// The schema, to tell whose bytes in the replica's file it answers; `None`: NULL.

@@ -167,7 +167,7 @@ fn call(name: &str, arguments: &[Value]) -> Result<Value, SqlError> {
         .unwrap_or_else(|| panic!("{name} with {} arguments", arguments.len()));
     match function.call {
         Call::Pure(call) => call(&values),
-        Call::Session(call) => call(&values, &facts),
+        Call::Session(call) | Call::Node(call) => call(&values, &facts),
         Call::Notify(call) => call(&values, &facts).map(|notification| Value::Text(notification.payload)),
         Call::Schema(call) => call(&values, &schema, &facts),
         Call::Size(call) => Ok(call(&values, &schema).map_or(Value::Null, |_| Value::Integer(4096))),

@@ -113,7 +113,7 @@ unsafe extern "C" fn call_pure(
             &arguments(count, values),
             |arguments| match function.call {
                 Call::Pure(call) => call(arguments),
-                Call::Session(_) | Call::Schema(_) | Call::Size(_) | Call::Notify(_) => {
+                Call::Session(_) | Call::Node(_) | Call::Schema(_) | Call::Size(_) | Call::Notify(_) => {
                     Err(SqlError::new(ErrorKind::Internal, "not pure"))
                 }
             },
@@ -136,7 +136,7 @@ unsafe extern "C" fn call_seeing(
             &arguments(count, values),
             |arguments| match function.call {
                 Call::Pure(call) => call(arguments),
-                Call::Session(call) => call(arguments, &attached.facts()),
+                Call::Session(call) | Call::Node(call) => call(arguments, &attached.facts()),
                 Call::Notify(call) => attached.notify(call(arguments, &attached.facts())?),
                 Call::Schema(call) => {
                     let kept = attached.kept().map_err(|error| error.into_sql_error(""))?;

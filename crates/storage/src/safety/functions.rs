@@ -64,7 +64,9 @@ impl Seen {
             match database.extended_call(name) {
                 Some(Call::Pure(_) | Call::Notify(_)) => {}
                 Some(Call::Session(_)) => seen.asks_facts = true,
-                Some(Call::Schema(_) | Call::Size(_)) => seen.reasons.push(Unsafe::NodeFunction),
+                Some(Call::Node(_) | Call::Schema(_) | Call::Size(_)) => {
+                    seen.reasons.push(Unsafe::NodeFunction)
+                }
                 None if DRAWING.contains(&name) => seen.draws = true,
                 None if GIVEN.contains(&name) => {}
                 None if name == "sqlite_version" => seen.asks_version = true,

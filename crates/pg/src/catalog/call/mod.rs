@@ -42,6 +42,19 @@ const fn of_session(
     }
 }
 
+/// Of one that looks at roles, or at this build.
+const fn of_node(
+    name: &'static str,
+    arguments: Arity,
+    call: fn(Args<'_, '_>, &Facts) -> Answer,
+) -> ScalarFunction {
+    ScalarFunction {
+        name,
+        arguments,
+        call: Call::Node(call),
+    }
+}
+
 const fn of_size(
     name: &'static str,
     arguments: Arity,
@@ -102,7 +115,7 @@ pub const FUNCTIONS: &[ScalarFunction] = &[
     of_session("pg_ts_dict_is_visible", ONE, privilege::always),
     of_session("pg_ts_parser_is_visible", ONE, privilege::always),
     of_session("pg_ts_template_is_visible", ONE, privilege::always),
-    of_session("pg_get_userbyid", ONE, name::user_by_id),
+    of_node("pg_get_userbyid", ONE, name::user_by_id),
     of_schema("regclassin", ONE, name::class_in),
     of_schema("regclassout", ONE, name::class_out),
     of_schema("to_regclass", ONE, name::to_class),
@@ -112,9 +125,9 @@ pub const FUNCTIONS: &[ScalarFunction] = &[
     of_session("regnamespacein", ONE, name::namespace_in),
     of_session("regnamespaceout", ONE, name::namespace_out),
     of_session("to_regnamespace", ONE, name::to_namespace),
-    of_session("regrolein", ONE, name::role_in),
-    of_session("regroleout", ONE, name::role_out),
-    of_session("to_regrole", ONE, name::to_role),
+    of_node("regrolein", ONE, name::role_in),
+    of_node("regroleout", ONE, name::role_out),
+    of_node("to_regrole", ONE, name::to_role),
     of_session("regprocin", ONE, name::function_in),
     of_session("regprocout", ONE, name::function_out),
     of_session("to_regproc", ONE, name::to_function),
@@ -124,16 +137,16 @@ pub const FUNCTIONS: &[ScalarFunction] = &[
     of_session("regoperout", ONE, name::operator_out),
     of_session("regoperatorin", ONE, name::operator_in),
     of_session("regoperatorout", ONE, name::operator_out),
-    of_session("has_table_privilege", Arity::between(2, 3), privilege::table),
-    of_session("has_any_column_privilege", Arity::between(2, 3), privilege::table),
-    of_session("has_column_privilege", Arity::between(3, 4), privilege::column),
-    of_session("has_schema_privilege", Arity::between(2, 3), privilege::schema),
-    of_session(
+    of_node("has_table_privilege", Arity::between(2, 3), privilege::table),
+    of_node("has_any_column_privilege", Arity::between(2, 3), privilege::table),
+    of_node("has_column_privilege", Arity::between(3, 4), privilege::column),
+    of_node("has_schema_privilege", Arity::between(2, 3), privilege::schema),
+    of_node(
         "has_database_privilege",
         Arity::between(2, 3),
         privilege::database,
     ),
-    of_session(
+    of_node(
         "has_sequence_privilege",
         Arity::between(2, 3),
         privilege::sequence,
@@ -152,7 +165,7 @@ pub const FUNCTIONS: &[ScalarFunction] = &[
         Arity::between(2, 3),
         privilege::always,
     ),
-    of_session("pg_has_role", Arity::between(2, 3), privilege::has_role),
+    of_node("pg_has_role", Arity::between(2, 3), privilege::has_role),
     of_session("pg_column_is_updatable", Arity::exactly(3), privilege::always),
     of_session("row_security_active", ONE, privilege::never),
     of_session("pg_is_other_temp_schema", ONE, privilege::never),
@@ -168,7 +181,7 @@ pub const FUNCTIONS: &[ScalarFunction] = &[
     of_session("pg_char_to_encoding", ONE, session::char_to_encoding),
     of_session("getdatabaseencoding", NONE, session::encoding),
     of_session("pg_client_encoding", NONE, session::encoding),
-    of_session("version", NONE, session::version),
+    of_node("version", NONE, session::version),
     of_session("current_database", NONE, session::database),
     of_session("current_schema", NONE, session::schema),
     of_session("current_schemas", ONE, session::schemas),
