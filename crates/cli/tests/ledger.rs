@@ -2,8 +2,10 @@
 
 mod support;
 
+use bellwether_types::NodeId;
 use support::cluster::Cluster;
 use support::{execute, page, refusal, run, until};
+use tokio_postgres::Client;
 
 const CREATE: &str = "CREATE TABLE sheep (id INTEGER PRIMARY KEY, name TEXT, wool BLOB)";
 
@@ -26,6 +28,30 @@ async fn ledger(cluster: &Cluster, lines: usize) -> Vec<Vec<String>> {
     told.remove(0)
 }
 
+/// What the leader answers for while its followers read nothing goes with it; they go on without, and it comes back. Which
+/// node that was, and a client of another.
+async fn lose_with_the_leader(
+    cluster: &mut Cluster,
+    client: &Client,
+    write: impl AsyncFnOnce(&Client),
+) -> (NodeId, Client) {
+    cluster.assert_equal_fingerprints();
+    let old = cluster.wait_for_leader();
+    let followers = cluster.followers();
+    execute(client, "SET synchronous_commit = local").await;
+    followers.iter().for_each(|node| cluster.pause(*node));
+    write(client).await;
+    cluster.kill(old);
+    followers.iter().for_each(|node| cluster.kill(*node));
+    followers.iter().for_each(|node| cluster.start_node(*node));
+    cluster.wait_for_leader_other_than(old);
+    let client = cluster.connect(followers[0]).await.expect("let in");
+    execute(&client, "INSERT INTO sheep VALUES (7, 'Shaun', NULL)").await;
+    cluster.start_node(old);
+    cluster.wait_until_ready();
+    (old, client)
+}
+
 #[test]
 fn what_was_answered_below_on_and_lost_with_its_leader_is_told_by_every_node() {
     run(async {
@@ -33,23 +59,10 @@ fn what_was_answered_below_on_and_lost_with_its_leader_is_told_by_every_node() {
         let client = cluster.connect_to_leader().await;
         execute(&client, CREATE).await;
         execute(&client, "INSERT INTO sheep VALUES (1, 'Dolly', x'00')").await;
-        cluster.assert_equal_fingerprints();
-        let old = cluster.wait_for_leader();
-        let followers = cluster.followers();
-        execute(&client, "SET synchronous_commit = local").await;
-        // What is sent to them they never read.
-        followers.iter().for_each(|node| cluster.pause(*node));
         let sql = "BEGIN; UPDATE sheep SET name = 'it''s Dolly' WHERE id = 1; \
                    INSERT INTO sheep VALUES (2, NULL, x'ff00'); DELETE FROM sheep WHERE id = 3; COMMIT";
-        execute(&client, sql).await;
-        cluster.kill(old);
-        followers.iter().for_each(|node| cluster.kill(*node));
-        followers.iter().for_each(|node| cluster.start_node(*node));
-        cluster.wait_for_leader_other_than(old);
-        let client = cluster.connect(followers[0]).await.expect("let in");
-        execute(&client, "INSERT INTO sheep VALUES (7, 'Shaun', NULL)").await;
-        cluster.start_node(old);
-        cluster.wait_until_ready();
+        let write = async |client: &Client| execute(client, sql).await;
+        let (old, client) = lose_with_the_leader(&mut cluster, &client, write).await;
         let told = ledger(&cluster, 1).await;
         let [database, origin, durability, changes, script, transaction, _] = &told[0][..] else {
             panic!("{told:?}");
@@ -113,22 +126,12 @@ fn what_is_lost_of_a_log_of_statements_is_told_as_the_statements() {
             "ALTER DATABASE postgres SET bellwether.log_format = 'statement'",
         )
         .await;
-        cluster.assert_equal_fingerprints();
-        let old = cluster.wait_for_leader();
-        let followers = cluster.followers();
-        execute(&client, "SET synchronous_commit = local").await;
-        followers.iter().for_each(|node| cluster.pause(*node));
         let sql = "UPDATE sheep SET name = $1 WHERE id = $2";
-        let updated = client.execute(sql, &[&"it's Dolly", &1_i64]).await;
-        assert_eq!(updated.expect("answered"), 1);
-        cluster.kill(old);
-        followers.iter().for_each(|node| cluster.kill(*node));
-        followers.iter().for_each(|node| cluster.start_node(*node));
-        cluster.wait_for_leader_other_than(old);
-        let client = cluster.connect(followers[0]).await.expect("let in");
-        execute(&client, "INSERT INTO sheep VALUES (7, 'Shaun', NULL)").await;
-        cluster.start_node(old);
-        cluster.wait_until_ready();
+        let write = async |client: &Client| {
+            let updated = client.execute(sql, &[&"it's Dolly", &1_i64]).await;
+            assert_eq!(updated.expect("answered"), 1);
+        };
+        let (_, client) = lose_with_the_leader(&mut cluster, &client, write).await;
         let told = ledger(&cluster, 1).await;
         assert_eq!(
             told[0][3],
