@@ -101,7 +101,11 @@ impl Driver {
             Effect::ReadReady { ticket } => self.handle_index(ticket, true, context),
             Effect::ReadRefused { ticket } => self.handle_index(ticket, false, context),
             Effect::CutLog { through } => self.log.cut(through, context),
-            Effect::FetchSnapshot { from, at_least } => self.seeding.ask(from, at_least, context),
+            Effect::FetchSnapshot { from, at_least } => {
+                let members = self.replica.configuration().members();
+                let others = members.filter(|node| *node != self.node);
+                self.seeding.ask(from, others, at_least, context);
+            }
             Effect::InstallSnapshot { position } => {
                 context.observe(Observation::Installing {
                     node: self.node,

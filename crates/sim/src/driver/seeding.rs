@@ -1,8 +1,8 @@
 //! Snapshots: giving one to a peer, getting one, putting it in SQLite's place. They travel in pieces, each asked for;
 //! what was received is kept over restarts, and a sender that still has the same image goes on with it.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 
 use bellwether_storage::files::Files;
@@ -15,7 +15,8 @@ use crate::bug::Bug;
 use crate::clock::Time;
 use crate::peer::{PeerMessage, Piece};
 
-/// A piece that has not come after so long is asked for again; after so many times the attempt is given up.
+/// A piece that has not come after so long is asked for again; after so many times the next source is asked, and after
+/// the last one the attempt is given up.
 const OVERDUE_US: u64 = 300_000;
 const ASKED_MAX: u32 = 8;
 
@@ -29,6 +30,8 @@ const KEPT_US: u64 = 2_500_000;
 struct Wanted {
     attempt: u64,
     from: NodeId,
+    /// Who is asked next.
+    others: VecDeque<NodeId>,
     at_least: Position,
     receiving: Option<(u128, Receiving)>,
     /// How often the next piece was asked for.
@@ -73,12 +76,19 @@ impl Seeding {
         }
     }
 
-    /// The machine wants one.
-    pub fn ask(&mut self, from: NodeId, at_least: Position, context: &mut Context<'_>) {
+    /// The machine wants one; the other members are asked when `from` has none to give.
+    pub fn ask(
+        &mut self,
+        from: NodeId,
+        others: impl Iterator<Item = NodeId>,
+        at_least: Position,
+        context: &mut Context<'_>,
+    ) {
         self.attempts += 1;
         self.wanted = Some(Wanted {
             attempt: self.attempts,
             from,
+            others: others.filter(|node| *node != from).collect(),
             at_least,
             receiving: None,
             asked: 0,
@@ -107,12 +117,17 @@ impl Seeding {
         let Some(wanted) = self.wanted.as_mut().filter(is_stuck) else {
             return false;
         };
-        let gives_up = wanted.asked >= ASKED_MAX;
-        match gives_up {
-            true => self.wanted = None,
-            false => self.ask_next(context),
+        if wanted.asked >= ASKED_MAX {
+            let Some(next) = wanted.others.pop_front() else {
+                self.wanted = None;
+                return true;
+            };
+            wanted.from = next;
+            wanted.receiving = None;
+            wanted.asked = 0;
         }
-        gives_up
+        self.ask_next(context);
+        false
     }
 
     /// A piece came. One that was not asked for is left.
