@@ -92,10 +92,12 @@ fn body() -> Vec<u8> {
             key: RowKey::Rowid(7),
             moved_to: Some(8),
             columns: vec![(1, ValueRef::Real(1.5)), (2, ValueRef::Blob(&[0, 255]))],
+            before: Some(vec![ValueRef::Integer(7), ValueRef::Null]),
         },
         Change::Delete {
             table,
             key: RowKey::Primary(vec![ValueRef::Integer(1), ValueRef::Null]),
+            before: Some(vec![ValueRef::Text(b"gone")]),
         },
         Change::Sequence {
             table,

@@ -50,7 +50,11 @@ pub fn sqlstate(kind: ErrorKind) -> &'static str {
         ErrorKind::InvalidPassword => "28P01",
         // undefined_object and duplicate_object: PostgreSQL has no codes of their own for roles.
         ErrorKind::UndefinedRole => "42704",
-        ErrorKind::UndefinedNode => "42704",
+        ErrorKind::UndefinedNode | ErrorKind::UndefinedSlot => "42704",
+        ErrorKind::DuplicateSlot => "42710",
+        ErrorKind::TooManySlots => "53400",
+        ErrorKind::InvalidName => "42602",
+        ErrorKind::LogCut => "58P01",
         ErrorKind::ClusterSetting => "55P02",
         ErrorKind::DuplicateRole => "42710",
         ErrorKind::RoleInUse => "55006",

@@ -82,13 +82,14 @@ const READABLE_PRAGMAS: [&str; 12] = [
 ];
 
 /// PRAGMAs that clients may set: of the session, or of the database (then captured as schema statements).
-const SETTABLE_PRAGMAS: [&str; 6] = [
+const SETTABLE_PRAGMAS: [&str; 7] = [
     "foreign_keys",
     "defer_foreign_keys",
     "recursive_triggers",
     "user_version",
     "application_id",
     "bellwether_log_format",
+    "bellwether_slot",
 ];
 
 thread_local! {

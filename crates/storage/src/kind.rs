@@ -59,7 +59,9 @@ pub(crate) fn classify(sql: &str) -> Result<(String, StatementKind), SqlError> {
             Some("foreign_keys" | "recursive_triggers" | "defer_foreign_keys") => {
                 StatementKind::SessionPragma
             }
-            Some("user_version" | "application_id" | "bellwether_log_format") => StatementKind::Schema,
+            Some("user_version" | "application_id" | "bellwether_log_format" | "bellwether_slot") => {
+                StatementKind::Schema
+            }
             _ => StatementKind::Query,
         },
         _ => StatementKind::Query,

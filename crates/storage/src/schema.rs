@@ -12,6 +12,8 @@ use crate::error::{SqliteError, StorageError};
 use crate::fingerprint;
 use crate::internal;
 use crate::kind;
+use crate::relations;
+use crate::slots::{self, SLOT};
 use crate::statement::Prepared;
 
 /// Compares the catalog with the schema after a statement, and brings sums and sequences in step. With
@@ -19,6 +21,8 @@ use crate::statement::Prepared;
 fn follow(database: &Database, hook: &Hook, is_captured_whole: bool) -> Result<CatalogChange, SqliteError> {
     let before = hook.capture().catalog().clone();
     let change = before.change(database)?;
+    let ordinal = hook.capture().schema_statements() + 1;
+    relations::note(database, &before, &change.after, ordinal)?;
     let mut sums = vec![(TableId(0), change.after.schema)];
     for id in &change.created {
         let rows = match is_captured_whole {
@@ -46,16 +50,28 @@ fn follow(database: &Database, hook: &Hook, is_captured_whole: bool) -> Result<C
 
 /// A follower runs a schema statement of the leader's.
 pub(crate) fn apply(database: &Database, hook: &Hook, sql: &str) -> Result<(), SqliteError> {
-    if let Some(setting) = kind::pragma_setting(sql)
-        && setting.name == LOG_FORMAT
-    {
-        let format = setting.value.parse().map_err(|_| SqliteError {
-            code: ffi::SQLITE_ERROR,
-            message: format!("{:?} is no log format", setting.value),
-            offset: None,
-        })?;
-        return set_log_format(database, hook, format);
+    let setting = kind::pragma_setting(sql);
+    match setting.as_ref().map(|setting| setting.name.as_str()) {
+        Some(LOG_FORMAT) => {
+            let value = setting.map(|setting| setting.value).unwrap_or_default();
+            let format = value.parse().map_err(|_| SqliteError {
+                code: ffi::SQLITE_ERROR,
+                message: format!("{value:?} is no log format"),
+                offset: None,
+            })?;
+            set_log_format(database, hook, format)?;
+        }
+        Some(SLOT) => {
+            let value = setting.map(|setting| setting.value).unwrap_or_default();
+            slots::apply(database, hook, &value)?;
+        }
+        _ => run(database, hook, sql)?,
     }
+    hook.capture().count_schema_statement();
+    Ok(())
+}
+
+fn run(database: &Database, hook: &Hook, sql: &str) -> Result<(), SqliteError> {
     hook.capture().set_in_schema_statement(true);
     let result = database.execute(sql);
     hook.capture().set_in_schema_statement(false);
@@ -68,13 +84,15 @@ pub(crate) fn capture(database: &Database, hook: &Hook, sql: &str, verb: &str) -
     let internal = |error: SqliteError| StorageError::Sqlite(error).into_sql_error();
     if verb == "PRAGMA"
         && let Some(setting) = kind::pragma_setting(sql)
-        && setting.name == LOG_FORMAT
+        && [LOG_FORMAT, SLOT].contains(&setting.name.as_str())
     {
-        let format = setting
-            .value
-            .parse()
-            .map_err(|_| unknown_log_format(&setting.value))?;
-        set_log_format(database, hook, format).map_err(internal)?;
+        let value = &setting.value;
+        if setting.name == SLOT {
+            slots::change(database, hook, value)?;
+        } else {
+            let format = value.parse().map_err(|_| unknown_log_format(value))?;
+            set_log_format(database, hook, format).map_err(internal)?;
+        }
         hook.capture().schema_statement(sql);
         return Ok(());
     }

@@ -8,6 +8,8 @@ use bytes::Bytes;
 use crate::capture::buffer::ChangeBuffer;
 use crate::error::StorageError;
 use crate::group::Group;
+use crate::relations;
+use crate::slots;
 use crate::writer::WriteConnection;
 
 /// Bytes of a chunk's body, and the most in a record's: a quarter of what an entry takes. Only bodies are cut, so a
@@ -155,6 +157,10 @@ pub(crate) fn write_down(connection: &mut WriteConnection, record: &Record) -> R
         internal.write_request(transaction, record.position, record.timestamp)?;
     }
     internal.write_position(record.position, record.timestamp)?;
+    if connection.hook.capture().schema_statements() > 0 {
+        relations::settle(&connection.database, record.position.index)?;
+        slots::settle(&connection.database, &connection.hook, record.position)?;
+    }
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::mem::ManuallyDrop;
 use std::sync::{Arc, Mutex};
 
+use bellwether_types::replication::Slots;
 use bellwether_types::{
     Facts, Fingerprint, LogFormat, Notification, Position, SessionId, TableId, Timestamp,
 };
@@ -27,6 +28,7 @@ use crate::internal::{self, InternalStatements};
 use crate::reader::InterruptHandle;
 use crate::safety::SafetyCounts;
 use crate::seal::SealedGroup;
+use crate::slots;
 use crate::statement::Prepared;
 
 /// The write connection, and all that is known of the replica's committed state.
@@ -178,7 +180,8 @@ impl Writer {
         let sums = internal::read_fingerprints(&database).map_err(sqlite)?;
         let sequences = known_sequences(&database, &catalog).map_err(sqlite)?;
         let log_format = internal::read_log_format(&database).map_err(sqlite)?;
-        let capture = Capture::new(files.spill.clone(), catalog, sequences, sums, log_format);
+        let slots = slots::read(&database).map_err(sqlite)?;
+        let capture = Capture::new(files.spill.clone(), catalog, sequences, sums, log_format, slots);
         let capture = Arc::new(Mutex::new(capture));
         let mut line = Prepared::internal(&database, internal::SELECT_POSITION).map_err(sqlite)?;
         let (position, timestamp) = internal::read_position(&mut line).map_err(sqlite)?;
@@ -202,6 +205,11 @@ impl Writer {
     /// In what the log is written, as of the last record committed in SQLite or of the group that is open.
     pub fn log_format(&self) -> LogFormat {
         self.connection.hook.capture().log_format()
+    }
+
+    /// As [`Writer::log_format`]: how far readers of the log from outside have confirmed it.
+    pub fn slots(&self) -> Arc<Slots> {
+        self.connection.hook.capture().slots().clone()
     }
 
     /// How often statements were written as such since the replica was opened, and why not.

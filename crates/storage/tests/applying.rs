@@ -210,6 +210,7 @@ fn nonsense_from_a_peer_is_refused_and_never_a_panic() {
         key,
         moved_to,
         columns,
+        before: None,
     };
     let insert = |table, rowid, values| Change::Insert {
         table: TableId(table),
@@ -232,6 +233,7 @@ fn nonsense_from_a_peer_is_refused_and_never_a_panic() {
         Change::Delete {
             table: TableId(1),
             key: RowKey::Rowid(77),
+            before: None,
         },
         Change::Schema { sql: "" },
         Change::Schema { sql: "nonsense" },

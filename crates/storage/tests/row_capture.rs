@@ -18,7 +18,7 @@ fn a_table_without_a_declared_key_is_replicated_by_rowid() {
     assert_eq!(
         pair.last_changes(),
         [
-            "Update { table: TableId(1), key: Rowid(77), moved_to: None, columns: [(1, Text([99, 104, 97, 110, 103, 101, 100]))] }"
+            "Update { table: TableId(1), key: Rowid(77), moved_to: None, columns: [(1, Text([99, 104, 97, 110, 103, 101, 100]))], before: None }"
         ]
     );
 }
@@ -35,7 +35,9 @@ fn an_integer_primary_key_is_among_the_values_and_may_move() {
     pair.run(&["UPDATE t SET id = 50, b = 'y' WHERE id = 1"]);
     assert_eq!(
         pair.last_changes(),
-        ["Update { table: TableId(1), key: Rowid(1), moved_to: Some(50), columns: [(0, Text([121]))] }"]
+        [
+            "Update { table: TableId(1), key: Rowid(1), moved_to: Some(50), columns: [(0, Text([121]))], before: None }"
+        ]
     );
     pair.run(&[
         "CREATE TABLE u(a)",

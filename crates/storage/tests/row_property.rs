@@ -9,6 +9,7 @@ mod support;
 use bellwether_storage::{ClientTransaction, RowSink, SessionState};
 use bellwether_types::{Column, LogFormat, RequestId, SessionId, SqlError, Statement, ValueRef};
 use support::Pair;
+use support::mirror::Mirror;
 
 /// Seeds that run always. More: `BELLWETHER_SEEDS=1000`.
 const SEEDS: u64 = 40;
@@ -251,9 +252,9 @@ fn interactive(pair: &mut Pair, random: &mut Random, request: RequestId, trace: 
     !writer.is_group_lost()
 }
 
-/// Answers how many statements succeeded and failed, how many stand in the log as they were, and how many might have
-/// but for the reasons that they are unsafe for.
-fn run_seed(seed: u64) -> [u64; 4] {
+/// Answers how many statements succeeded and failed, how many stand in the log as they were, how many might have but for
+/// the reasons that they are unsafe for, and how many changes a reader of the log from outside followed.
+fn run_seed(seed: u64) -> [u64; 5] {
     let mut random = Random(seed);
     let mut pair = Pair::new();
     let mut trace = Trace {
@@ -269,8 +270,18 @@ fn run_seed(seed: u64) -> [u64; 4] {
         let _ = pair.try_run(&list);
     }
     let mut sequence = 0;
+    let mut mirror: Option<Mirror> = None;
+    let mut followed = 0;
     for _ in 0..GROUPS {
         trace.push("-- group".to_owned());
+        if random.one_in(5) {
+            let change = if mirror.is_some() { "drop" } else { "create" };
+            let sql = format!("PRAGMA bellwether_slot = '{change} mirror'");
+            pair.run(&[&sql]);
+            trace.push(sql);
+            followed += mirror.take().map_or(0, |mirror| mirror.followed);
+            mirror = (change == "create").then(|| Mirror::begin(&pair));
+        }
         if random.one_in(10) {
             let format = LogFormat::ALL[random.below(3) as usize];
             trace.push(pair.write_log(format));
@@ -321,6 +332,9 @@ fn run_seed(seed: u64) -> [u64; 4] {
                 pair.check();
             }
         }
+        if let Some(mirror) = &mut mirror {
+            mirror.follow(&pair);
+        }
         if random.one_in(8) {
             trace.push("-- swap".to_owned());
             pair.swap();
@@ -331,7 +345,8 @@ fn run_seed(seed: u64) -> [u64; 4] {
     let unsafe_ones = counts.iter().flat_map(|counts| counts.by_reason.values());
     let unsafe_ones = unsafe_ones.map(|(refused, as_rows)| refused + as_rows).sum();
     let [well, ill] = trace.statements;
-    [well, ill, safe, unsafe_ones]
+    followed += mirror.map_or(0, |mirror| mirror.followed);
+    [well, ill, safe, unsafe_ones, followed]
 }
 
 /// What was run; told with the seed when the test panics.
@@ -369,12 +384,14 @@ fn a_follower_equals_its_leader_whatever_sql_was_run() {
     }
     let seeds = std::env::var("BELLWETHER_SEEDS").map_or(SEEDS, |count| count.parse().expect("a number"));
     let (mut succeeded, mut failed, mut as_statements, mut unsafe_ones) = (0, 0, 0, 0);
+    let mut followed = 0;
     for seed in 0..seeds {
-        let [well, ill, safe, unsafe_here] = run_seed(seed);
+        let [well, ill, safe, unsafe_here, followed_here] = run_seed(seed);
         succeeded += well;
         failed += ill;
         as_statements += safe;
         unsafe_ones += unsafe_here;
+        followed += followed_here;
     }
     assert!(
         succeeded > failed / 2,
@@ -384,7 +401,12 @@ fn a_follower_equals_its_leader_whatever_sql_was_run() {
         as_statements > seeds && unsafe_ones > seeds,
         "{as_statements} stand in the log, {unsafe_ones} are unsafe: the test tests little"
     );
+    assert!(
+        followed > seeds,
+        "a reader of the log followed {followed} changes: the test tests little"
+    );
     println!(
-        "{succeeded} statements succeeded, {failed} failed; {as_statements} stand in the log, {unsafe_ones} are unsafe"
+        "{succeeded} statements succeeded, {failed} failed; {as_statements} stand in the log, {unsafe_ones} are unsafe; \
+         a reader of the log followed {followed} changes"
     );
 }

@@ -36,6 +36,11 @@ impl Encoder {
         self.bytes.truncate(len);
     }
 
+    /// Puts another byte in the place of one that was written.
+    pub fn replace(&mut self, place: usize, byte: u8) {
+        self.bytes[place] = byte;
+    }
+
     /// Forgets everything, keeps the allocation.
     pub fn clear(&mut self) {
         self.bytes.clear();

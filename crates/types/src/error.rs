@@ -144,6 +144,16 @@ error_kinds! {
     ClusterSetting = 75,
     /// A transaction that was answered early went with its leader: its session hears of it before it goes on.
     TransactionLost = 76,
+    /// No such replication slot.
+    UndefinedSlot = 77,
+    /// A replication slot of that name exists.
+    DuplicateSlot = 78,
+    /// No more replication slots.
+    TooManySlots = 79,
+    /// A name that may not be.
+    InvalidName = 80,
+    /// The log does not go back so far here.
+    LogCut = 81,
     /// The role cannot go: it asks itself, or is the last of its kind.
     RoleInUse = 73,
 }

@@ -1,10 +1,14 @@
 //! What a node tells of its replication, for `pg_stat_replication` and its like.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::id::NodeId;
 use crate::position::Position;
 use crate::standby::SyncState;
+
+/// Replication slots of one database: the last position that each one's reader has confirmed, by name.
+pub type Slots = BTreeMap<String, Position>;
 
 /// Of one database at one node, at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

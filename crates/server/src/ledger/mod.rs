@@ -12,10 +12,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_session::Settings;
+use bellwether_storage::{Decoded, Decoding, Relations};
 use bellwether_types::lost::LostWrite;
 use bellwether_types::record::Transaction;
 use bellwether_types::{
-    Durability, ErrorKind, NodeId, Outcome, Payload, Position, Record, RequestId, SqlError, Statement, Value,
+    Durability, ErrorKind, LogIndex, NodeId, Outcome, Payload, Position, Record, RequestId, SqlError,
+    Statement, Value,
 };
 
 use crate::node::Node;
@@ -184,11 +186,9 @@ async fn describe(
     part: Option<&[u8]>,
 ) -> Result<LostWrite, SqlError> {
     let reader = replica.readers.get().await.map_err(|error| unreadable(&error))?;
-    let explained = match part {
-        Some(part) => reader.explain(part).map_err(|error| error.into_sql_error())?.ok(),
-        None => None,
-    };
-    let told = explained.map(|explained| (script::json(&explained), script::sql(&explained)));
+    let relations = reader.relations().map_err(|error| error.into_sql_error())?;
+    let decoded = part.and_then(|part| decoded(relations, record.position.index, part));
+    let told = decoded.map(|decoded| (script::json(&decoded), script::sql(&decoded)));
     let (changes, script) = told
         .filter(|(changes, script)| changes.len().max(script.len()) <= TOLD_BYTES_MAX)
         .unwrap_or_else(|| (script::json_of_unknown(transaction.body_bytes), String::new()));
@@ -202,6 +202,17 @@ async fn describe(
         changes,
         script,
     })
+}
+
+/// What a transaction would have done; the tables that it created itself have no names yet.
+fn decoded(relations: Relations, record: LogIndex, part: &[u8]) -> Option<Vec<Decoded>> {
+    let mut decoding = Decoding::new(Arc::new(relations), record);
+    let mut decoded = Vec::new();
+    decoding.feed(part, |step| decoded.push(step)).ok()?;
+    decoding.finish().ok()?;
+    // Where a statement stands its rows say nothing more.
+    decoded.retain(|step| !matches!(step, Decoded::Row(change) if change.is_image));
+    Some(decoded)
 }
 
 /// False: there is no room.

@@ -1,25 +1,33 @@
 //! What a lost transaction changed, for people and their programs: as JSON, and as SQL.
 
-use bellwether_storage::Explained;
+use std::sync::Arc;
+
+use bellwether_storage::{Decoded, Operation, RowChange};
 use bellwether_types::Value;
 use bellwether_types::lexer::{self, TokenKind, quoted_name};
 use serde_json::{Map, Number, json};
 
 /// An array, a change an object: `{"insert": table, "values": {…}}`, `{"update": table, "key": {…}, "values": {…}}`,
 /// `{"delete": table, "key": {…}}`, `{"schema": sql}`, `{"statement": sql, "parameters": […]}`. Blobs are `{"blob": hexadecimal}`.
-pub(super) fn json(changes: &[Explained]) -> String {
-    let change = |change: &Explained| match change {
-        Explained::Schema(sql) => json!({ "schema": sql }),
-        Explained::Statement { sql, parameters } => {
+pub(super) fn json(changes: &[Decoded]) -> String {
+    serde_json::Value::Array(changes.iter().map(json_of_change).collect()).to_string()
+}
+
+fn json_of_change(change: &Decoded) -> serde_json::Value {
+    match change {
+        Decoded::Schema(sql) => json!({ "schema": sql }),
+        Decoded::Statement { sql, parameters, .. } => {
             json!({ "statement": sql, "parameters": parameters.iter().map(json_of).collect::<Vec<_>>() })
         }
-        Explained::Insert { table, values } => json!({ "insert": table, "values": object(values) }),
-        Explained::Update { table, key, values } => {
-            json!({ "update": table, "key": object(key), "values": object(values) })
+        Decoded::Row(change) => {
+            let (table, key, values) = (&change.relation.name, object(&change.key), object(&change.values));
+            match change.operation {
+                Operation::Insert => json!({ "insert": table, "values": values }),
+                Operation::Update => json!({ "update": table, "key": key, "values": values }),
+                Operation::Delete => json!({ "delete": table, "key": key }),
+            }
         }
-        Explained::Delete { table, key } => json!({ "delete": table, "key": object(key) }),
-    };
-    serde_json::Value::Array(changes.iter().map(change).collect()).to_string()
+    }
 }
 
 /// Of changes that cannot be told: how many bytes they are in the log.
@@ -27,8 +35,10 @@ pub(super) fn json_of_unknown(bytes: u64) -> String {
     json!([{ "unknown": true, "bytes": bytes }]).to_string()
 }
 
-fn object(values: &[(String, Value)]) -> serde_json::Value {
-    let values = values.iter().map(|(name, value)| (name.clone(), json_of(value)));
+fn object(values: &[(Arc<str>, Value)]) -> serde_json::Value {
+    let values = values
+        .iter()
+        .map(|(name, value)| (name.to_string(), json_of(value)));
     serde_json::Value::Object(values.collect::<Map<_, _>>())
 }
 
@@ -46,38 +56,37 @@ fn json_of(value: &Value) -> serde_json::Value {
 }
 
 /// One transaction; what cannot be done again as it is stands in comments.
-pub(super) fn sql(changes: &[Explained]) -> String {
+pub(super) fn sql(changes: &[Decoded]) -> String {
     let statements: Vec<String> = changes.iter().map(statement).collect();
     format!("BEGIN;\n{}\nCOMMIT;\n", statements.join("\n"))
 }
 
-fn statement(change: &Explained) -> String {
+fn statement(change: &Decoded) -> String {
     match change {
-        Explained::Schema(sql) => format!("{};", sql.trim_end().trim_end_matches(';')),
-        Explained::Statement { sql, parameters } => format!("{};", bound(sql, parameters).trim()),
-        Explained::Insert { table, values } => {
-            let columns: Vec<String> = values.iter().map(|(name, _)| quoted_name(name)).collect();
-            let literals: Vec<String> = values.iter().map(|(_, value)| literal(value)).collect();
+        Decoded::Schema(sql) => format!("{};", sql.trim_end().trim_end_matches(';')),
+        Decoded::Statement { sql, parameters, .. } => format!("{};", bound(sql, parameters).trim()),
+        Decoded::Row(change) => row_statement(change),
+    }
+}
+
+fn row_statement(change: &RowChange) -> String {
+    let table = quoted_name(&change.relation.name);
+    let found = || conditions(&change.key).join(" AND ");
+    match change.operation {
+        Operation::Insert => {
+            let columns: Vec<String> = change.values.iter().map(|(name, _)| quoted_name(name)).collect();
+            let literals: Vec<String> = change.values.iter().map(|(_, value)| literal(value)).collect();
             format!(
-                "INSERT INTO {} ({}) VALUES ({});",
-                quoted_name(table),
+                "INSERT INTO {table} ({}) VALUES ({});",
                 columns.join(", "),
                 literals.join(", ")
             )
         }
-        Explained::Update { table, key, values } => format!(
-            "UPDATE {} SET {} WHERE {};",
-            quoted_name(table),
-            assignments(values).join(", "),
-            conditions(key).join(" AND ")
-        ),
-        Explained::Delete { table, key } => {
-            format!(
-                "DELETE FROM {} WHERE {};",
-                quoted_name(table),
-                conditions(key).join(" AND ")
-            )
+        Operation::Update => {
+            let set = assignments(&change.values).join(", ");
+            format!("UPDATE {table} SET {set} WHERE {};", found())
         }
+        Operation::Delete => format!("DELETE FROM {table} WHERE {};", found()),
     }
 }
 
@@ -104,14 +113,14 @@ fn bound(sql: &str, parameters: &[Value]) -> String {
     text
 }
 
-fn assignments(values: &[(String, Value)]) -> Vec<String> {
+fn assignments(values: &[(Arc<str>, Value)]) -> Vec<String> {
     let values = values.iter();
     values
         .map(|(name, value)| format!("{} = {}", quoted_name(name), literal(value)))
         .collect()
 }
 
-fn conditions(key: &[(String, Value)]) -> Vec<String> {
+fn conditions(key: &[(Arc<str>, Value)]) -> Vec<String> {
     key.iter()
         .map(|(name, value)| match value {
             Value::Null => format!("{} IS NULL", quoted_name(name)),
@@ -140,31 +149,52 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use bellwether_storage::Named;
+    use bellwether_types::{Relation, Rowid};
+
     use super::*;
 
-    fn changes() -> Vec<Explained> {
-        let named = |name: &str, value| (name.to_owned(), value);
+    fn named(values: Vec<(&str, Value)>) -> Named {
+        values
+            .into_iter()
+            .map(|(name, value)| (name.into(), value))
+            .collect()
+    }
+
+    fn change(operation: Operation, table: &str, key: Named, values: Named) -> Decoded {
+        let relation = Relation {
+            name: table.to_owned(),
+            columns: Vec::new(),
+            rowid: Rowid::None,
+            primary: Vec::new(),
+        };
+        Decoded::Row(RowChange {
+            operation,
+            relation: Arc::new(relation),
+            key,
+            key_after: None,
+            values,
+            before: None,
+            after: None,
+            is_image: false,
+        })
+    }
+
+    fn changes() -> Vec<Decoded> {
+        let values = named(vec![
+            ("a", Value::Integer(-1)),
+            ("b c", Value::Text("it's".to_owned())),
+            ("d", Value::Blob(vec![0, 255])),
+            ("e", Value::Real(1.0)),
+            ("f", Value::Real(f64::NEG_INFINITY)),
+        ]);
+        let id = named(vec![("id", Value::Integer(7))]);
+        let key = named(vec![("x", Value::Null), ("y", Value::Text("z".to_owned()))]);
         vec![
-            Explained::Schema("CREATE TABLE t(a, b)".to_owned()),
-            Explained::Insert {
-                table: "it's \"t\"".to_owned(),
-                values: vec![
-                    named("a", Value::Integer(-1)),
-                    named("b c", Value::Text("it's".to_owned())),
-                    named("d", Value::Blob(vec![0, 255])),
-                    named("e", Value::Real(1.0)),
-                    named("f", Value::Real(f64::NEG_INFINITY)),
-                ],
-            },
-            Explained::Update {
-                table: "t".to_owned(),
-                key: vec![named("id", Value::Integer(7))],
-                values: vec![named("a", Value::Null)],
-            },
-            Explained::Delete {
-                table: "t".to_owned(),
-                key: vec![named("x", Value::Null), named("y", Value::Text("z".to_owned()))],
-            },
+            Decoded::Schema("CREATE TABLE t(a, b)".to_owned()),
+            change(Operation::Insert, "it's \"t\"", Named::new(), values),
+            change(Operation::Update, "t", id, named(vec![("a", Value::Null)])),
+            change(Operation::Delete, "t", key, Named::new()),
         ]
     }
 
@@ -181,9 +211,10 @@ mod tests {
 
     #[test]
     fn a_statement_has_its_parameters_values_in_their_places() {
-        let statement = Explained::Statement {
+        let statement = Decoded::Statement {
             sql: "UPDATE t SET a = $2, b = '$1' /* $1 */ WHERE k = $1 ; -- the end".to_owned(),
             parameters: vec![Value::Integer(7), Value::Text("it's".to_owned())],
+            has_images: false,
         };
         assert_eq!(
             sql(std::slice::from_ref(&statement)),

@@ -9,8 +9,17 @@ use tokio::sync::watch;
 use crate::lock::{Rights, Roles};
 use crate::node::Node;
 
-/// By which a node changes the log's format.
-const LOG_FORMAT_PRAGMA: &str = "bellwether_log_format";
+/// PRAGMAs by which a node changes what is in the database's own log, and how its superuser asks for it.
+const OURS: [(&str, &str); 2] = [
+    (
+        "bellwether_log_format",
+        "A superuser can ALTER DATABASE … SET bellwether.log_format.",
+    ),
+    (
+        "bellwether_slot",
+        "A superuser can CALL bellwether.create_slot, drop_slot and advance_slot.",
+    ),
+];
 
 /// A session's rights.
 pub(super) struct HeldRights {
@@ -46,12 +55,12 @@ impl HeldRights {
     pub fn check(&mut self, sql: &str, reads: bool) -> Result<(), SqlError> {
         let rights = self.now();
         let verb = || lexer::verb(sql).unwrap_or_default();
-        if lexer::mentions(sql, LOG_FORMAT_PRAGMA) && verb() == "PRAGMA" {
-            return Err(SqlError::new(
-                ErrorKind::Forbidden,
-                format!("permission denied: PRAGMA {LOG_FORMAT_PRAGMA} is not for clients"),
-            )
-            .with_hint("A superuser can ALTER DATABASE … SET bellwether.log_format."));
+        let ours = OURS.iter().find(|(name, _)| lexer::mentions(sql, name));
+        if let Some((name, hint)) = ours
+            && verb() == "PRAGMA"
+        {
+            let message = format!("permission denied: PRAGMA {name} is not for clients");
+            return Err(SqlError::new(ErrorKind::Forbidden, message).with_hint(*hint));
         }
         if !reads && rights < Rights::Write {
             let message = format!("permission denied: {} is not for role \"{}\"", verb(), self.user);

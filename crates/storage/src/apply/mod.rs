@@ -21,8 +21,8 @@ use crate::writer::{Phase, Writer};
 pub(crate) mod row;
 pub(crate) mod statement;
 
-/// A change names a row's old key and new values: no change is longer.
-const CHANGE_BYTES_MAX: usize = 2 * VALUE_BYTES_MAX as usize + (1 << 20);
+/// A change has a row's old key, its new values and its old ones: no change is longer.
+pub(crate) const CHANGE_BYTES_MAX: usize = 3 * VALUE_BYTES_MAX as usize + (1 << 20);
 
 /// Chunks that were applied, waiting for their record.
 pub(crate) struct Run {
@@ -200,6 +200,10 @@ impl Writer {
         while input.remaining() > 0 {
             let mut ahead = input.clone();
             match Step::decode(&mut ahead) {
+                Ok(Step::Images) => run.before.skips = true,
+                Ok(Step::NoImages) => {}
+                // What the statement after it does.
+                Ok(Step::Change(_)) if run.before.skips => {}
                 Ok(Step::Change(change)) => {
                     if !matches!(change, Change::Sequence { .. }) {
                         self.connection.set_replays(false)?;
@@ -207,6 +211,7 @@ impl Writer {
                     row::apply(&mut self.connection, &change)?;
                 }
                 Ok(Step::Statement(executed)) => {
+                    run.before.skips = false;
                     statement::replay(&mut self.connection, &executed, &mut run.before)?;
                 }
                 Err(DecodeError::Truncated) => break,
@@ -229,7 +234,7 @@ impl Writer {
     /// Verifies, writes down, commits.
     fn end_record(&mut self, record: &Record) -> Result<(), ApplyError> {
         if let Phase::Run(run) = &self.phase {
-            if !run.rest.is_empty() {
+            if !run.rest.is_empty() || run.before.skips {
                 return Err(DecodeError::Truncated.into());
             }
             if run.before.sql.is_some() != (record.format == Format::Statement) {

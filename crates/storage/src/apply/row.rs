@@ -56,8 +56,13 @@ pub(crate) fn apply(connection: &mut WriteConnection, change: &Change<'_>) -> Re
             key,
             moved_to,
             columns,
+            before: _,
         } => statements(connection, *table)?.update(&database, key, *moved_to, columns),
-        Change::Delete { table, key } => statements(connection, *table)?.delete(&database, key),
+        Change::Delete {
+            table,
+            key,
+            before: _,
+        } => statements(connection, *table)?.delete(&database, key),
         Change::Sequence { table, value } => {
             let name = statements(connection, *table)?.table.name.clone();
             write_sequence(&database, &name, *value)?;

@@ -24,6 +24,8 @@ const SQL_CHARS_TOLD: usize = 200;
 pub(crate) struct Before {
     /// The last statement's text; `None`: there was none.
     pub(crate) sql: Option<Arc<str>>,
+    /// Changes are images of the statement to come.
+    pub(crate) skips: bool,
     /// Until COMMIT or ROLLBACK.
     defers_foreign_keys: bool,
 }

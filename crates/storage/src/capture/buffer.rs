@@ -75,6 +75,22 @@ impl ChangeBuffer {
         }
     }
 
+    /// Puts another byte in the place of one that was appended and not taken back.
+    pub(crate) fn replace(&mut self, at: u64, byte: u8) -> io::Result<()> {
+        match (at.checked_sub(self.spilled_bytes), &mut self.file) {
+            (Some(in_memory), _) => {
+                let place = usize::try_from(in_memory).unwrap_or(usize::MAX);
+                self.memory.replace(place, byte);
+                Ok(())
+            }
+            (None, Some(file)) => {
+                file.seek(SeekFrom::Start(at))?;
+                file.write_all(&[byte])
+            }
+            (None, None) => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
     /// Forgets everything; gives the disk space back.
     pub(crate) fn clear(&mut self) {
         self.memory.clear();
@@ -139,14 +155,20 @@ mod tests {
         append(&mut buffer, b"gone");
         buffer.truncate(mark);
         append(&mut buffer, b"end");
+        buffer.replace(1, b'a').expect("in the file");
+        buffer.replace(mark, b'a').expect("in memory, or in the file");
+        buffer.replace(1, b'e').expect("in the file");
+        buffer.replace(mark, b'e').expect("in memory, or in the file");
+        buffer.replace(4, b'N').expect("in the file");
+        buffer.replace(mark + 2, b'D').expect("in memory");
         assert_eq!(buffer.len(), mark + 3);
         assert!(buffer.spilled_bytes >= MEMORY_BYTES_MAX as u64);
-        assert_eq!(buffer.read(5).expect("written"), b"begin");
+        assert_eq!(buffer.read(5).expect("written"), b"begiN");
         assert_eq!(
             buffer.read(MEMORY_BYTES_MAX - 1).expect("written"),
             vec![1; MEMORY_BYTES_MAX - 1]
         );
-        assert_eq!(buffer.read(4).expect("written"), b"\x01end");
+        assert_eq!(buffer.read(4).expect("written"), b"\x01enD");
         assert!(buffer.read(1).is_err());
         assert_eq!(std::fs::read_dir(directory.path()).expect("readable").count(), 0);
     }

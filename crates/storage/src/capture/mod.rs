@@ -8,6 +8,7 @@ use std::ffi::c_void;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bellwether_types::record::NOTIFICATIONS_BYTES_MAX;
+use bellwether_types::replication::Slots;
 use bellwether_types::{Fingerprint, LogFormat, Notification, SqlError, TableId};
 use rusqlite::ffi;
 
@@ -46,8 +47,11 @@ struct Frame {
     catalog: Arc<Catalog>,
     sequences: Arc<Sequences>,
     log_format: LogFormat,
+    slots: Arc<Slots>,
     /// Of its body, those that are statements.
     statements: u64,
+    /// Of its body, those that changed the schema.
+    schema_statements: u64,
     /// What its changes add to tables' sums. Few tables: searched in order.
     deltas: Vec<(TableId, Fingerprint)>,
 }
@@ -62,6 +66,8 @@ pub(crate) struct Capture {
     catalog: Arc<Catalog>,
     sequences: Arc<Sequences>,
     log_format: LogFormat,
+    /// While there are any, changes have images.
+    slots: Arc<Slots>,
     /// A statement is to be written, not its rows.
     window: Option<Window>,
     /// Of the client's transaction that is open, what it was.
@@ -101,12 +107,14 @@ impl Capture {
         sequences: Sequences,
         sums: BTreeMap<TableId, Fingerprint>,
         log_format: LogFormat,
+        slots: Slots,
     ) -> Capture {
         Capture {
             purpose: Purpose::Lead,
             catalog: Arc::new(catalog),
             sequences: Arc::new(sequences),
             log_format,
+            slots: Arc::new(slots),
             window: None,
             last_statement: None,
             safety: SafetyCounts::default(),
@@ -158,6 +166,26 @@ impl Capture {
         std::mem::take(&mut self.sequence_written)
     }
 
+    /// Those that there are, committed or of the group that is open.
+    pub(crate) fn slots(&self) -> &Arc<Slots> {
+        &self.slots
+    }
+
+    pub(crate) fn set_slots(&mut self, slots: Slots) {
+        self.slots = Arc::new(slots);
+    }
+
+    /// How many of the open group's changes were of the schema.
+    pub(crate) fn schema_statements(&self) -> u64 {
+        self.frames.iter().map(|frame| frame.schema_statements).sum()
+    }
+
+    pub(crate) fn count_schema_statement(&mut self) {
+        if let Some(frame) = self.frames.last_mut() {
+            frame.schema_statements += 1;
+        }
+    }
+
     /// Frame 0.
     pub(crate) fn begin(&mut self, purpose: Purpose) {
         debug_assert!(self.frames.is_empty(), "the last group was ended");
@@ -204,7 +232,9 @@ impl Capture {
             catalog: self.catalog.clone(),
             sequences: self.sequences.clone(),
             log_format: self.log_format,
+            slots: self.slots.clone(),
             statements: 0,
+            schema_statements: 0,
             deltas: self.spare.pop().unwrap_or_default(),
         });
     }
@@ -224,6 +254,7 @@ impl Capture {
         self.spare.push(frame.deltas);
         if let Some(outer) = self.frames.last_mut() {
             outer.statements += frame.statements;
+            outer.schema_statements += frame.schema_statements;
         }
         self.buffer.len() > frame.start || self.notifications.len() > frame.notified
     }
@@ -236,6 +267,7 @@ impl Capture {
             self.catalog = frame.catalog;
             self.sequences = frame.sequences;
             self.log_format = frame.log_format;
+            self.slots = frame.slots;
             self.window = None;
             self.last_statement = None;
             self.blob_writes.clear();

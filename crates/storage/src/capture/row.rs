@@ -308,6 +308,7 @@ impl Capture {
             key: key_of(table, event.old_rowid, old),
             moved_to,
             columns,
+            before: self.has_readers().then(|| old.to_vec()),
         };
         change.encode(self.buffer.encoder());
         if let Change::Update { columns, .. } = change {
@@ -321,8 +322,12 @@ impl Capture {
         let sum = self.hasher.hash(table, event.old_rowid, &old);
         self.add(table.id, Fingerprint::default().minus(sum));
         if self.encodes() {
-            let key = key_of(table, event.old_rowid, &old);
-            Change::Delete { table: table.id, key }.encode(self.buffer.encoder());
+            let change = Change::Delete {
+                table: table.id,
+                key: key_of(table, event.old_rowid, &old),
+                before: self.has_readers().then(|| old.clone()),
+            };
+            change.encode(self.buffer.encoder());
         }
         self.scratch.old = emptied(old);
         Ok(())
@@ -389,6 +394,8 @@ impl Capture {
                 .iter()
                 .map(|place| (*place, values[*place as usize]))
                 .collect(),
+            // It is not there any more.
+            before: None,
         };
         change.encode(self.buffer.encoder());
     }
@@ -402,6 +409,7 @@ impl Capture {
     pub(crate) fn schema_statement(&mut self, sql: &str) {
         if self.purpose == Purpose::Lead {
             Change::Schema { sql }.encode(self.buffer.encoder());
+            self.count_schema_statement();
         }
     }
 

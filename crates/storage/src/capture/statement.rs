@@ -4,7 +4,7 @@
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use bellwether_types::format::statement::Executed;
+use bellwether_types::format::statement::{Executed, IMAGES, NO_IMAGES};
 use bellwether_types::lexer::quoted_name;
 use bellwether_types::{Environment, LogFormat, SqlError, Statement, TableId, Value, ValueRef};
 
@@ -25,8 +25,10 @@ const EXECUTED_BYTES_MAX: usize = VALUE_BYTES_MAX as usize;
 pub(crate) struct Window {
     /// Of the buffer, when it began.
     start: u64,
-    /// Its rows are encoded, too: should it not be safe, they are what is sent.
+    /// Its rows are encoded, too: somebody reads them, or, should it not be safe, they are what is sent.
     pub(super) keeps_rows: bool,
+    /// They stand behind the mark of images.
+    has_images: bool,
     /// Rows that changed, those of `sqlite_sequence` by a client's hand included.
     changes: u64,
     /// A row with the largest rowid came or went.
@@ -57,10 +59,21 @@ impl Capture {
         self.log_format = format;
     }
 
+    /// Whether somebody outside reads the log: then it has whole rows.
+    pub(super) fn has_readers(&self) -> bool {
+        !self.slots().is_empty()
+    }
+
     fn open_window(&mut self) {
+        let start = self.buffer.len();
+        let has_images = self.has_readers();
+        if has_images {
+            self.buffer.encoder().u8(IMAGES);
+        }
         self.window = Some(Window {
-            start: self.buffer.len(),
-            keeps_rows: self.log_format == LogFormat::Mixed,
+            start,
+            keeps_rows: self.log_format == LogFormat::Mixed || has_images,
+            has_images,
             changes: 0,
             met_last_rowid: false,
             inserted: Vec::new(),
@@ -93,13 +106,24 @@ impl Capture {
         }
     }
 
+    /// The statement's rows are what is written.
+    fn keep_rows(&mut self, window: &Window) -> Result<(), SqlError> {
+        if !window.has_images {
+            return Ok(());
+        }
+        let replaced = self.buffer.replace(window.start, NO_IMAGES);
+        replaced.map_err(|error| StorageError::Spill(error.to_string()).into_sql_error())
+    }
+
     fn write_statement(
         &mut self,
         window: &Window,
         sql: &str,
         mut executed: Executed<'_>,
     ) -> Result<(), StorageError> {
-        self.buffer.truncate(window.start);
+        if !window.has_images {
+            self.buffer.truncate(window.start);
+        }
         if self.last_statement.as_deref() == Some(sql) {
             executed.sql = None;
         } else {
@@ -222,10 +246,11 @@ impl WriteConnection {
     /// After the statement ran: it is written, or its rows are.
     pub(crate) fn write(&mut self, plan: Option<&Plan>, statement: &Statement) -> Result<(), SqlError> {
         let window = self.hook.capture().close_window();
-        if let (Some(plan), Some(window)) = (plan, window)
-            && self.write_if_safe(plan, &window, statement)?
-        {
-            return Ok(());
+        if let (Some(plan), Some(window)) = (plan, window) {
+            if self.write_if_safe(plan, &window, statement)? {
+                return Ok(());
+            }
+            self.hook.capture().keep_rows(&window)?;
         }
         let format = self.hook.capture().log_format();
         match format {
@@ -244,6 +269,7 @@ impl WriteConnection {
     ) -> Result<bool, SqlError> {
         // Without changing a row, INSERT OR IGNORE moves AUTOINCREMENT on.
         if window.changes == 0 && !plan.verdict.gives_sequence {
+            self.hook.capture().buffer.truncate(window.start);
             return Ok(true);
         }
         let format = self.hook.capture().log_format();

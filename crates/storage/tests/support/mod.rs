@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod mirror;
+
 use bellwether_storage::{
     Answer, ClientTransaction, Files, GroupStart, Reader, Sealed, SessionState, Spill, Vfs, Writer, run_group,
 };
@@ -227,6 +229,7 @@ pub fn changes(entry: &Entry) -> Vec<String> {
         match Step::decode(&mut input) {
             Ok(Step::Change(change)) => changes.push(format!("{change:?}")),
             Ok(Step::Statement(executed)) => changes.push(format!("{executed:?}")),
+            Ok(step @ (Step::Images | Step::NoImages)) => changes.push(format!("{step:?}")),
             Err(error) => {
                 changes.push(error.to_string());
                 break;

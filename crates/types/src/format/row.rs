@@ -47,6 +47,8 @@ pub enum Change<'a> {
         moved_to: Option<i64>,
         /// Changed columns by place, ascending, with their new values.
         columns: Vec<(u32, ValueRef<'a>)>,
+        /// All stored columns before the change; there while somebody outside reads the log. Whoever applies needs none.
+        before: Option<Vec<ValueRef<'a>>>,
     },
     /// A row that is gone.
     Delete {
@@ -54,6 +56,8 @@ pub enum Change<'a> {
         table: TableId,
         /// Which.
         key: RowKey<'a>,
+        /// As in an update.
+        before: Option<Vec<ValueRef<'a>>>,
     },
     /// The after-value of `sqlite_sequence` for one AUTOINCREMENT table; `None`: its line is gone.
     Sequence {
@@ -71,6 +75,8 @@ mod tag {
     pub const UPDATE: u8 = 3;
     pub const DELETE: u8 = 4;
     pub const SEQUENCE: u8 = 5;
+    pub const UPDATE_WITH_IMAGE: u8 = 6;
+    pub const DELETE_WITH_IMAGE: u8 = 7;
     pub const KEY_ROWID: u8 = 0;
     pub const KEY_PRIMARY: u8 = 1;
 }
@@ -132,8 +138,12 @@ impl<'a> Change<'a> {
                 key,
                 moved_to,
                 columns,
+                before,
             } => {
-                out.u8(tag::UPDATE);
+                out.u8(match before {
+                    None => tag::UPDATE,
+                    Some(_) => tag::UPDATE_WITH_IMAGE,
+                });
                 out.u64(u64::from(table.0));
                 key.encode(out);
                 out.option(*moved_to, |out, rowid| out.i64(rowid));
@@ -142,11 +152,20 @@ impl<'a> Change<'a> {
                     out.u64(u64::from(*place));
                     value.encode(out);
                 }
+                if let Some(before) = before {
+                    encode_values(before, out);
+                }
             }
-            Change::Delete { table, key } => {
-                out.u8(tag::DELETE);
+            Change::Delete { table, key, before } => {
+                out.u8(match before {
+                    None => tag::DELETE,
+                    Some(_) => tag::DELETE_WITH_IMAGE,
+                });
                 out.u64(u64::from(table.0));
                 key.encode(out);
+                if let Some(before) = before {
+                    encode_values(before, out);
+                }
             }
             Change::Sequence { table, value } => {
                 out.u8(tag::SEQUENCE);
@@ -169,7 +188,7 @@ impl<'a> Change<'a> {
                 rowid: input.option(Decoder::i64)?,
                 values: decode_values(input)?,
             }),
-            tag::UPDATE => {
+            tag::UPDATE | tag::UPDATE_WITH_IMAGE => {
                 let key = RowKey::decode(input)?;
                 let moved_to = input.option(Decoder::i64)?;
                 let count = input.count()?;
@@ -181,11 +200,19 @@ impl<'a> Change<'a> {
                     key,
                     moved_to,
                     columns,
+                    before: match tag {
+                        tag::UPDATE => None,
+                        _ => Some(decode_values(input)?),
+                    },
                 })
             }
-            tag::DELETE => Ok(Change::Delete {
+            tag::DELETE | tag::DELETE_WITH_IMAGE => Ok(Change::Delete {
                 table,
                 key: RowKey::decode(input)?,
+                before: match tag {
+                    tag::DELETE => None,
+                    _ => Some(decode_values(input)?),
+                },
             }),
             tag::SEQUENCE => Ok(Change::Sequence {
                 table,

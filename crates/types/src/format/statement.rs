@@ -17,6 +17,11 @@ pub enum Step<'a> {
     Statement(Box<Executed<'a>>),
     /// As in the row format.
     Change(Change<'a>),
+    /// From here to the next statement stands what that one changes, for whoever reads rows; it is not to be applied
+    /// besides.
+    Images,
+    /// Nothing: what was to be images is to be applied.
+    NoImages,
 }
 
 /// An INSERT, UPDATE or DELETE, and what it was executed with.
@@ -52,6 +57,12 @@ pub struct Executed<'a> {
 
 /// Frozen: beside those of the row format's changes.
 const STATEMENT: u8 = 16;
+
+/// Frozen: [`Step::Images`], one byte, which may be replaced by the next one.
+pub const IMAGES: u8 = 17;
+
+/// Frozen: [`Step::NoImages`].
+pub const NO_IMAGES: u8 = 18;
 
 /// Frozen: what follows, and three switches.
 mod has {
@@ -160,17 +171,24 @@ impl<'a> Step<'a> {
         match self {
             Step::Statement(executed) => executed.encode(out),
             Step::Change(change) => change.encode(out),
+            Step::Images => out.u8(IMAGES),
+            Step::NoImages => out.u8(NO_IMAGES),
         }
     }
 
     /// Reads the next one. `Truncated` may mean that the rest is in the next chunk.
     pub fn decode(input: &mut Decoder<'a>) -> Result<Step<'a>, DecodeError> {
         let mut ahead = input.clone();
-        if ahead.u8()? != STATEMENT {
+        let tag = ahead.u8()?;
+        if !(STATEMENT..=NO_IMAGES).contains(&tag) {
             return Change::decode(input).map(Step::Change);
         }
         *input = ahead;
-        Executed::decode(input).map(|executed| Step::Statement(Box::new(executed)))
+        match tag {
+            STATEMENT => Executed::decode(input).map(|executed| Step::Statement(Box::new(executed))),
+            IMAGES => Ok(Step::Images),
+            _ => Ok(Step::NoImages),
+        }
     }
 }
 
